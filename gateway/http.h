@@ -1,0 +1,78 @@
+/* http.h: the only file that knows evhttp. It owns each request from arrival to
+ * the last byte of the answer; the rest of the gateway sees struct http_request.
+ * One http_server per loop thread; nothing here is shared between threads.
+ *
+ * A handler answers exactly once: http_reply, or http_stream_begin ...
+ * http_stream_end. Until then on_gone may tell that the client went away (the
+ * request lives on until it is answered; the answer is then dropped). */
+#ifndef GATEWAY_HTTP_H
+#define GATEWAY_HTTP_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/buf.h"
+
+struct event_base;
+struct http_server;
+struct http_request;
+
+struct http_limits {
+	size_t max_head, max_body;     /* bytes; 431 or 414, 413 */
+	unsigned max_headers;          /* lines; 431 */
+	unsigned max_connections;      /* of this thread; beyond: not accepted */
+	int64_t head_timeout_ns;       /* first byte of a request to its empty line: 408 */
+	int64_t body_timeout_ns;       /* the empty line to the body's end: 408 */
+	int64_t idle_timeout_ns;       /* between requests: closed */
+	int64_t write_timeout_ns;      /* no progress in sending: closed */
+	size_t max_stream_buffer;      /* bytes of a stream queued before http_stream_full */
+};
+
+/* on_request runs for every request that passed the guard. on_refused is told of
+ * the ones that did not (for the log): status and reason. */
+struct http_ops {
+	void (*request)(struct http_request *r, void *arg);
+	void (*refused)(const char *peer, int status, const char *why, void *arg);
+};
+
+/* Listens on fd (taken). */
+struct http_server *http_server_new(struct event_base *base, int fd, const struct http_limits *limits,
+				    const struct http_ops *ops, void *arg);
+/* Stops accepting; connections that are idle are closed, others after their answer. */
+void http_server_drain(struct http_server *s);
+size_t http_server_connections(const struct http_server *s);
+struct http_server *http_server_free(struct http_server *s);
+
+/* --- the request; borrowed strings live until it is answered --- */
+const char *http_verb(const struct http_request *r);
+const char *http_path(const struct http_request *r);  /* raw, still percent-encoded, without the query */
+const char *http_query(const struct http_request *r); /* raw, after '?'; "" */
+const char *http_header(const struct http_request *r, const char *name); /* first; NULL */
+struct bytes http_body(struct http_request *r); /* contiguous */
+const char *http_peer(const struct http_request *r); /* "127.0.0.1:51234" */
+int64_t http_begun_ns(const struct http_request *r);  /* clock_mono_ns at the head's end */
+bool http_is_head(const struct http_request *r); /* HEAD; http_verb says GET then */
+
+void http_set_user(struct http_request *r, void *user);
+void *http_user(const struct http_request *r);
+/* Once, when the client has gone before the answer was whole. */
+void http_on_gone(struct http_request *r, void (*fn)(struct http_request *, void *), void *arg);
+/* Runs fn when the answer has been handed to the socket whole, or dropped: the
+ * access log. sent = body bytes. */
+void http_on_done(struct http_request *r,
+		  void (*fn)(struct http_request *, int status, size_t sent, void *), void *arg);
+
+/* --- the answer --- */
+/* A value with CR, LF or NUL is refused (logged, left out). */
+void http_set_header(struct http_request *r, const char *name, const char *value);
+/* body is taken (its memory goes to the socket, emptied). HEAD: length without body. */
+void http_reply(struct http_request *r, int status, const char *content_type, struct buf *body);
+
+void http_stream_begin(struct http_request *r, int status, const char *content_type);
+/* body copied. True: full, wait for on_drained before more. */
+bool http_stream_write(struct http_request *r, struct bytes chunk);
+void http_stream_on_drained(struct http_request *r, void (*fn)(struct http_request *, void *), void *arg);
+/* The answer is whole. */
+void http_stream_end(struct http_request *r);
+
+#endif

@@ -1,0 +1,26 @@
+/* problem.h: RFC 9457 problem details, the body of every error. */
+#ifndef GATEWAY_PROBLEM_H
+#define GATEWAY_PROBLEM_H
+
+#include "gateway/http.h"
+#include "gateway/snapshot.h"
+#include "schema/fault.h"
+#include "wire/envelope.h"
+
+/* Answers r with status, code (enum errand_code) and a sentence. */
+void problem_reply(struct http_request *r, int status, int code, const char *detail_fmt, ...)
+	PRINTF(4, 5);
+/* 400 or 422 with all faults. */
+void problem_reply_faults(struct http_request *r, const struct fault_list *faults);
+/* What a service answered: its problem (details) when there is one, else from code
+ * and message. */
+void problem_reply_status(struct http_request *r, const struct snapshot *s,
+			  const struct wire_response *w);
+
+/* The JSON alone, for streams that fail after their head, and for http.c. */
+void problem_write(struct buf *b, int status, int code, const char *detail, const char *instance,
+		   const struct fault_list *faults);
+void problem_write_status(struct buf *b, const struct snapshot *s, const struct wire_response *w,
+			  const char *instance);
+
+#endif

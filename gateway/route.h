@@ -1,0 +1,45 @@
+/* route.h: which method a verb and a path name. Built from a schema, immutable
+ * after; a literal segment goes before a variable. Also the two routes every
+ * method has: POST /pkg.Service/Method. */
+#ifndef GATEWAY_ROUTE_H
+#define GATEWAY_ROUTE_H
+
+#include "schema/fault.h"
+#include "schema/schema.h"
+#include "schema/template.h"
+
+struct route_table;
+
+struct route {
+	const struct schema_method *method;
+	const struct schema_http *http; /* NULL: POST /pkg.Service/Method, body "*" */
+	const struct template *template;
+	const struct schema_field *body;          /* of body: "field" */
+	bool body_all;                            /* body: "*" */
+	const struct schema_field *response_body; /* NULL = the whole message */
+};
+
+#define ROUTE_VARS_MAX 16
+
+/* A match; values still percent-encoded, borrowed from the path. */
+struct route_match {
+	const struct route *route;
+	struct bytes values[ROUTE_VARS_MAX]; /* by the template's variables */
+};
+
+/* 0, or -ERRAND_INVALID_ARGUMENT: two methods claim the same verb and path (both
+ * named in why), an unknown body field, ... */
+int route_table_new(const struct schema *s, struct route_table **out, char *why, size_t why_size);
+struct route_table *route_table_free(struct route_table *t);
+
+/* 0 found; -ERRAND_NOT_FOUND no such path; -ERRAND_UNIMPLEMENTED the path is
+ * there with other verbs, listed in allow ("GET, HEAD, OPTIONS") for 405. HEAD
+ * matches GET. */
+int route_find(const struct route_table *t, const char *verb, const char *path,
+	       struct route_match *out, struct buf *allow);
+
+/* Percent-decodes a variable's value: one segment whole, several with %2F kept.
+ * False for broken or non-UTF-8 encodings. */
+bool route_decode(struct bytes value, bool multi, struct buf *out);
+
+#endif

@@ -1,0 +1,28 @@
+/* snapshot.h: schema and routes as one immutable, ref-counted whole, and the
+ * place where all loop threads find the newest. A request keeps the one it began
+ * with. Publishing takes a mutex; looking is one atomic load when nothing is new. */
+#ifndef GATEWAY_SNAPSHOT_H
+#define GATEWAY_SNAPSHOT_H
+
+#include "gateway/route.h"
+#include "schema/schema.h"
+
+struct snapshot {
+	struct schema *schema;
+	struct route_table *routes;
+	const struct schema_message *task; /* errand.v1.Task, or NULL */
+	uint8_t digest[32];
+	_Atomic unsigned refs;
+	uint64_t generation;
+};
+
+/* Builds and publishes. A bad schema is refused with the reason (and logged); the
+ * old one goes on serving. Any thread. */
+int snapshot_publish(struct bytes digest, struct bytes set, char *why, size_t why_size);
+/* The newest, with a reference; NULL before the first. Any thread. */
+struct snapshot *snapshot_get(void);
+struct snapshot *snapshot_unref(struct snapshot *s); /* NULL-safe; NULL */
+/* Does this digest name the newest? */
+bool snapshot_is_current(struct bytes digest);
+
+#endif

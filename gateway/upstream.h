@@ -1,0 +1,52 @@
+/* upstream.h: one loop thread's connection to one service: connects, says Hello,
+ * multiplexes calls, reconnects with back-off. Loop thread only.
+ *
+ *   DOWN ─ connect ─▶ CONNECTING ─▶ HELLO ─▶ SCHEMA ─▶ UP ─ EOF, goaway ─▶ DOWN
+ *
+ * While it is not UP, upstream_call answers UNAVAILABLE at once. */
+#ifndef GATEWAY_UPSTREAM_H
+#define GATEWAY_UPSTREAM_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "schema/schema.h"
+#include "wire/envelope.h"
+
+struct event_base;
+struct upstream;
+struct upstream_call;
+
+struct upstream_ops {
+	/* UP or not; digest is of the schema the service has now (32 bytes; NULL when
+	 * it is plain ttrpc). */
+	void (*state)(struct upstream *u, bool up, void *arg);
+	/* The schema set the service sent (only when its digest differs from what
+	 * upstream_known_digest was told). */
+	void (*schema)(struct upstream *u, struct bytes digest, struct bytes set, void *arg);
+};
+
+struct upstream *upstream_new(struct event_base *base, const char *path, const struct upstream_ops *ops,
+			      void *arg);
+struct upstream *upstream_free(struct upstream *u);
+bool upstream_is_up(const struct upstream *u);
+/* The digest of the schema in use: not fetched again while the service has it. */
+void upstream_known_digest(struct upstream *u, struct bytes digest);
+
+/* Callbacks of a call; reply comes exactly once unless cancelled. */
+struct upstream_callbacks {
+	void (*message)(struct upstream_call *c, struct bytes message, void *arg); /* streams */
+	void (*reply)(struct upstream_call *c, const struct wire_response *r, void *arg);
+	void *arg;
+};
+
+/* Never NULL; when it fails at once reply() runs from the loop, not from inside.
+ * A deadline (r->timeout_ns) is also kept here: DEADLINE_EXCEEDED when the
+ * service is silent. */
+struct upstream_call *upstream_call(struct upstream *u, const struct wire_request *r,
+				    const struct upstream_callbacks *cb);
+void upstream_cancel(struct upstream_call *c); /* no reply() after it */
+/* The owner has passed n bytes of messages on: credit goes back. */
+void upstream_consumed(struct upstream_call *c, size_t n);
+
+#endif

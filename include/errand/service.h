@@ -1,0 +1,197 @@
+/* errand/service.h: write the methods of an errand service in C.
+ *
+ * A handler is protobuf-c's own generated service function:
+ *
+ *     static void shop__order(Shop_Service *svc, const OrderRequest *in,
+ *                             OrderReply_Closure done, void *closure_data);
+ *
+ * closure_data is the errand_call; `in` lives until the call is answered. A call
+ * is answered exactly once: by done(&reply, call), by errand_fail(), or, on a
+ * server-streaming method, by errand_stream_end(). A second answer is logged as
+ * an error by the method's name and dropped; a SYNC or TASK handler that returns
+ * without answering and without having kept the call (errand_keep) fails it with
+ * INTERNAL.
+ *
+ * Threads: an ASYNC handler runs on the loop thread and must not block; it may
+ * answer later, from any thread. A SYNC handler runs on the `sync` pool, a TASK
+ * handler on a slot of its queue; both may block. Functions below may be called
+ * from any thread unless they say otherwise.
+ *
+ * Memory: handlers own nothing errand gives them; strings and messages given to
+ * errand are copied before the function returns.
+ */
+#ifndef ERRAND_SERVICE_H
+#define ERRAND_SERVICE_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <protobuf-c/protobuf-c.h>
+
+#include <errand/status.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct errand_call;
+
+/* --- answering --- */
+
+/* Answers with an error. code is an enum errand_code other than OK. For a task
+ * this ends the attempt; it is retried by the method's rules unless code is
+ * INVALID_ARGUMENT, NOT_FOUND, ALREADY_EXISTS, PERMISSION_DENIED,
+ * FAILED_PRECONDITION, OUT_OF_RANGE, UNIMPLEMENTED or UNAUTHENTICATED, or
+ * errand_final() was called. */
+void errand_fail(struct errand_call *call, int code, const char *fmt, ...)
+	__attribute__((format(printf, 3, 4)));
+/* The failure that follows is final (not retried), whatever its code. */
+void errand_final(struct errand_call *call);
+/* The failure that follows is retried no sooner than this. */
+void errand_retry_after(struct errand_call *call, int64_t ns);
+/* A SYNC or TASK handler will answer later, from another thread. */
+void errand_keep(struct errand_call *call);
+
+/* One message of a server-streaming method. 0: sent or queued; 1: queued, but the
+ * client's window is used up (an ASYNC handler waits for errand_stream_on_ready,
+ * a SYNC handler is blocked here until there is room and never sees 1);
+ * -ERRAND_CANCELLED: the client is gone, stop and end the stream. */
+int errand_stream_send(struct errand_call *call, const ProtobufCMessage *message);
+void errand_stream_on_ready(struct errand_call *call, void (*fn)(struct errand_call *, void *),
+			    void *arg);
+void errand_stream_end(struct errand_call *call);
+
+/* --- the call --- */
+
+const ProtobufCMessage *errand_input(const struct errand_call *call);
+const char *errand_method_name(const struct errand_call *call); /* "pkg.Service/Method" */
+/* Metadata of the request by lower-case key, or NULL; lives as long as the call. */
+const char *errand_metadata(const struct errand_call *call, const char *key);
+/* Metadata of the answer: the gateway sends etag, location, retry-after and
+ * cache-control on as headers. Before the answer only. */
+void errand_set_metadata(struct errand_call *call, const char *key, const char *value);
+/* Nanoseconds left until the deadline, INT64_MAX when there is none. */
+int64_t errand_time_left(const struct errand_call *call);
+/* Non-zero once the client went away, the deadline passed or a cancel was asked. */
+int errand_cancelled(const struct errand_call *call);
+/* fn runs once, on the loop thread, when that becomes true (at once when it is). */
+void errand_on_cancel(struct errand_call *call, void (*fn)(struct errand_call *, void *), void *arg);
+
+/* fn runs on the loop thread after ns. Dropped when the call ends first. */
+void errand_timer(struct errand_call *call, int64_t ns, void (*fn)(struct errand_call *, void *),
+		  void *arg);
+
+/* --- after the response --- */
+
+/* fn(arg) runs on the `background` pool once the answer is on its way, also when
+ * that is an error. Returning non-zero is a failure, logged with `name` and
+ * counted; the next one runs all the same. 0, or -ERRAND_RESOURCE_EXHAUSTED when
+ * the pool's queue is full (nothing is kept; answer UNAVAILABLE). A process that
+ * is killed loses it: work that must happen is a task. */
+int errand_after(struct errand_call *call, const char *name, int (*fn)(void *arg), void *arg);
+
+/* --- tasks --- */
+
+/* All of these do nothing on a call that is no task. */
+const char *errand_task_id(const struct errand_call *call); /* NULL when it is no task */
+unsigned errand_attempt(const struct errand_call *call);    /* 1 for the first; 0 */
+/* fraction 0 to 1 (clamped); message may be NULL. Never blocks; at most 2 a
+ * second are kept, the last one always. */
+void errand_progress(struct errand_call *call, double fraction, const char *message);
+/* A line of the task's log, stream "handler". On other calls a debug log line. */
+void errand_log(struct errand_call *call, const char *fmt, ...)
+	__attribute__((format(printf, 2, 3)));
+
+/* --- child processes --- */
+
+struct errand_command {
+	const char *const *argv;  /* argv[0] is looked up in PATH; never a shell */
+	const char *const *env;   /* NULL: PATH, HOME, LANG, TMPDIR of the service only */
+	const char *dir;          /* NULL: the service's */
+	/* Lines of stdout, without the newline, at most 64 KiB each; on a thread of
+	 * errand's, not at the same time as another. NULL: they go to the log. */
+	void (*on_stdout)(struct errand_call *call, const char *line, size_t len, void *arg);
+	void *arg;
+	int64_t grace_ns;         /* SIGTERM to SIGKILL on cancel or timeout; 0: the method's */
+};
+
+struct errand_exit {
+	int status;      /* exit status, or -1 when a signal ended it */
+	int signal;      /* that signal, or 0 */
+	char tail[4096]; /* the last of stderr, whole lines, NUL-terminated */
+};
+
+/* Runs a program in its own process group and waits for it (SYNC and TASK only):
+ * stdin is /dev/null, stderr goes to the task's log. Cancel and timeout kill the
+ * whole group; the service's death kills it too. 0 when it was started and has
+ * ended (see *out); -ERRAND_NOT_FOUND no such program; -ERRAND_CANCELLED or
+ * -ERRAND_DEADLINE_EXCEEDED when it was killed for that (*out is filled);
+ * -ERRAND_UNAVAILABLE when it could not be started (errno). */
+int errand_run(struct errand_call *call, const struct errand_command *command,
+	       struct errand_exit *out);
+/* The usual end of a handler whose program failed: errand_fail with stderr's
+ * tail, recorded with outcome EXIT or SIGNAL. */
+void errand_fail_exit(struct errand_call *call, const char *program, const struct errand_exit *e);
+
+/* --- dependencies --- */
+
+enum errand_scope {
+	ERRAND_SCOPE_CALL,    /* opened for each call that needs it, closed after its answer */
+	ERRAND_SCOPE_PROCESS, /* opened at start, closed at stop (lifespan) */
+};
+
+/* open gives a value (*valuep, may be NULL) or a negative errand_code, which fails
+ * the call (errand_fail may say more first) or, for PROCESS, the start; call is
+ * NULL for PROCESS. It runs where the handler runs: on the loop thread before an
+ * ASYNC handler, so it must not block there. close gets the value and the call's
+ * code (0 = ok); dependencies close in reverse order of opening. `needs` names
+ * others (NULL-terminated), opened first; a value is opened once per call however
+ * many need it. A PROCESS dependency must not need a CALL one. */
+struct errand_dependency {
+	const char *name;
+	enum errand_scope scope;
+	const char *const *needs;
+	int (*open)(struct errand_call *call, void **valuep);
+	void (*close)(void *value, int code);
+};
+
+/* The value of a dependency the method declared (or one of its needs). NULL name
+ * clash: a name that is not among them ends the process, it is a bug. call NULL:
+ * PROCESS ones. */
+void *errand_value(struct errand_call *call, const char *name);
+
+/* --- modules --- */
+
+#define ERRAND_MODULE_ABI 1
+
+/* Which dependencies a method opens before its handler runs. */
+struct errand_method_needs {
+	const char *method; /* "pkg.Service/Method" */
+	const char *const *needs; /* NULL-terminated */
+};
+
+/* A module exports `const struct errand_module errand_module`. */
+struct errand_module {
+	unsigned abi; /* ERRAND_MODULE_ABI */
+	const char *name;
+	ProtobufCService *const *services; /* NULL-terminated; protobuf-c's, e.g. &svc.base */
+	const uint8_t *descriptor_set; /* as `errand gen` embeds it */
+	size_t descriptor_set_len;
+	const struct errand_dependency *dependencies; /* ends with .name = NULL; or NULL */
+	const struct errand_method_needs *needs;      /* ends with .method = NULL; or NULL */
+	int (*start)(void); /* before any call; negative = refuse to start; or NULL */
+	void (*stop)(void);  /* after the last call; or NULL */
+};
+
+/* The whole daemon, for a program that carries its methods itself: parses the
+ * options of errand-service(8), serves until SIGTERM, returns the exit status.
+ * modules is NULL-terminated and may be empty (--module adds others). */
+int errand_service_main(int argc, char **argv, const struct errand_module *const *modules);
+
+/* Replaces the opening of a dependency from now on, for tests; value is given as
+ * it is and never closed. Before errand_service_main. */
+void errand_override(const char *dependency, void *value);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,148 @@
+/* schema.h: a FileDescriptorSet as tables: messages, fields, enums, services,
+ * methods, and the options errand reads. Immutable after schema_load, so any
+ * thread may read it; ref-counted (atomic), since requests under way keep the
+ * one they began with. Names point into the loaded bytes or the schema's arena.
+ *
+ * The structs are open: the transcoder, the router, the scanner, OpenAPI and the
+ * CLI all walk them. Nobody but schema_load.c writes them. */
+#ifndef SCHEMA_SCHEMA_H
+#define SCHEMA_SCHEMA_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/buf.h"
+#include "base/map.h"
+
+/* FieldDescriptorProto.Type's numbers. */
+enum field_type {
+	FIELD_DOUBLE = 1, FIELD_FLOAT, FIELD_INT64, FIELD_UINT64, FIELD_INT32,
+	FIELD_FIXED64, FIELD_FIXED32, FIELD_BOOL, FIELD_STRING, FIELD_GROUP,
+	FIELD_MESSAGE, FIELD_BYTES, FIELD_UINT32, FIELD_ENUM, FIELD_SFIXED32,
+	FIELD_SFIXED64, FIELD_SINT32, FIELD_SINT64,
+};
+
+/* Messages whose JSON form is special (protobuf.dev/programming-guides/json). */
+enum well_known {
+	WK_NONE = 0, WK_ANY, WK_TIMESTAMP, WK_DURATION, WK_FIELD_MASK, WK_STRUCT,
+	WK_VALUE, WK_LIST_VALUE, WK_EMPTY,
+	WK_WRAPPER, /* DoubleValue .. BytesValue: the JSON of field 1 */
+};
+
+struct schema_enum {
+	const char *name; /* full name without the leading dot */
+	struct schema_enum_value {
+		const char *name;
+		int32_t number;
+	} *values; /* in declared order */
+	size_t n_values;
+	bool is_null_value; /* google.protobuf.NullValue */
+	bool closed;        /* proto2 */
+};
+
+struct schema_field {
+	const char *name;       /* as in the .proto */
+	const char *json_name;  /* lowerCamelCase, or as given explicitly */
+	const char *out_name;   /* what output shows: name, unless json_name was set explicitly */
+	uint32_t number;
+	enum field_type type;
+	bool repeated, packed, map, required;
+	bool presence;          /* absent is not zero: message, oneof member, proto3 optional, proto2 */
+	int oneof;              /* index in message.oneofs, -1 = none; synthetic ones are not counted */
+	bool bare;              /* (errand.v1.field).bare */
+	bool out_only;          /* field_behavior OUTPUT_ONLY */
+	const struct schema_message *message; /* of MESSAGE and GROUP; the entry type of a map */
+	const struct schema_enum *enumeration;
+	const struct schema_message *parent;
+	size_t index;           /* in parent->fields */
+};
+
+struct schema_message {
+	const char *name; /* full name */
+	enum well_known well_known;
+	bool map_entry;
+	struct schema_field *fields; /* sorted by number */
+	size_t n_fields;
+	const char **oneofs; /* names of the real ones */
+	size_t n_oneofs;
+	const struct schema_field *sse_id, *sse_event; /* (errand.v1.message); NULL */
+	const char *comment; /* leading comment, or NULL */
+	struct schema_lookup *lookup; /* by json_name and name; private to schema.c */
+};
+
+/* One google.api.http binding: the rule itself or one of its additional ones. */
+struct schema_http {
+	const char *verb;     /* "GET" */
+	const char *path;     /* the template's text */
+	const char *body;     /* "", "*" or a field's name */
+	const char *response_body; /* "" or a field's name */
+};
+
+enum method_run { RUN_UNSPECIFIED, RUN_ASYNC, RUN_SYNC, RUN_TASK };
+
+struct schema_retry {
+	uint32_t max_attempts; /* 0 = default */
+	int64_t base_ns, cap_ns; /* 0 = default */
+	double factor;           /* 0 = default */
+};
+
+struct schema_method {
+	const char *name;      /* "Encode" */
+	const char *full_name; /* "article.v1.Article/Encode" */
+	const struct schema_service *service;
+	const struct schema_message *input, *output;
+	bool client_streaming, server_streaming;
+	bool deprecated;
+	int idempotency_level; /* google.protobuf.MethodOptions: 1 = NO_SIDE_EFFECTS */
+	struct schema_http *http; /* bindings in order; the first is the main one */
+	size_t n_http;
+	enum method_run run;
+	const char *queue;     /* "" = default */
+	int64_t timeout_ns, cancel_grace_ns; /* 0 = default */
+	struct schema_retry retry;
+	const char *comment;   /* leading comment, or NULL */
+};
+
+struct schema_service {
+	const char *name; /* "article.v1.Article" */
+	struct schema_method *methods;
+	size_t n_methods;
+	const char *comment;
+};
+
+struct schema; /* the snapshot; private to schema.c */
+
+/* Builds tables from a serialized FileDescriptorSet (copied). 0, or
+ * -ERRAND_INVALID_ARGUMENT with the reason in `why`: which file, message, field,
+ * what is wrong. Refused: a set that does not parse or is not whole, a name
+ * defined twice, an option that does not parse, a route template that does not
+ * parse. Files may come in any order; duplicates of the same file (from merged
+ * sets) are taken once. */
+int schema_load(const void *set, size_t len, struct schema **out, char *why, size_t why_size);
+struct schema *schema_ref(struct schema *s);
+struct schema *schema_unref(struct schema *s); /* NULL-safe; NULL */
+
+/* Merges sets (concatenation with duplicate files dropped) for a service with
+ * several modules. Appends to out. */
+int schema_merge(struct buf *out, const struct bytes *sets, size_t n, char *why, size_t why_size);
+
+struct bytes schema_set(const struct schema *s); /* the bytes it was loaded from; borrowed */
+
+/* Full names without a leading dot. NULL when there is none. */
+const struct schema_message *schema_message(const struct schema *s, const char *name, size_t len);
+const struct schema_enum *schema_enum(const struct schema *s, const char *name, size_t len);
+const struct schema_service *schema_service(const struct schema *s, const char *name, size_t len);
+/* "pkg.Service/Method" */
+const struct schema_method *schema_method(const struct schema *s, const char *full, size_t len);
+size_t schema_n_services(const struct schema *s);
+const struct schema_service *schema_service_at(const struct schema *s, size_t i);
+
+/* By json_name or name; by number. NULL when there is none. */
+const struct schema_field *schema_field(const struct schema_message *m, const char *name, size_t len);
+const struct schema_field *schema_field_by_number(const struct schema_message *m, uint32_t number);
+const struct schema_enum_value *schema_enum_by_name(const struct schema_enum *e, const char *name, size_t len);
+const struct schema_enum_value *schema_enum_by_number(const struct schema_enum *e, int32_t number);
+/* The declared name nearest to a wrong one, for "did you mean", or NULL. */
+const char *schema_nearest_field(const struct schema_message *m, const char *name, size_t len);
+
+#endif

@@ -1,0 +1,86 @@
+/* call.h: the narrow waist of the service: one call of one method, whoever made
+ * it (a session, or the task engine) and wherever it runs (loop, pool, slot).
+ *
+ *   call_new ─▶ executor_run ─▶ [dependencies open] ─▶ handler ─▶ answered
+ *            ─▶ loop: call_source.answered() ─▶ close dependencies ─▶ after-work ─▶ freed
+ *
+ * States (a table in call.c): NEW, RUNNING, ANSWERED, DONE. References: the loop
+ * holds one until DONE, whoever runs the handler another. The answer is packed by
+ * the thread that gives it and handed to the loop on one done-list. */
+#ifndef SERVICE_CALL_H
+#define SERVICE_CALL_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/buf.h"
+#include "base/list.h"
+#include "errand/service.h"
+#include "service/registry.h"
+#include "wire/envelope.h"
+
+/* What a call ended with. Everything owned. */
+struct answer {
+	int code;            /* enum errand_code */
+	char *message;       /* of the error; NULL when ok */
+	struct buf problem;  /* serialized errand.v1.Problem; may be empty */
+	struct buf payload;  /* serialized output message */
+	struct answer_pair {
+		char *key, *value;
+	} *metadata;
+	size_t n_metadata;
+	bool final;          /* errand_final, or a code that is never retried */
+	int64_t retry_after_ns; /* errand_retry_after; 0 = by the rules */
+	int exit_status, exit_signal; /* errand_fail_exit; 0 */
+	bool from_exit;      /* recorded as EXIT or SIGNAL, not ERROR */
+};
+void answer_deinit(struct answer *a);
+
+/* Who made the call; functions run on the loop thread. */
+struct call_source {
+	const char *name; /* "session", "task" */
+	/* The answer (borrowed; may be emptied by taking its buffers). Once. For a
+	 * stream: after the last message. */
+	void (*answered)(struct errand_call *call, struct answer *a, void *arg);
+	/* A message of a stream. 0, 1 = window used up, negative = gone. NULL when
+	 * the source takes no streams. */
+	int (*message)(struct errand_call *call, struct bytes message, void *arg);
+	/* Tasks only; may be called from any thread. NULL otherwise. */
+	void (*progress)(struct errand_call *call, double fraction, const char *message, void *arg);
+	void (*log)(struct errand_call *call, const char *stream, const char *line, size_t len,
+		    void *arg);
+};
+
+struct call_params {
+	const struct method *method;
+	const struct call_source *source; /* borrowed for ever */
+	void *arg;                        /* of the source */
+	struct bytes payload;             /* copied, or unpacked before call_new returns */
+	const struct wire_pair *metadata; /* copied */
+	size_t n_metadata;
+	int64_t deadline_ns;              /* clock_mono_ns; 0 = none */
+	const char *task_id;              /* copied; NULL = no task */
+	unsigned attempt;
+	int64_t grace_ns;                 /* of child processes */
+};
+
+/* Loop thread. Always gives a call that will be answered: when the payload is
+ * refused by the scanner or does not unpack, the answer is INVALID_ARGUMENT and
+ * comes through source->answered from the loop, never from inside call_start. */
+struct errand_call *call_start(const struct call_params *p);
+
+/* Loop thread: asks the call to stop (client gone, deadline, task cancel). The
+ * handler sees errand_cancelled; its children are killed. With `abandon` the
+ * answer is no longer wanted: source->answered is not called any more and arg is
+ * not used after this returns. code: CANCELLED or DEADLINE_EXCEEDED. */
+void call_cancel(struct errand_call *call, int code, bool abandon);
+
+/* Loop thread: the stream's window has room again. */
+void call_writable(struct errand_call *call);
+
+const struct method *call_method(const struct errand_call *call);
+
+/* Live calls, for drain. */
+size_t call_count(void);
+
+#endif

@@ -1,0 +1,46 @@
+/* loop.h: the service's loop thread: one event_base, a done-list other threads
+ * push on (one wake-up for many), timers. Everything that is not another
+ * thread's by its header belongs to this thread. */
+#ifndef SERVICE_LOOP_H
+#define SERVICE_LOOP_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/list.h"
+
+struct event_base;
+
+/* Something to be run on the loop thread; embedded in its owner. */
+struct loop_job {
+	struct list node;
+	void (*run)(struct loop_job *job);
+};
+
+void loop_init(void);
+void loop_run(void);   /* until loop_stop */
+void loop_stop(void);  /* any thread */
+void loop_deinit(void);
+struct event_base *loop_base(void);
+bool loop_is_current(void); /* is this the loop thread? */
+
+/* Any thread. Runs job->run soon, in order of posting; wakes the loop once. */
+void loop_post(struct loop_job *job);
+
+/* Loop thread. fn(arg) once, after ns. loop_timer_cancel is safe at any time
+ * before it has fired; the timer is owned by the caller and may be embedded. */
+struct loop_timer {
+	void *event; /* struct event *, made on first use */
+	void (*fn)(void *arg);
+	void *arg;
+};
+void loop_timer_start(struct loop_timer *t, int64_t ns, void (*fn)(void *), void *arg);
+void loop_timer_cancel(struct loop_timer *t);
+
+/* The watchdog's view: name what the loop thread is about to run and time it;
+ * what holds the loop longer than the limit is logged by name and counted.
+ * counter may be NULL. */
+void loop_enter(const char *name, _Atomic uint64_t *counter);
+void loop_leave(void);
+
+#endif

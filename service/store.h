@@ -1,0 +1,131 @@
+/* store.h: where tasks are kept: one interface, several kinds (memory, sqlite),
+ * one contract suite (tests/contract). A store belongs to the store thread; the
+ * functions are synchronous and are called between begin and commit. Which move
+ * of a task is allowed is task_state.h's; the store writes what it is told.
+ *
+ * Every change of a task writes its row with a version one higher and one event
+ * row with that version as its `seq`, in one transaction. */
+#ifndef SERVICE_STORE_H
+#define SERVICE_STORE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/buf.h"
+#include "base/uuid.h"
+#include "service/task_state.h"
+
+/* A task's row. Strings and buffers owned; NULL and empty where there is none.
+ * Times are wall-clock microseconds, 0 = not yet. */
+struct task_row {
+	struct uuid id;
+	char *method;             /* "article.v1.Article/Encode" */
+	char *queue;
+	enum task_state state;
+	int32_t priority;
+	uint64_t version;         /* of the row: ETag and seq of its last event */
+	uint32_t attempt;         /* number of the last attempt begun; fences late writes */
+	uint32_t failures;        /* attempts that ended in error, timeout, exit */
+	uint32_t crash_count;     /* attempts that ended in oom, signal, lease_lost */
+	int64_t create_us, start_us, end_us;
+	int64_t run_at_us;        /* not to be claimed before this */
+	double progress;          /* 0 to 1 */
+	char *progress_message;
+	bool cancel_asked;
+	uint64_t log_bytes, log_dropped; /* of the current attempt */
+	struct buf input;         /* wire bytes of the method's input */
+	struct buf result;        /* wire bytes of its output */
+	struct buf error;         /* serialized errand.v1.Problem */
+	struct buf metadata;      /* serialized request metadata kept for the handler */
+};
+void task_row_deinit(struct task_row *t);
+
+struct attempt_row {
+	struct uuid task;
+	uint32_t number;
+	enum task_outcome outcome; /* OUTCOME_NONE while it runs */
+	int64_t start_us, end_us;
+	int exit_status, signal;
+	struct buf error;          /* serialized errand.v1.Problem */
+	char *owner;
+};
+void attempt_row_deinit(struct attempt_row *a);
+
+enum event_kind { EVENT_STATE = 1, EVENT_PROGRESS, EVENT_LOG, EVENT_RESULT };
+
+/* data is the serialized errand.v1.TaskEvent without seq, whole otherwise. */
+struct event_row {
+	uint64_t seq;
+	enum event_kind kind;
+	int64_t time_us;
+	struct buf data;
+};
+void event_row_deinit(struct event_row *e);
+
+/* What list shows: newest first (id descending); 0/NULL members do not filter. */
+struct store_filter {
+	enum task_state state;
+	const char *method, *queue;
+	bool after_set;
+	struct uuid after; /* the last id of the page before */
+	size_t limit;
+};
+
+struct store;
+
+/* All return 0 or a negative errand_code; -ERRAND_NOT_FOUND where a row is not
+ * there; -ERRAND_RESOURCE_EXHAUSTED disk full; -ERRAND_DATA_LOSS corrupt;
+ * -ERRAND_UNAVAILABLE anything else of the database. After an error the caller
+ * rolls back. `why` of the last error: ops->error. */
+struct store_ops {
+	const char *name; /* "memory", "sqlite" */
+	/* arg: what follows "NAME:" in --store (a file). Refusals say what to do. */
+	int (*open)(const char *arg, struct store **out, char *why, size_t why_size);
+	void (*close)(struct store *s);
+	const char *(*error)(struct store *s);
+
+	int (*begin)(struct store *s);
+	int (*commit)(struct store *s); /* durable when it returns 0 */
+	void (*rollback)(struct store *s);
+
+	int (*insert)(struct store *s, const struct task_row *t);
+	/* The whole row, input and result included. */
+	int (*get)(struct store *s, const struct uuid *id, struct task_row *out);
+	/* By the last characters of the id's text (>= 6). -ERRAND_NOT_FOUND none;
+	 * -ERRAND_FAILED_PRECONDITION several. */
+	int (*find_tail)(struct store *s, const char *tail, struct uuid *out);
+	/* Writes all members but id, method, queue, create_us, input, metadata. */
+	int (*update)(struct store *s, const struct task_row *t);
+	int (*remove)(struct store *s, const struct uuid *id); /* with attempts and events */
+	/* Up to n rows of `queue` that are QUEUED or RETRYING and due, in order of
+	 * priority (higher first), run_at, id; whole rows into out; *n_out of them.
+	 * Only reads. */
+	int (*due)(struct store *s, const char *queue, int64_t now_us, size_t n,
+		   struct task_row *out, size_t *n_out);
+	/* run_at of the next row of `queue` that is not due yet, 0 = none. */
+	int (*next_due)(struct store *s, const char *queue, int64_t now_us, int64_t *out);
+	/* Rows RUNNING or CANCELLING: what a former process owned (recovery). */
+	int (*owned)(struct store *s, size_t n, struct task_row *out, size_t *n_out);
+	/* Names of queues that have live rows; each a malloc'd string. */
+	int (*queues)(struct store *s, char ***out, size_t *n_out);
+	int (*list)(struct store *s, const struct store_filter *f, struct task_row *out,
+		    size_t *n_out); /* without input and result */
+	int (*count)(struct store *s, const char *queue, enum task_state state, uint64_t *out);
+
+	int (*put_attempt)(struct store *s, const struct attempt_row *a); /* insert or replace */
+	int (*attempts)(struct store *s, const struct uuid *id, struct attempt_row **out,
+			size_t *n_out); /* malloc'd array, by number */
+
+	int (*add_event)(struct store *s, const struct uuid *id, const struct event_row *e);
+	/* A progress event takes the place of the one before (bounded rows). */
+	int (*drop_progress)(struct store *s, const struct uuid *id);
+	/* Events with seq > after, in order, at most limit, of one kind (0: all). */
+	int (*events)(struct store *s, const struct uuid *id, uint64_t after, enum event_kind kind,
+		      size_t limit, struct event_row **out, size_t *n_out);
+};
+
+extern const struct store_ops store_memory, store_sqlite;
+/* The one array of kinds; by the name before the colon; NULL. */
+const struct store_ops *store_kind(const char *spec, const char **argp);
+
+#endif

@@ -1,0 +1,32 @@
+/* store_thread.h: the only thread that touches the database. It takes all waiting
+ * operations into one transaction, commits, then completes them on the loop
+ * thread (group commit): the cost of an fsync is shared by all who wait for it. */
+#ifndef SERVICE_STORE_THREAD_H
+#define SERVICE_STORE_THREAD_H
+
+#include "service/loop.h"
+#include "service/store.h"
+
+/* Embedded in its owner, which lives until done() has run. */
+struct store_op {
+	struct list node;
+	/* Store thread, inside the transaction. 0, or a negative errand_code: then what
+	 * this op wrote is undone (savepoint) while the others go on. An op that
+	 * writes must say so (`writes`); reads alone are not committed with fsync. */
+	int (*run)(struct store_op *op, const struct store_ops *ops, struct store *s);
+	/* Loop thread, after COMMIT (or its failure: code tells). */
+	void (*done)(struct store_op *op, int code);
+	bool writes;
+	int code; /* store_thread.c's */
+};
+
+/* Takes the open store. */
+int store_thread_start(const struct store_ops *ops, struct store *s);
+void store_thread_submit(struct store_op *op); /* any thread */
+/* Runs what waits, then closes the store and joins. */
+void store_thread_stop(void);
+/* The store failed to commit (disk, I/O): writes answer UNAVAILABLE until it works
+ * again; readiness shows it. */
+bool store_thread_ok(void);
+
+#endif
