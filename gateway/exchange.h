@@ -2,13 +2,28 @@
  * translate back, answer. The state of a request between http.c and upstream.c.
  *
  *   exchange_begin ─▶ [health] [route 404/405] [content type 415] [faults 400/422]
- *     ─▶ upstream_call ─▶ reply ─▶ JSON | problem | 202 Task | stream (sse.c)
+ *     ─▶ upstream_call ─▶ reply ─▶ JSON | problem | 202 Task | stream (stream.c)
  */
 #ifndef GATEWAY_EXCHANGE_H
 #define GATEWAY_EXCHANGE_H
 
+#include "base/list.h"
 #include "gateway/http.h"
 #include "gateway/upstream.h"
+
+/* The options, one for all threads; only `draining` changes after the start. */
+struct gateway_config {
+	const char *listen, *socket, *access_log;
+	const char *schema;    /* file with a descriptor set, for a plain ttrpc server; or NULL */
+	const char *log_level;
+	int64_t threads, max_connections, max_head, max_body, max_headers;
+	int64_t head_timeout, body_timeout, idle_timeout, write_timeout; /* ns */
+	int64_t default_deadline, max_deadline, max_wait; /* ns */
+	int64_t heartbeat; /* of event streams, ns */
+	int64_t drain_timeout;
+	int64_t ready_fd;  /* gets "PORT\n" when listening; -1 = none */
+	_Atomic bool draining;
+};
 
 /* What a loop thread has; one per thread. */
 struct gateway_thread {
@@ -19,17 +34,14 @@ struct gateway_thread {
 	const struct gateway_config *config;
 	unsigned index;
 	uint64_t n_requests, n_errors;
+	struct list streams;       /* of struct stream: event streams under way */
+	struct exchange *spare;    /* exchange.c's pool */
+	uint64_t ids[2];           /* state of the x-request-id generator */
 };
 
-struct gateway_config {
-	const char *listen, *socket, *access_log;
-	int64_t threads, max_connections, max_head, max_body, max_headers;
-	int64_t head_timeout, body_timeout, idle_timeout, write_timeout;
-	int64_t default_deadline, max_deadline, max_wait; /* ns */
-	int64_t heartbeat; /* of event streams, ns */
-	int64_t drain_timeout;
-	bool draining;
-};
+/* Before the first request, and after the last one was answered. */
+void exchange_thread_init(struct gateway_thread *t);
+void exchange_thread_deinit(struct gateway_thread *t);
 
 /* http_ops.request; arg is the struct gateway_thread. */
 void exchange_begin(struct http_request *r, void *arg);

@@ -48,6 +48,8 @@ const char *http_verb(const struct http_request *r);
 const char *http_path(const struct http_request *r);  /* raw, still percent-encoded, without the query */
 const char *http_query(const struct http_request *r); /* raw, after '?'; "" */
 const char *http_header(const struct http_request *r, const char *name); /* first; NULL */
+/* The n-th (from 0) header of that name, or NULL: for lists over several lines. */
+const char *http_header_nth(const struct http_request *r, const char *name, unsigned n);
 struct bytes http_body(struct http_request *r); /* contiguous */
 const char *http_peer(const struct http_request *r); /* "127.0.0.1:51234" */
 int64_t http_begun_ns(const struct http_request *r);  /* clock_mono_ns at the head's end */

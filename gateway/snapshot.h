@@ -10,7 +10,7 @@
 struct snapshot {
 	struct schema *schema;
 	struct route_table *routes;
-	const struct schema_message *task; /* errand.v1.Task, or NULL */
+	const struct schema_message *problem; /* errand.v1.Problem, or NULL */
 	uint8_t digest[32];
 	_Atomic unsigned refs;
 	uint64_t generation;
@@ -22,6 +22,11 @@ int snapshot_publish(struct bytes digest, struct bytes set, char *why, size_t wh
 /* The newest, with a reference; NULL before the first. Any thread. */
 struct snapshot *snapshot_get(void);
 struct snapshot *snapshot_unref(struct snapshot *s); /* NULL-safe; NULL */
+/* Brings *held up to the newest (an atomic load when it is already). */
+void snapshot_refresh(struct snapshot **held);
+struct snapshot *snapshot_ref(struct snapshot *s);
+/* Forgets the newest: at the end of the process. */
+void snapshot_deinit(void);
 /* Does this digest name the newest? */
 bool snapshot_is_current(struct bytes digest);
 

@@ -21,17 +21,19 @@ struct upstream_ops {
 	/* UP or not; digest is of the schema the service has now (32 bytes; NULL when
 	 * it is plain ttrpc). */
 	void (*state)(struct upstream *u, bool up, void *arg);
-	/* The schema set the service sent (only when its digest differs from what
-	 * upstream_known_digest was told). */
+	/* After Hello: is the schema of this digest the one in use? Else it is fetched. */
+	bool (*has_schema)(struct upstream *u, struct bytes digest, void *arg);
+	/* The schema set the service sent. */
 	void (*schema)(struct upstream *u, struct bytes digest, struct bytes set, void *arg);
 };
 
+/* Starts to connect. path is `unix:/path` or `/path` (borrowed), ops too. */
 struct upstream *upstream_new(struct event_base *base, const char *path, const struct upstream_ops *ops,
 			      void *arg);
+/* Calls under way end without a callback. NULL-safe; NULL. */
 struct upstream *upstream_free(struct upstream *u);
 bool upstream_is_up(const struct upstream *u);
-/* The digest of the schema in use: not fetched again while the service has it. */
-void upstream_known_digest(struct upstream *u, struct bytes digest);
+size_t upstream_n_calls(const struct upstream *u); /* under way */
 
 /* Callbacks of a call; reply comes exactly once unless cancelled. */
 struct upstream_callbacks {
