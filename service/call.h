@@ -36,6 +36,8 @@ struct answer {
 };
 void answer_deinit(struct answer *a);
 
+struct pool;
+
 /* Who made the call; functions run on the loop thread. */
 struct call_source {
 	const char *name; /* "session", "task" */
@@ -62,6 +64,7 @@ struct call_params {
 	const char *task_id;              /* copied; NULL = no task */
 	unsigned attempt;
 	int64_t grace_ns;                 /* of child processes */
+	struct pool *pool;                /* where the handler runs; NULL: by the method's run */
 };
 
 /* Loop thread. Always gives a call that will be answered: when the payload is
@@ -77,6 +80,11 @@ void call_cancel(struct errand_call *call, int code, bool abandon);
 
 /* Loop thread: the stream's window has room again. */
 void call_writable(struct errand_call *call);
+
+/* Any thread. errand_fail with a whole problem object (serialized
+ * errand.v1.Problem, copied) instead of one made from code and message. */
+void call_fail_problem(struct errand_call *call, int code, const char *message,
+		       struct bytes problem);
 
 const struct method *call_method(const struct errand_call *call);
 

@@ -50,8 +50,10 @@ void task_cancel(const char *id, task_done done, void *arg);
 void task_retry(const char *id, task_done done, void *arg);  /* FAILED_PRECONDITION while live */
 void task_delete(const char *id, task_done done, void *arg); /* FAILED_PRECONDITION while live */
 
+/* next: the filter's `after` for the next page, NULL on the last one (a page with
+ * few or no rows may have one: pages are bounded by what is looked at, too). */
 typedef void (*task_list_done)(int code, const char *why, const struct task_row *rows, size_t n,
-			       void *arg);
+			       const struct uuid *next, void *arg);
 /* filter's strings are copied. */
 void task_list(const struct store_filter *filter, task_list_done done, void *arg);
 typedef void (*task_attempts_done)(int code, const char *why, const struct attempt_row *rows,
@@ -72,5 +74,14 @@ struct task_watch *task_watch(const char *id, uint64_t after, enum event_kind ki
 			      const struct task_watch_ops *ops, void *arg);
 void task_watch_more(struct task_watch *w);
 void task_unwatch(struct task_watch *w); /* no ended() */
+
+/* Waiting: done() once, when the task has ended (version 0) or its version is
+ * higher than `version`, at the latest after timeout_ns (< 0: no limit): then with
+ * the row as it is. Never from inside task_wait. For `Prefer: wait`, and for plain
+ * clients of a durable method, who wait for its result. */
+struct task_wait;
+struct task_wait *task_wait(const char *id, uint64_t version, int64_t timeout_ns, task_done done,
+			    void *arg);
+void task_unwait(struct task_wait *w); /* before done() only; no done() */
 
 #endif
