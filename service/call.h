@@ -64,7 +64,8 @@ struct call_params {
 	const char *task_id;              /* copied; NULL = no task */
 	unsigned attempt;
 	int64_t grace_ns;                 /* of child processes */
-	struct pool *pool;                /* where the handler runs; NULL: by the method's run */
+	struct pool *pool;                /* where the handler runs unless it is ASYNC (that
+					   * is always on the loop); NULL: the sync pool */
 };
 
 /* Loop thread. Always gives a call that will be answered: when the payload is
@@ -87,6 +88,21 @@ void call_fail_problem(struct errand_call *call, int code, const char *message,
 		       struct bytes problem);
 
 const struct method *call_method(const struct errand_call *call);
+
+/* For errand_run: fn(arg) on whatever thread cancels the call (or here and now when
+ * it is cancelled already), once. The returned handle must be given back with
+ * call_off_cancel before arg goes; after that has returned, fn is not running and
+ * will not. Both from any thread. */
+struct call_hook *call_on_cancel_any(struct errand_call *call, void (*fn)(void *arg), void *arg);
+void call_off_cancel(struct errand_call *call, struct call_hook *hook);
+/* 0, or the code the call was cancelled with. Any thread. */
+int call_cancel_code(const struct errand_call *call);
+int64_t call_grace_ns(const struct errand_call *call);
+/* For errand_fail_exit: the answer that follows came from a program's end. */
+void call_set_exit(struct errand_call *call, int status, int signal);
+/* A line for the task's log (stream "stdout", "stderr"); a debug line of ours when
+ * the call is no task. Any thread. */
+void call_log(struct errand_call *call, const char *stream, const char *line, size_t len);
 
 /* Live calls, for drain. */
 size_t call_count(void);

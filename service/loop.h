@@ -27,10 +27,13 @@ bool loop_is_current(void); /* is this the loop thread? */
 /* Any thread. Runs job->run soon, in order of posting; wakes the loop once. */
 void loop_post(struct loop_job *job);
 
+/* Loop thread. Runs job->run at the end of this turn, after all that is ready. */
+void loop_defer(struct loop_job *job);
+
 /* Loop thread. fn(arg) once, after ns. loop_timer_cancel is safe at any time
  * before it has fired; the timer is owned by the caller and may be embedded. */
 struct loop_timer {
-	void *event; /* struct event *, made on first use */
+	void *event; /* struct event *; NULL unless armed */
 	void (*fn)(void *arg);
 	void *arg;
 };
@@ -39,7 +42,8 @@ void loop_timer_cancel(struct loop_timer *t);
 
 /* The watchdog's view: name what the loop thread is about to run and time it;
  * what holds the loop longer than the limit is logged by name and counted.
- * counter may be NULL. */
+ * name and counter (may be NULL) are borrowed for ever. Nested pairs count for
+ * the outermost. In watchdog.c. */
 void loop_enter(const char *name, _Atomic uint64_t *counter);
 void loop_leave(void);
 

@@ -21,12 +21,16 @@ struct pool_job {
 struct pool *pool_new(const char *name, unsigned n_threads, size_t max_queue);
 /* 0, or -ERRAND_RESOURCE_EXHAUSTED when the queue is full. Any thread. */
 int pool_submit(struct pool *p, struct pool_job *job);
+/* One thread more (a job is stuck and keeps its own) or fewer (it came back).
+ * Any thread. */
+void pool_resize(struct pool *p, int more);
 /* Running and waiting jobs. */
 size_t pool_busy(struct pool *p);
 /* Waits until all jobs have run or the monotonic deadline has passed; returns how
  * many were left. */
 size_t pool_drain(struct pool *p, int64_t deadline_ns);
-/* Stops the threads after their current jobs; waiting ones are dropped. */
+/* Stops the threads after their current jobs and waits for them (a job that never
+ * ends keeps it waiting: ask pool_busy first); waiting jobs are dropped. NULL-safe. */
 struct pool *pool_free(struct pool *p);
 
 #endif
