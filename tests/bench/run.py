@@ -145,7 +145,7 @@ def start_errand(work, b, port):
     sock = os.path.join(state, "s.sock")
     ready, ready_w = os.pipe()
     service = run([f"{b}/errand-service", "--socket", sock, "--state", state,
-                   "--module", f"{b}/.libs/testmod.so", "--store", f"sqlite:{state}/tasks.db",
+                   "--module", f"{b}/.libs/bench.so", "--store", f"sqlite:{state}/tasks.db",
                    "--max-depth", "10000000", "--ready-fd", str(ready_w), "--log-level", "warn"],
                   work, "service", pass_fds=[ready_w])
     os.close(ready_w)
@@ -160,9 +160,9 @@ SUBJECTS = [
     Subject("bare evhttp (Y)", start_evhttp),
     Subject("nginx -> UNIX socket -> evhttp", start_nginx),
     Subject("FastAPI on uvicorn, async, 1 worker", start_fastapi),
-    Subject("errand ASYNC", start_errand, "/testmod.v1.Bench/Call"),
-    Subject("errand SYNC", start_errand, "/testmod.v1.Bench/SyncCall"),
-    Subject("errand durable task (202)", start_errand, "/testmod.v1.Bench/Task"),
+    Subject("errand ASYNC", start_errand, "/bench.v1.Bench/Call"),
+    Subject("errand SYNC", start_errand, "/bench.v1.Bench/SyncCall"),
+    Subject("errand durable task (202)", start_errand, "/bench.v1.Bench/Task"),
 ]
 
 

@@ -1,0 +1,27 @@
+/* bench_module.c: a service of no-op methods for tests/bench/run.py. */
+#include "errand/service.h"
+
+#include "bench.pb-c.h"
+#include "bench.schema.h"
+
+static void bench__call(Bench__V1__Bench_Service *svc, const Bench__V1__Echo *in,
+			Bench__V1__Echo_Closure done, void *call)
+{
+	done(in, call);
+}
+
+#define bench__sync_call bench__call
+#define bench__task bench__call
+
+static Bench__V1__Bench_Service service = BENCH__V1__BENCH__INIT(bench__);
+
+static ProtobufCService *const services[] = {&service.base, NULL};
+
+extern const struct errand_module errand_module;
+const struct errand_module errand_module = {
+	.abi = ERRAND_MODULE_ABI,
+	.name = "bench",
+	.services = services,
+	.descriptor_set = bench_schema,
+	.descriptor_set_len = bench_schema_len,
+};
