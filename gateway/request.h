@@ -44,6 +44,7 @@ enum request_refusal {
 
 struct request {
 	struct buf payload;  /* owned; kept from request to request */
+	struct buf text;     /* owned; a variable, decoded */
 	struct request_prefer prefer;
 	int64_t timeout_ns;  /* 0 = none */
 	enum request_accept accept;

@@ -1,0 +1,124 @@
+/* The newest schema with its routes. Building happens outside the lock that
+ * readers take, under one that lets only one thread build, since all threads hear
+ * of a new schema at the same time. */
+#define _GNU_SOURCE
+#include "gateway/snapshot.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+
+#include "base/err.h"
+#include "base/log.h"
+
+static pthread_mutex_t build_lock = PTHREAD_MUTEX_INITIALIZER; /* one builder at a time */
+static pthread_mutex_t newest_lock = PTHREAD_MUTEX_INITIALIZER; /* guards `newest` */
+static struct snapshot *newest;                                 /* holds a reference */
+static _Atomic uint64_t generation;                             /* of newest; 0 = none */
+
+struct snapshot *snapshot_ref(struct snapshot *s)
+{
+	atomic_fetch_add_explicit(&s->refs, 1, memory_order_relaxed);
+	return s;
+}
+
+struct snapshot *snapshot_unref(struct snapshot *s)
+{
+	if (s == NULL || atomic_fetch_sub_explicit(&s->refs, 1, memory_order_acq_rel) != 1)
+		return NULL;
+	route_table_free(s->routes);
+	schema_unref(s->schema);
+	free(s);
+	return NULL;
+}
+
+struct snapshot *snapshot_get(void)
+{
+	struct snapshot *s;
+
+	pthread_mutex_lock(&newest_lock);
+	s = newest != NULL ? snapshot_ref(newest) : NULL;
+	pthread_mutex_unlock(&newest_lock);
+	return s;
+}
+
+void snapshot_refresh(struct snapshot **held)
+{
+	uint64_t g = atomic_load_explicit(&generation, memory_order_acquire);
+
+	if (*held != NULL ? (*held)->generation == g : g == 0)
+		return;
+	snapshot_unref(*held);
+	*held = snapshot_get();
+}
+
+bool snapshot_is_current(struct bytes digest)
+{
+	bool same;
+
+	pthread_mutex_lock(&newest_lock);
+	same = newest != NULL && digest.len == sizeof newest->digest &&
+		memcmp(newest->digest, digest.data, digest.len) == 0;
+	pthread_mutex_unlock(&newest_lock);
+	return same;
+}
+
+/* Puts s (taken) in the place of the newest. */
+static void snapshot_install(struct snapshot *s)
+{
+	struct snapshot *old;
+
+	pthread_mutex_lock(&newest_lock);
+	old = newest;
+	s->generation = atomic_load_explicit(&generation, memory_order_relaxed) + 1;
+	newest = s;
+	atomic_store_explicit(&generation, s->generation, memory_order_release);
+	pthread_mutex_unlock(&newest_lock);
+	snapshot_unref(old);
+}
+
+static int snapshot_build(struct bytes digest, struct bytes set, struct snapshot **out, char *why,
+			  size_t why_size)
+{
+	struct snapshot *s = xcalloc(1, sizeof *s);
+
+	atomic_init(&s->refs, 1);
+	if (digest.len == sizeof s->digest)
+		memcpy(s->digest, digest.data, digest.len);
+	if (schema_load(set.data, set.len, &s->schema, why, why_size) < 0 ||
+	    route_table_new(s->schema, &s->routes, why, why_size) < 0) {
+		snapshot_unref(s);
+		return -ERRAND_INVALID_ARGUMENT;
+	}
+	s->problem = schema_message(s->schema, "errand.v1.Problem", strlen("errand.v1.Problem"));
+	*out = s;
+	return 0;
+}
+
+int snapshot_publish(struct bytes digest, struct bytes set, char *why, size_t why_size)
+{
+	struct snapshot *s;
+	int r = 0;
+
+	pthread_mutex_lock(&build_lock);
+	if (!snapshot_is_current(digest)) {
+		r = snapshot_build(digest, set, &s, why, why_size);
+		if (r == 0) {
+			log_info("schema in use", "services=%zu bytes=%zu",
+				 schema_n_services(s->schema), set.len);
+			snapshot_install(s);
+		} else {
+			log_error("schema refused, the one before stays in use", "why=\"%s\"", why);
+		}
+	}
+	pthread_mutex_unlock(&build_lock);
+	return r;
+}
+
+void snapshot_deinit(void)
+{
+	pthread_mutex_lock(&newest_lock);
+	newest = snapshot_unref(newest);
+	atomic_store(&generation, 0);
+	pthread_mutex_unlock(&newest_lock);
+}
