@@ -38,6 +38,7 @@ struct schema_enum {
 	size_t n_values;
 	bool is_null_value; /* google.protobuf.NullValue */
 	bool closed;        /* proto2 */
+	struct enum_lookup *lookup; /* by name and number; private to lib/schema */
 };
 
 struct schema_field {
@@ -67,7 +68,7 @@ struct schema_message {
 	size_t n_oneofs;
 	const struct schema_field *sse_id, *sse_event; /* (errand.v1.message); NULL */
 	const char *comment; /* leading comment, or NULL */
-	struct schema_lookup *lookup; /* by json_name and name; private to schema.c */
+	struct schema_lookup *lookup; /* by name and number; private to lib/schema */
 };
 
 /* One google.api.http binding: the rule itself or one of its additional ones. */

@@ -1,0 +1,71 @@
+/* fault.c: the list of what was wrong with one request. Any thread; the list
+ * belongs to one. */
+#include "schema/fault.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+
+#include "base/json.h"
+
+enum { VALUE_MAX = 64, DETAIL_MAX = 512 };
+
+void fault_list_deinit(struct fault_list *l)
+{
+	for (size_t i = 0; i < l->n; i++) {
+		struct fault *f = &l->items[i];
+
+		free(f->where);
+		free(f->rule);
+		free(f->detail);
+		free(f->value);
+	}
+	free(l->items);
+	*l = FAULT_LIST_INIT;
+}
+
+/* Cut at VALUE_MAX, but not within a character. */
+static char *copy_value(const char *value, size_t len)
+{
+	if (value == NULL)
+		return NULL;
+	if (len > VALUE_MAX)
+		len = json_utf8_valid((const uint8_t *)value, VALUE_MAX);
+	return xstrndup(value, len);
+}
+
+void fault_add(struct fault_list *l, enum fault_kind kind, enum fault_place place,
+	       const char *where, const char *rule, const char *value, size_t value_len,
+	       const char *detail_fmt, ...)
+{
+	char detail[DETAIL_MAX];
+	va_list ap;
+
+	if (l->n == FAULT_MAX) {
+		l->n_dropped++;
+		/* the worst kind decides the status, so it must not be lost */
+		if (kind == FAULT_SYNTAX)
+			l->items[FAULT_MAX - 1].kind = FAULT_SYNTAX;
+		return;
+	}
+	if (l->items == NULL || (l->n & (l->n - 1)) == 0)
+		l->items = xrealloc(l->items, (l->n ? l->n * 2 : 1) * sizeof *l->items);
+	va_start(ap, detail_fmt);
+	vsnprintf(detail, sizeof detail, detail_fmt, ap);
+	va_end(ap);
+	l->items[l->n++] = (struct fault){
+		.kind = kind,
+		.place = place,
+		.where = xstrdup(where),
+		.rule = xstrdup(rule),
+		.detail = xstrdup(detail),
+		.value = copy_value(value, value_len),
+	};
+}
+
+int fault_http_status(const struct fault_list *l)
+{
+	for (size_t i = 0; i < l->n; i++)
+		if (l->items[i].kind == FAULT_SYNTAX)
+			return 400;
+	return 422;
+}
