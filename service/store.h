@@ -3,8 +3,9 @@
  * functions are synchronous and are called between begin and commit. Which move
  * of a task is allowed is task_state.h's; the store writes what it is told.
  *
- * Every change of a task writes its row with a version one higher and one event
- * row with that version as its `seq`, in one transaction. */
+ * Every change of a task raises its version by one for each event it writes; an
+ * event's `seq` is the version it made; all in one transaction. The event of a
+ * task's creation (version 1) is not stored: it says nothing the row does not. */
 #ifndef SERVICE_STORE_H
 #define SERVICE_STORE_H
 
@@ -39,6 +40,8 @@ struct task_row {
 	struct buf metadata;      /* serialized request metadata kept for the handler */
 };
 void task_row_deinit(struct task_row *t);
+/* Whose turn is first: by priority (higher first), run_at, id; as qsort wants it. */
+int task_row_turn(const struct task_row *a, const struct task_row *b);
 
 struct attempt_row {
 	struct uuid task;
@@ -53,7 +56,8 @@ void attempt_row_deinit(struct attempt_row *a);
 
 enum event_kind { EVENT_STATE = 1, EVENT_PROGRESS, EVENT_LOG, EVENT_RESULT };
 
-/* data is the serialized errand.v1.TaskEvent without seq, whole otherwise. */
+/* data is a serialized errand.v1.TaskEvent with what is not in the row already:
+ * no seq, event, time and task_id; no result either, that is the task's own. */
 struct event_row {
 	uint64_t seq;
 	enum event_kind kind;
@@ -62,14 +66,35 @@ struct event_row {
 };
 void event_row_deinit(struct event_row *e);
 
+/* Which of a row's buffers to read or to write. */
+enum store_part {
+	PART_INPUT = 1,
+	PART_RESULT = 2,
+	PART_ERROR = 4,
+	PART_METADATA = 8,
+	PART_ALL = 15,
+};
+
 /* What list shows: newest first (id descending); 0/NULL members do not filter. */
 struct store_filter {
 	enum task_state state;
 	const char *method, *queue;
 	bool after_set;
 	struct uuid after; /* the last id of the page before */
-	size_t limit;
+	size_t limit;      /* rows given at most, > 0 */
 };
+
+#define STORE_LIST_SCAN 10000 /* rows looked at for one page */
+
+/* A page. rows owned, with PART_ERROR only. more: there may be rows after `last`,
+ * the last one looked at. */
+struct store_page {
+	struct task_row *rows;
+	size_t n;
+	bool more;
+	struct uuid last;
+};
+void store_page_deinit(struct store_page *p);
 
 struct store;
 
@@ -88,28 +113,35 @@ struct store_ops {
 	int (*commit)(struct store *s); /* durable when it returns 0 */
 	void (*rollback)(struct store *s);
 
+	/* Grows with every row written in this process, also by what is rolled back:
+	 * tells whether an op that failed had written. */
+	uint64_t (*changes)(struct store *s);
+	/* House-keeping between transactions (checkpoint); NULL = none. */
+	void (*tidy)(struct store *s);
+
 	int (*insert)(struct store *s, const struct task_row *t);
-	/* The whole row, input and result included. */
-	int (*get)(struct store *s, const struct uuid *id, struct task_row *out);
+	/* The row with these parts (enum store_part); the others are empty in out. */
+	int (*get)(struct store *s, const struct uuid *id, unsigned parts, struct task_row *out);
 	/* By the last characters of the id's text (>= 6). -ERRAND_NOT_FOUND none;
-	 * -ERRAND_FAILED_PRECONDITION several. */
+	 * -ERRAND_FAILED_PRECONDITION several. Looks at every id: for people. */
 	int (*find_tail)(struct store *s, const char *tail, struct uuid *out);
-	/* Writes all members but id, method, queue, create_us, input, metadata. */
-	int (*update)(struct store *s, const struct task_row *t);
+	/* Writes all members but id, method, queue, create_us and the buffers; of
+	 * those only these parts (PART_RESULT, PART_ERROR; an empty one is removed). */
+	int (*update)(struct store *s, const struct task_row *t, unsigned parts);
 	int (*remove)(struct store *s, const struct uuid *id); /* with attempts and events */
-	/* Up to n rows of `queue` that are QUEUED or RETRYING and due, in order of
-	 * priority (higher first), run_at, id; whole rows into out; *n_out of them.
-	 * Only reads. */
+	/* Up to n rows of `queue` to run now, QUEUED or RETRYING with run_at reached
+	 * (of those the 256 longest due are looked at), by priority (higher first),
+	 * run_at, id; with PART_INPUT and PART_METADATA; out has room for n. Only reads. */
 	int (*due)(struct store *s, const char *queue, int64_t now_us, size_t n,
 		   struct task_row *out, size_t *n_out);
-	/* run_at of the next row of `queue` that is not due yet, 0 = none. */
+	/* run_at of the next RETRYING row of `queue` that is not due yet, 0 = none. */
 	int (*next_due)(struct store *s, const char *queue, int64_t now_us, int64_t *out);
-	/* Rows RUNNING or CANCELLING: what a former process owned (recovery). */
+	/* Rows RUNNING or CANCELLING: what a former process owned (recovery). No parts. */
 	int (*owned)(struct store *s, size_t n, struct task_row *out, size_t *n_out);
-	/* Names of queues that have live rows; each a malloc'd string. */
+	/* Names of queues that have QUEUED or RETRYING rows, some perhaps twice; owned
+	 * array of owned strings. */
 	int (*queues)(struct store *s, char ***out, size_t *n_out);
-	int (*list)(struct store *s, const struct store_filter *f, struct task_row *out,
-		    size_t *n_out); /* without input and result */
+	int (*list)(struct store *s, const struct store_filter *f, struct store_page *out);
 	int (*count)(struct store *s, const char *queue, enum task_state state, uint64_t *out);
 
 	int (*put_attempt)(struct store *s, const struct attempt_row *a); /* insert or replace */
@@ -119,12 +151,26 @@ struct store_ops {
 	int (*add_event)(struct store *s, const struct uuid *id, const struct event_row *e);
 	/* A progress event takes the place of the one before (bounded rows). */
 	int (*drop_progress)(struct store *s, const struct uuid *id);
-	/* Events with seq > after, in order, at most limit, of one kind (0: all). */
+	/* Events with seq > after, in order, at most limit, of one kind (0: all);
+	 * malloc'd array, event_row_deinit each. */
 	int (*events)(struct store *s, const struct uuid *id, uint64_t after, enum event_kind kind,
 		      size_t limit, struct event_row **out, size_t *n_out);
 };
 
 extern const struct store_ops store_memory, store_sqlite;
+/* The end of an id's text, for find_tail. */
+struct uuid_tail {
+	struct uuid id;    /* filled from its end */
+	unsigned n_nibbles;
+};
+bool uuid_tail_parse(const char *text, struct uuid_tail *out); /* false: no such text */
+bool uuid_tail_match(const struct uuid_tail *t, const struct uuid *id);
+
+/* Frees what `queues`, `attempts` and `events` gave. */
+void store_queues_free(char **names, size_t n);
+void attempt_rows_free(struct attempt_row *rows, size_t n);
+void event_rows_free(struct event_row *rows, size_t n);
+
 /* The one array of kinds; by the name before the colon; NULL. */
 const struct store_ops *store_kind(const char *spec, const char **argp);
 

@@ -1,0 +1,529 @@
+/* store_sqlite.c: tasks in an SQLite file: WAL, synchronous=FULL, one connection
+ * that nobody shares (locking_mode=EXCLUSIVE also keeps foreign checkpointers
+ * out: SQLite before 3.51.3 can lose a reset log to a second one). Prepared
+ * statements live as long as the store. Store thread.
+ *
+ *   task       hot: what claims, lists and moves need; clustered by id
+ *   task_data  input, result, error, metadata: written once, read rarely
+ *   attempt, event  history
+ *
+ * Three indexes: what can be claimed (queued ones by priority and age), what
+ * waits for its retry, and every task by state. */
+#include "service/store_sqlite.h"
+
+#include <string.h>
+
+#define RETRY_LOOK 256 /* see store_ops.due */
+
+/* --- values --- */
+
+static void bind_id(sqlite3_stmt *st, int at, const struct uuid *id)
+{
+	sqlite3_bind_blob(st, at, id->b, sizeof id->b, SQLITE_STATIC);
+}
+
+static void bind_text(sqlite3_stmt *st, int at, const char *text)
+{
+	sqlite3_bind_text(st, at, text, -1, SQLITE_STATIC);
+}
+
+/* An empty buffer is an empty blob, or NULL where the column may be. */
+static void bind_buf(sqlite3_stmt *st, int at, const struct buf *b)
+{
+	if (b->len == 0)
+		sqlite3_bind_null(st, at);
+	else
+		sqlite3_bind_blob64(st, at, b->data, b->len, SQLITE_STATIC);
+}
+
+static int run_with_id(struct store *s, enum statement which, const struct uuid *id)
+{
+	sqlite3_stmt *st = sqlite_statement(s, which);
+
+	bind_id(st, 1, id);
+	return sqlite_run(s, st);
+}
+
+static void column_id(sqlite3_stmt *st, int at, struct uuid *out)
+{
+	const void *data = sqlite3_column_blob(st, at);
+
+	if (sqlite3_column_bytes(st, at) == sizeof out->b)
+		memcpy(out->b, data, sizeof out->b);
+}
+
+static char *column_text(sqlite3_stmt *st, int at)
+{
+	const char *text = (const char *)sqlite3_column_text(st, at);
+
+	return text == NULL ? NULL : xstrndup(text, (size_t)sqlite3_column_bytes(st, at));
+}
+
+static void column_buf(sqlite3_stmt *st, int at, struct buf *out)
+{
+	const void *data = sqlite3_column_blob(st, at);
+
+	if (data != NULL)
+		buf_append(out, data, (size_t)sqlite3_column_bytes(st, at));
+}
+
+static void bind_task(sqlite3_stmt *st, const struct task_row *t)
+{
+	bind_id(st, 1, &t->id);
+	sqlite3_bind_int(st, 4, t->state);
+	sqlite3_bind_int(st, 5, t->priority);
+	sqlite3_bind_int64(st, 6, (int64_t)t->version);
+	sqlite3_bind_int64(st, 7, t->attempt);
+	sqlite3_bind_int64(st, 8, t->failures);
+	sqlite3_bind_int64(st, 9, t->crash_count);
+	sqlite3_bind_int64(st, 11, t->start_us);
+	sqlite3_bind_int64(st, 12, t->end_us);
+	sqlite3_bind_int64(st, 13, t->run_at_us);
+	sqlite3_bind_double(st, 14, t->progress);
+	bind_text(st, 15, t->progress_message);
+	sqlite3_bind_int(st, 16, t->cancel_asked);
+	sqlite3_bind_int64(st, 17, (int64_t)t->log_bytes);
+	sqlite3_bind_int64(st, 18, (int64_t)t->log_dropped);
+}
+
+static void read_task(sqlite3_stmt *st, struct task_row *t)
+{
+	*t = (struct task_row){0};
+	column_id(st, 0, &t->id);
+	t->method = column_text(st, 1);
+	t->queue = column_text(st, 2);
+	t->state = (enum task_state)sqlite3_column_int(st, 3);
+	t->priority = sqlite3_column_int(st, 4);
+	t->version = (uint64_t)sqlite3_column_int64(st, 5);
+	t->attempt = (uint32_t)sqlite3_column_int64(st, 6);
+	t->failures = (uint32_t)sqlite3_column_int64(st, 7);
+	t->crash_count = (uint32_t)sqlite3_column_int64(st, 8);
+	t->create_us = sqlite3_column_int64(st, 9);
+	t->start_us = sqlite3_column_int64(st, 10);
+	t->end_us = sqlite3_column_int64(st, 11);
+	t->run_at_us = sqlite3_column_int64(st, 12);
+	t->progress = sqlite3_column_double(st, 13);
+	t->progress_message = column_text(st, 14);
+	t->cancel_asked = sqlite3_column_int(st, 15);
+	t->log_bytes = (uint64_t)sqlite3_column_int64(st, 16);
+	t->log_dropped = (uint64_t)sqlite3_column_int64(st, 17);
+}
+
+static struct buf *part_of(struct task_row *t, unsigned part)
+{
+	switch (part) {
+	case PART_INPUT: return &t->input;
+	case PART_RESULT: return &t->result;
+	case PART_ERROR: return &t->error;
+	case PART_METADATA: return &t->metadata;
+	default: return NULL;
+	}
+}
+
+static int put_part(struct store *s, const struct task_row *t, unsigned part)
+{
+	const struct buf *b = part_of((struct task_row *)t, part);
+	sqlite3_stmt *st = sqlite_statement(s, b->len ? S_PUT_DATA : S_DROP_DATA);
+
+	bind_id(st, 1, &t->id);
+	sqlite3_bind_int(st, 2, (int)part);
+	if (b->len)
+		bind_buf(st, 3, b);
+	return sqlite_run(s, st);
+}
+
+static int read_parts(struct store *s, unsigned parts, struct task_row *t)
+{
+	sqlite3_stmt *st;
+	int r;
+
+	if (parts == 0)
+		return 0;
+	st = sqlite_statement(s, S_GET_DATA);
+	bind_id(st, 1, &t->id);
+	while ((r = sqlite_next(s, st)) > 0) {
+		unsigned part = (unsigned)sqlite3_column_int(st, 0);
+
+		if (parts & part && part_of(t, part) != NULL)
+			column_buf(st, 1, part_of(t, part));
+	}
+	return r;
+}
+
+/* --- tasks --- */
+
+static int sqlite_insert(struct store *s, const struct task_row *t)
+{
+	sqlite3_stmt *st = sqlite_statement(s, S_INSERT);
+	int r;
+
+	bind_task(st, t);
+	bind_text(st, 2, t->method);
+	bind_text(st, 3, t->queue);
+	sqlite3_bind_int64(st, 10, t->create_us);
+	r = sqlite_run(s, st);
+	for (unsigned part = 1; part <= PART_METADATA && r == 0; part <<= 1)
+		if (part_of((struct task_row *)t, part)->len)
+			r = put_part(s, t, part);
+	return r;
+}
+
+static int sqlite_get(struct store *s, const struct uuid *id, unsigned parts, struct task_row *out)
+{
+	sqlite3_stmt *st = sqlite_statement(s, S_GET);
+	int r;
+
+	bind_id(st, 1, id);
+	r = sqlite_next(s, st);
+	if (r <= 0)
+		return r < 0 ? r : -ERRAND_NOT_FOUND;
+	read_task(st, out);
+	sqlite3_reset(st);
+	r = read_parts(s, parts, out);
+	if (r < 0)
+		task_row_deinit(out);
+	return r;
+}
+
+static int sqlite_update(struct store *s, const struct task_row *t, unsigned parts)
+{
+	sqlite3_stmt *st = sqlite_statement(s, S_UPDATE);
+	int r;
+
+	bind_task(st, t);
+	r = sqlite_run(s, st);
+	if (r == 0 && parts & PART_RESULT)
+		r = put_part(s, t, PART_RESULT);
+	if (r == 0 && parts & PART_ERROR)
+		r = put_part(s, t, PART_ERROR);
+	return r;
+}
+
+static int sqlite_remove(struct store *s, const struct uuid *id)
+{
+	static const enum statement all[] = {S_REMOVE, S_REMOVE_DATA, S_REMOVE_ATTEMPTS,
+					     S_REMOVE_EVENTS};
+	int r = 0;
+
+	for (size_t i = 0; i < ARRAY_LEN(all) && r == 0; i++)
+		r = run_with_id(s, all[i], id);
+	return r;
+}
+
+/* Whole bytes of the tail are compared by SQLite, a half one here. */
+static int sqlite_find_tail(struct store *s, const char *tail, struct uuid *out)
+{
+	struct uuid_tail t;
+	sqlite3_stmt *st;
+	int n_found = 0, r;
+
+	if (!uuid_tail_parse(tail, &t))
+		return -ERRAND_NOT_FOUND;
+	st = sqlite_statement(s, S_TAIL);
+	sqlite3_bind_int(st, 1, (int)(1 + sizeof out->b - t.n_nibbles / 2));
+	sqlite3_bind_blob(st, 2, t.id.b + sizeof out->b - t.n_nibbles / 2, (int)t.n_nibbles / 2,
+			  SQLITE_STATIC);
+	while ((r = sqlite_next(s, st)) > 0) {
+		struct uuid id = {0};
+
+		column_id(st, 0, &id);
+		if (!uuid_tail_match(&t, &id))
+			continue;
+		*out = id;
+		if (++n_found > 1)
+			break;
+	}
+	sqlite3_reset(st);
+	if (r < 0)
+		return r;
+	return n_found == 0 ? -ERRAND_NOT_FOUND : n_found > 1 ? -ERRAND_FAILED_PRECONDITION : 0;
+}
+
+/* Appends what the statement gives to rows; room for max. */
+static int read_tasks(struct store *s, sqlite3_stmt *st, struct task_row *rows, size_t max,
+		      size_t *np)
+{
+	int r = 0;
+
+	while (*np < max && (r = sqlite_next(s, st)) > 0)
+		read_task(st, &rows[(*np)++]);
+	sqlite3_reset(st);
+	return r < 0 ? r : 0;
+}
+
+static int by_turn(const void *a, const void *b)
+{
+	return task_row_turn(a, b);
+}
+
+static int sqlite_due(struct store *s, const char *queue, int64_t now_us, size_t n,
+		      struct task_row *out, size_t *n_out)
+{
+	struct task_row *rows = xcalloc(n + RETRY_LOOK, sizeof *rows);
+	sqlite3_stmt *st = sqlite_statement(s, S_DUE_QUEUED);
+	size_t found = 0, n_queued;
+	int r;
+
+	*n_out = 0;
+	bind_text(st, 1, queue);
+	sqlite3_bind_int64(st, 2, (int64_t)n);
+	r = read_tasks(s, st, rows, n, &found);
+	n_queued = found;
+	st = sqlite_statement(s, S_DUE_RETRYING);
+	bind_text(st, 1, queue);
+	sqlite3_bind_int64(st, 2, now_us);
+	sqlite3_bind_int(st, 3, RETRY_LOOK);
+	if (r == 0)
+		r = read_tasks(s, st, rows, found + RETRY_LOOK, &found);
+	if (found > n_queued)
+		qsort(rows, found, sizeof *rows, by_turn);
+	for (size_t i = 0; i < found; i++)
+		if (r == 0 && *n_out < n) {
+			out[(*n_out)++] = rows[i];
+			r = read_parts(s, PART_INPUT | PART_METADATA, &out[*n_out - 1]);
+		} else
+			task_row_deinit(&rows[i]);
+	for (; r < 0 && *n_out > 0; --*n_out)
+		task_row_deinit(&out[*n_out - 1]);
+	free(rows);
+	return r;
+}
+
+/* A statement that gives one number; NULL is 0. */
+static int one_number(struct store *s, sqlite3_stmt *st, int64_t *out)
+{
+	int r = sqlite_next(s, st);
+
+	if (r > 0)
+		*out = sqlite3_column_int64(st, 0);
+	sqlite3_reset(st);
+	return r < 0 ? r : 0;
+}
+
+static int sqlite_next_due(struct store *s, const char *queue, int64_t now_us, int64_t *out)
+{
+	sqlite3_stmt *st = sqlite_statement(s, S_NEXT_DUE);
+
+	bind_text(st, 1, queue);
+	sqlite3_bind_int64(st, 2, now_us);
+	return one_number(s, st, out);
+}
+
+static int sqlite_owned(struct store *s, size_t n, struct task_row *out, size_t *n_out)
+{
+	sqlite3_stmt *st = sqlite_statement(s, S_OWNED);
+
+	*n_out = 0;
+	sqlite3_bind_int64(st, 1, (int64_t)n);
+	return read_tasks(s, st, out, n, n_out);
+}
+
+/* From name to name by the index: its size does not matter. */
+static int sqlite_queues(struct store *s, char ***out, size_t *n_out)
+{
+	static const enum statement both[] = {S_QUEUES_QUEUED, S_QUEUES_RETRYING};
+	char *last = NULL;
+	int r = 0;
+
+	*out = NULL;
+	*n_out = 0;
+	for (size_t i = 0; i < ARRAY_LEN(both) && r == 0; i++)
+		for (last = NULL;;) {
+			sqlite3_stmt *st = sqlite_statement(s, both[i]);
+			char *name;
+
+			bind_text(st, 1, last ? last : "");
+			r = sqlite_next(s, st);
+			name = r > 0 ? column_text(st, 0) : NULL;
+			sqlite3_reset(st);
+			if (name == NULL)
+				break;
+			*out = xrealloc(*out, (*n_out + 1) * sizeof **out);
+			(*out)[(*n_out)++] = last = name;
+		}
+	return r < 0 ? r : 0;
+}
+
+static bool filter_takes(const struct store_filter *f, sqlite3_stmt *st)
+{
+	return (f->method == NULL || strcmp(f->method, (const char *)sqlite3_column_text(st, 1)) == 0) &&
+	       (f->queue == NULL || strcmp(f->queue, (const char *)sqlite3_column_text(st, 2)) == 0);
+}
+
+/* By id or by state and id; what is left of the filter is looked at here, so that
+ * a page costs at most STORE_LIST_SCAN rows. */
+static int list_rows(struct store *s, const struct store_filter *f, sqlite3_stmt *st,
+		     struct store_page *out)
+{
+	size_t looked = 0, cap = 0;
+	int r = 0;
+
+	while (!out->more && (r = sqlite_next(s, st)) > 0) {
+		if (filter_takes(f, st)) {
+			if (out->n == cap)
+				out->rows = xrealloc(out->rows,
+						     (cap = cap ? 2 * cap : 64) * sizeof *out->rows);
+			read_task(st, &out->rows[out->n++]);
+		}
+		if (out->n == f->limit || ++looked == STORE_LIST_SCAN) {
+			column_id(st, 0, &out->last);
+			out->more = true;
+		}
+	}
+	sqlite3_reset(st);
+	return r;
+}
+
+static int sqlite_list(struct store *s, const struct store_filter *f, struct store_page *out)
+{
+	static const uint8_t top[17] = {0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
+					0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff};
+	sqlite3_stmt *st = sqlite_statement(s, f->state ? S_LIST_STATE : S_LIST);
+	int r;
+
+	*out = (struct store_page){0};
+	if (f->after_set)
+		bind_id(st, 1, &f->after);
+	else
+		sqlite3_bind_blob(st, 1, top, sizeof top, SQLITE_STATIC);
+	if (f->state)
+		sqlite3_bind_int(st, 2, f->state);
+	r = list_rows(s, f, st, out);
+	for (size_t i = 0; i < out->n && r >= 0; i++)
+		r = read_parts(s, PART_ERROR, &out->rows[i]);
+	if (r < 0)
+		store_page_deinit(out);
+	return r < 0 ? r : 0;
+}
+
+static int sqlite_count(struct store *s, const char *queue, enum task_state state, uint64_t *out)
+{
+	enum statement which = state == TASK_QUEUED ? S_COUNT_QUEUED :
+			       state == TASK_RETRYING ? S_COUNT_RETRYING : S_COUNT;
+	sqlite3_stmt *st = sqlite_statement(s, which);
+	int64_t n = 0;
+	int r;
+
+	bind_text(st, 1, queue);
+	if (which == S_COUNT)
+		sqlite3_bind_int(st, 2, state);
+	r = one_number(s, st, &n);
+	*out = (uint64_t)n;
+	return r;
+}
+
+/* --- attempts and events --- */
+
+static int sqlite_put_attempt(struct store *s, const struct attempt_row *a)
+{
+	sqlite3_stmt *st = sqlite_statement(s, S_PUT_ATTEMPT);
+
+	bind_id(st, 1, &a->task);
+	sqlite3_bind_int64(st, 2, a->number);
+	sqlite3_bind_int(st, 3, a->outcome);
+	sqlite3_bind_int64(st, 4, a->start_us);
+	sqlite3_bind_int64(st, 5, a->end_us);
+	sqlite3_bind_int(st, 6, a->exit_status);
+	sqlite3_bind_int(st, 7, a->signal);
+	bind_buf(st, 8, &a->error);
+	bind_text(st, 9, a->owner);
+	return sqlite_run(s, st);
+}
+
+static int sqlite_attempts(struct store *s, const struct uuid *id, struct attempt_row **out,
+			   size_t *n_out)
+{
+	sqlite3_stmt *st = sqlite_statement(s, S_ATTEMPTS);
+	int r;
+
+	*out = NULL;
+	*n_out = 0;
+	bind_id(st, 1, id);
+	while ((r = sqlite_next(s, st)) > 0) {
+		struct attempt_row *a;
+
+		*out = xrealloc(*out, (*n_out + 1) * sizeof **out);
+		a = &(*out)[(*n_out)++];
+		*a = (struct attempt_row){.task = *id,
+			.number = (uint32_t)sqlite3_column_int64(st, 0),
+			.outcome = (enum task_outcome)sqlite3_column_int(st, 1),
+			.start_us = sqlite3_column_int64(st, 2),
+			.end_us = sqlite3_column_int64(st, 3),
+			.exit_status = sqlite3_column_int(st, 4),
+			.signal = sqlite3_column_int(st, 5),
+			.owner = column_text(st, 7)};
+		column_buf(st, 6, &a->error);
+	}
+	return r;
+}
+
+static int sqlite_add_event(struct store *s, const struct uuid *id, const struct event_row *e)
+{
+	sqlite3_stmt *st = sqlite_statement(s, S_ADD_EVENT);
+
+	bind_id(st, 1, id);
+	sqlite3_bind_int64(st, 2, (int64_t)e->seq);
+	sqlite3_bind_int(st, 3, e->kind);
+	sqlite3_bind_int64(st, 4, e->time_us);
+	bind_buf(st, 5, &e->data);
+	return sqlite_run(s, st);
+}
+
+static int sqlite_drop_progress(struct store *s, const struct uuid *id)
+{
+	return run_with_id(s, S_DROP_PROGRESS, id);
+}
+
+static int sqlite_events(struct store *s, const struct uuid *id, uint64_t after,
+			 enum event_kind kind, size_t limit, struct event_row **out, size_t *n_out)
+{
+	sqlite3_stmt *st = sqlite_statement(s, S_EVENTS);
+	int r;
+
+	*out = NULL;
+	*n_out = 0;
+	bind_id(st, 1, id);
+	sqlite3_bind_int64(st, 2, (int64_t)MIN(after, (uint64_t)INT64_MAX));
+	sqlite3_bind_int(st, 3, (int)kind);
+	sqlite3_bind_int64(st, 4, (int64_t)limit);
+	while ((r = sqlite_next(s, st)) > 0) {
+		struct event_row *e;
+
+		if (*out == NULL)
+			*out = xcalloc(limit, sizeof **out);
+		e = &(*out)[(*n_out)++];
+		*e = (struct event_row){.seq = (uint64_t)sqlite3_column_int64(st, 0),
+			.kind = (enum event_kind)sqlite3_column_int(st, 1),
+			.time_us = sqlite3_column_int64(st, 2)};
+		column_buf(st, 3, &e->data);
+	}
+	return r;
+}
+
+const struct store_ops store_sqlite = {
+	.name = "sqlite",
+	.open = sqlite_open,
+	.close = sqlite_close,
+	.error = sqlite_error,
+	.begin = sqlite_begin,
+	.commit = sqlite_commit,
+	.rollback = sqlite_rollback,
+	.changes = sqlite_changes,
+	.tidy = sqlite_tidy,
+	.insert = sqlite_insert,
+	.get = sqlite_get,
+	.find_tail = sqlite_find_tail,
+	.update = sqlite_update,
+	.remove = sqlite_remove,
+	.due = sqlite_due,
+	.next_due = sqlite_next_due,
+	.owned = sqlite_owned,
+	.queues = sqlite_queues,
+	.list = sqlite_list,
+	.count = sqlite_count,
+	.put_attempt = sqlite_put_attempt,
+	.attempts = sqlite_attempts,
+	.add_event = sqlite_add_event,
+	.drop_progress = sqlite_drop_progress,
+	.events = sqlite_events,
+};

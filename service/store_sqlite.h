@@ -1,0 +1,48 @@
+/* store_sqlite.h: what the files of the SQLite store share; sqlite3.h comes in by
+ * this header and nowhere else. Store thread. */
+#ifndef SERVICE_STORE_SQLITE_H
+#define SERVICE_STORE_SQLITE_H
+
+#include <sqlite3.h>
+
+#include "errand/status.h"
+#include "service/store.h"
+#include "service/store_file.h"
+
+enum statement {
+	S_BEGIN, S_COMMIT, S_ROLLBACK, S_INSERT, S_GET, S_UPDATE, S_REMOVE, S_REMOVE_DATA,
+	S_REMOVE_ATTEMPTS, S_REMOVE_EVENTS, S_PUT_DATA, S_DROP_DATA, S_GET_DATA, S_TAIL,
+	S_DUE_QUEUED, S_DUE_RETRYING, S_NEXT_DUE, S_OWNED, S_QUEUES_QUEUED, S_QUEUES_RETRYING,
+	S_LIST, S_LIST_STATE, S_COUNT, S_COUNT_QUEUED, S_COUNT_RETRYING, S_PUT_ATTEMPT,
+	S_ATTEMPTS, S_ADD_EVENT, S_DROP_PROGRESS, S_EVENTS, N_STATEMENTS
+};
+
+struct store {
+	sqlite3 *db;
+	struct store_file file;
+	sqlite3_stmt *statements[N_STATEMENTS]; /* prepared at first use */
+	int log_pages;    /* in the write-ahead log after the last commit */
+	bool sync_failed; /* an fsync failed: nothing it covered can be trusted, so
+			   * nothing is acknowledged any more (fsync is not retried) */
+	char why[256];    /* of the last error */
+};
+
+int sqlite_open(const char *arg, struct store **out, char *why, size_t why_size);
+void sqlite_close(struct store *s);
+const char *sqlite_error(struct store *s);
+int sqlite_begin(struct store *s);
+int sqlite_commit(struct store *s);
+void sqlite_rollback(struct store *s);
+uint64_t sqlite_changes(struct store *s);
+void sqlite_tidy(struct store *s);
+
+/* SQLite's result as ours; the words are kept for ops->error. */
+int sqlite_failed(struct store *s, int rc);
+/* The statement, reset; NULL when it cannot be prepared (sqlite_failed says why). */
+sqlite3_stmt *sqlite_statement(struct store *s, enum statement which);
+/* Runs a statement that gives no rows. */
+int sqlite_run(struct store *s, sqlite3_stmt *st);
+/* 1: a row; 0: no more (and the statement is reset); negative: error, likewise. */
+int sqlite_next(struct store *s, sqlite3_stmt *st);
+
+#endif

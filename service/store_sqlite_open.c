@@ -1,0 +1,346 @@
+/* store_sqlite_open.c: the SQLite store's file, schema, statements, transactions
+ * and errors. Store thread. */
+#include "service/store_sqlite.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/log.h"
+
+#define APPLICATION_ID 0x65727264 /* "errd" */
+#define SCHEMA_VERSION ((int)ARRAY_LEN(upgrades))
+#define LOG_PAGES_MAX 1000           /* of the write-ahead log before a checkpoint */
+#define CHECK_SIZE (4LL << 20)       /* files up to this are checked at each start */
+#define CHECK_UNCLEAN_SIZE (64LL << 20) /* and up to this when not closed */
+
+/* upgrades[n] takes a file from schema version n to n + 1. */
+static const char *const upgrades[] = {
+	"CREATE TABLE task ("
+	" id BLOB NOT NULL PRIMARY KEY, method TEXT NOT NULL, queue TEXT NOT NULL,"
+	" state INTEGER NOT NULL, priority INTEGER NOT NULL, version INTEGER NOT NULL,"
+	" attempt INTEGER NOT NULL, failures INTEGER NOT NULL, crash_count INTEGER NOT NULL,"
+	" create_us INTEGER NOT NULL, start_us INTEGER NOT NULL, end_us INTEGER NOT NULL,"
+	" run_at_us INTEGER NOT NULL, progress REAL NOT NULL, progress_message TEXT,"
+	" cancel_asked INTEGER NOT NULL, log_bytes INTEGER NOT NULL,"
+	" log_dropped INTEGER NOT NULL) WITHOUT ROWID;"
+	"CREATE INDEX task_claim ON task (queue, priority DESC, run_at_us) WHERE state = 1;"
+	"CREATE INDEX task_retry ON task (queue, run_at_us) WHERE state = 3;"
+	"CREATE INDEX task_state ON task (state, id);"
+	"CREATE TABLE task_data (task BLOB NOT NULL, part INTEGER NOT NULL, data BLOB NOT NULL,"
+	" PRIMARY KEY (task, part)) WITHOUT ROWID;"
+	"CREATE TABLE attempt (task BLOB NOT NULL, number INTEGER NOT NULL,"
+	" outcome INTEGER NOT NULL, start_us INTEGER NOT NULL, end_us INTEGER NOT NULL,"
+	" exit_status INTEGER NOT NULL, signal INTEGER NOT NULL, error BLOB, owner TEXT,"
+	" PRIMARY KEY (task, number)) WITHOUT ROWID;"
+	"CREATE TABLE event (task BLOB NOT NULL, seq INTEGER NOT NULL, kind INTEGER NOT NULL,"
+	" time_us INTEGER NOT NULL, data BLOB, PRIMARY KEY (task, seq)) WITHOUT ROWID;",
+};
+
+#define HOT "id, method, queue, state, priority, version, attempt, failures, crash_count," \
+	" create_us, start_us, end_us, run_at_us, progress, progress_message, cancel_asked," \
+	" log_bytes, log_dropped"
+
+/* The partial indexes' conditions are written out: a bound value would hide them. */
+static const char *const sql[N_STATEMENTS] = {
+	[S_BEGIN] = "BEGIN IMMEDIATE",
+	[S_COMMIT] = "COMMIT",
+	[S_ROLLBACK] = "ROLLBACK",
+	[S_INSERT] = "INSERT INTO task (" HOT ") VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
+	[S_GET] = "SELECT " HOT " FROM task WHERE id = ?",
+	[S_UPDATE] = "UPDATE task SET state=?4, priority=?5, version=?6, attempt=?7, failures=?8,"
+		" crash_count=?9, start_us=?11, end_us=?12, run_at_us=?13, progress=?14,"
+		" progress_message=?15, cancel_asked=?16, log_bytes=?17, log_dropped=?18"
+		" WHERE id=?1",
+	[S_REMOVE] = "DELETE FROM task WHERE id = ?",
+	[S_REMOVE_DATA] = "DELETE FROM task_data WHERE task = ?",
+	[S_REMOVE_ATTEMPTS] = "DELETE FROM attempt WHERE task = ?",
+	[S_REMOVE_EVENTS] = "DELETE FROM event WHERE task = ?",
+	[S_PUT_DATA] = "INSERT OR REPLACE INTO task_data (task, part, data) VALUES (?,?,?)",
+	[S_DROP_DATA] = "DELETE FROM task_data WHERE task = ? AND part = ?",
+	[S_GET_DATA] = "SELECT part, data FROM task_data WHERE task = ?",
+	[S_TAIL] = "SELECT id FROM task INDEXED BY task_state WHERE substr(id, ?1) = ?2",
+	[S_DUE_QUEUED] = "SELECT " HOT " FROM task INDEXED BY task_claim WHERE state = 1 AND"
+		" queue = ? ORDER BY priority DESC, run_at_us, id LIMIT ?",
+	[S_DUE_RETRYING] = "SELECT " HOT " FROM task INDEXED BY task_retry WHERE state = 3 AND"
+		" queue = ? AND run_at_us <= ? ORDER BY run_at_us, id LIMIT ?",
+	[S_NEXT_DUE] = "SELECT min(run_at_us) FROM task INDEXED BY task_retry WHERE state = 3 AND"
+		" queue = ? AND run_at_us > ?",
+	[S_OWNED] = "SELECT " HOT " FROM task INDEXED BY task_state WHERE state IN (2, 4) LIMIT ?",
+	[S_QUEUES_QUEUED] = "SELECT min(queue) FROM task INDEXED BY task_claim WHERE state = 1 AND"
+		" queue > ?",
+	[S_QUEUES_RETRYING] = "SELECT min(queue) FROM task INDEXED BY task_retry WHERE state = 3 AND"
+		" queue > ?",
+	[S_LIST] = "SELECT " HOT " FROM task WHERE id < ? ORDER BY id DESC",
+	[S_LIST_STATE] = "SELECT " HOT " FROM task INDEXED BY task_state WHERE id < ? AND state = ?"
+		" ORDER BY id DESC",
+	[S_COUNT] = "SELECT count(*) FROM task INDEXED BY task_state WHERE queue = ? AND state = ?",
+	[S_COUNT_QUEUED] = "SELECT count(*) FROM task INDEXED BY task_claim WHERE queue = ? AND"
+		" state = 1",
+	[S_COUNT_RETRYING] = "SELECT count(*) FROM task INDEXED BY task_retry WHERE queue = ? AND"
+		" state = 3",
+	[S_PUT_ATTEMPT] = "INSERT OR REPLACE INTO attempt (task, number, outcome, start_us, end_us,"
+		" exit_status, signal, error, owner) VALUES (?,?,?,?,?,?,?,?,?)",
+	[S_ATTEMPTS] = "SELECT number, outcome, start_us, end_us, exit_status, signal, error, owner"
+		" FROM attempt WHERE task = ? ORDER BY number",
+	[S_ADD_EVENT] = "INSERT INTO event (task, seq, kind, time_us, data) VALUES (?,?,?,?,?)",
+	[S_DROP_PROGRESS] = "DELETE FROM event WHERE task = ?1 AND kind = 2 AND seq ="
+		" (SELECT max(seq) FROM event WHERE task = ?1 AND kind = 2)",
+	[S_EVENTS] = "SELECT seq, kind, time_us, data FROM event WHERE task = ?1 AND seq > ?2 AND"
+		" (?3 = 0 OR kind = ?3) ORDER BY seq LIMIT ?4",
+};
+
+/* --- errors and statements --- */
+
+static bool disk_is_full(struct store *s, int rc)
+{
+	int err = sqlite3_system_errno(s->db);
+
+	return (rc & 0xff) == SQLITE_FULL ||
+	       ((rc & 0xff) == SQLITE_IOERR && (err == ENOSPC || err == EDQUOT || err == EFBIG));
+}
+
+int sqlite_failed(struct store *s, int rc)
+{
+	int full = sqlite3_extended_errcode(s->db);
+
+	rc = (full & 0xff) == (rc & 0xff) ? full : rc;
+	snprintf(s->why, sizeof s->why, "store %s: %s", s->file.path, sqlite3_errmsg(s->db));
+	if (rc == SQLITE_IOERR_FSYNC || rc == SQLITE_IOERR_DIR_FSYNC) {
+		s->sync_failed = true;
+		log_error("store: fsync failed; nothing is accepted any more: check the disk, then "
+			  "restart", "file=%s error=%s", s->file.path, sqlite3_errstr(rc));
+	}
+	if (disk_is_full(s, rc)) {
+		snprintf(s->why, sizeof s->why, "store %s: the disk is full", s->file.path);
+		return -ERRAND_RESOURCE_EXHAUSTED;
+	}
+	rc &= 0xff;
+	return rc == SQLITE_CORRUPT || rc == SQLITE_NOTADB ? -ERRAND_DATA_LOSS : -ERRAND_UNAVAILABLE;
+}
+
+sqlite3_stmt *sqlite_statement(struct store *s, enum statement which)
+{
+	sqlite3_stmt **st = &s->statements[which];
+
+	if (*st == NULL)
+		sqlite3_prepare_v3(s->db, sql[which], -1, SQLITE_PREPARE_PERSISTENT, st, NULL);
+	return *st;
+}
+
+int sqlite_run(struct store *s, sqlite3_stmt *st)
+{
+	int rc = st == NULL ? SQLITE_ERROR : sqlite3_step(st);
+	int code = rc == SQLITE_DONE || rc == SQLITE_ROW ? 0 : sqlite_failed(s, rc);
+
+	sqlite3_reset(st);
+	return code;
+}
+
+int sqlite_next(struct store *s, sqlite3_stmt *st)
+{
+	int rc = st == NULL ? SQLITE_ERROR : sqlite3_step(st);
+	int code;
+
+	if (rc == SQLITE_ROW)
+		return 1;
+	code = rc == SQLITE_DONE ? 0 : sqlite_failed(s, rc);
+	sqlite3_reset(st);
+	return code;
+}
+
+/* --- opening --- */
+
+static int refuse(struct store *s, char *why, size_t size, int code, const char *text)
+{
+	snprintf(why, size, "store %s: %s", s->file.path, text);
+	return -code;
+}
+
+static int exec(struct store *s, const char *text, char *why, size_t size)
+{
+	int rc = sqlite3_exec(s->db, text, NULL, NULL, NULL);
+
+	if (rc == SQLITE_OK)
+		return 0;
+	if ((rc & 0xff) == SQLITE_BUSY)
+		return refuse(s, why, size, ERRAND_UNAVAILABLE, "locked by another program; close it");
+	rc = sqlite_failed(s, rc);
+	snprintf(why, size, "%s%s", s->why, rc != -ERRAND_DATA_LOSS ? "" :
+		 "; the file was not changed: move it aside and restore a copy, or see what "
+		 "`sqlite3 FILE .recover` can save");
+	return rc;
+}
+
+static int64_t pragma(struct store *s, const char *text)
+{
+	sqlite3_stmt *st = NULL;
+	int64_t value = -1;
+
+	if (sqlite3_prepare_v2(s->db, text, -1, &st, NULL) == SQLITE_OK &&
+	    sqlite3_step(st) == SQLITE_ROW)
+		value = sqlite3_column_int64(st, 0);
+	sqlite3_finalize(st);
+	return value;
+}
+
+/* Whose is it? Asked before anything is written. */
+static int check_owner(struct store *s, char *why, size_t size)
+{
+	int64_t id, version, tables;
+	char text[160];
+	int r = exec(s, "SELECT count(*) FROM sqlite_schema", why, size);
+
+	if (r < 0)
+		return r;
+	id = pragma(s, "PRAGMA application_id");
+	version = pragma(s, "PRAGMA user_version");
+	tables = pragma(s, "SELECT count(*) FROM sqlite_schema");
+	if (id != APPLICATION_ID && (id != 0 || version != 0 || tables != 0))
+		return refuse(s, why, size, ERRAND_FAILED_PRECONDITION,
+			      "a database of another program; it was not touched: name another file");
+	if (version <= SCHEMA_VERSION)
+		return 0;
+	snprintf(text, sizeof text, "written by a newer errand (schema %lld, this one knows %d); "
+		 "it was not touched: upgrade errand", (long long)version, SCHEMA_VERSION);
+	return refuse(s, why, size, ERRAND_FAILED_PRECONDITION, text);
+}
+
+static int check_content(struct store *s, char *why, size_t size)
+{
+	sqlite3_stmt *st = NULL;
+	int code = 0;
+
+	if (s->file.size > (s->file.unclean ? CHECK_UNCLEAN_SIZE : CHECK_SIZE))
+		return 0;
+	if (sqlite3_prepare_v2(s->db, "PRAGMA quick_check(1)", -1, &st, NULL) != SQLITE_OK ||
+	    sqlite3_step(st) != SQLITE_ROW ||
+	    strcmp((const char *)sqlite3_column_text(st, 0), "ok") != 0)
+		code = refuse(s, why, size, ERRAND_DATA_LOSS, "damaged (PRAGMA quick_check); it was not "
+			      "changed: move it aside and restore a copy, or see what "
+			      "`sqlite3 FILE .recover` can save");
+	sqlite3_finalize(st);
+	return code;
+}
+
+/* Each step and its number are one transaction: old or new, never between. */
+static int upgrade(struct store *s, char *why, size_t size)
+{
+	int version = (int)pragma(s, "PRAGMA user_version");
+
+	for (int r; version < SCHEMA_VERSION; version++) {
+		AUTO_FREE char *step = xasprintf(
+			"BEGIN IMMEDIATE; %s PRAGMA application_id = %d; PRAGMA user_version = %d; COMMIT",
+			upgrades[version], APPLICATION_ID, version + 1);
+
+		r = exec(s, step, why, size);
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+static int on_commit(void *arg, sqlite3 *db, const char *name, int pages)
+{
+	((struct store *)arg)->log_pages = pages;
+	return SQLITE_OK;
+}
+
+static int set_up(struct store *s, char *why, size_t size)
+{
+	int rc = sqlite3_open_v2(s->file.path, &s->db, SQLITE_OPEN_READWRITE |
+				 SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_NOFOLLOW, NULL);
+	int r;
+
+	if (rc != SQLITE_OK)
+		return sqlite_failed(s, rc), refuse(s, why, size, ERRAND_UNAVAILABLE, sqlite3_errstr(rc));
+	sqlite3_extended_result_codes(s->db, 1);
+	sqlite3_busy_timeout(s->db, 1000);
+	r = exec(s, "PRAGMA locking_mode = EXCLUSIVE; PRAGMA temp_store = MEMORY;"
+		 "PRAGMA cache_size = -2000; PRAGMA trusted_schema = OFF", why, size);
+	if (r == 0)
+		r = check_owner(s, why, size);
+	if (r == 0)
+		r = check_content(s, why, size);
+	if (r == 0)
+		r = exec(s, "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;"
+			 "PRAGMA journal_size_limit = 16777216", why, size);
+	if (r == 0)
+		r = upgrade(s, why, size);
+	sqlite3_wal_hook(s->db, on_commit, s);
+	return r;
+}
+
+void sqlite_close(struct store *s)
+{
+	for (size_t i = 0; i < N_STATEMENTS; i++)
+		sqlite3_finalize(s->statements[i]);
+	sqlite3_close(s->db);
+	store_file_release(&s->file);
+	free(s);
+}
+
+int sqlite_open(const char *arg, struct store **out, char *why, size_t why_size)
+{
+	struct store *s = xcalloc(1, sizeof *s);
+	int r = store_file_claim(&s->file, arg, why, why_size);
+
+	if (r < 0) {
+		free(s);
+		return r;
+	}
+	r = set_up(s, why, why_size);
+	if (r < 0) {
+		sqlite_close(s);
+		return r;
+	}
+	*out = s;
+	return 0;
+}
+
+const char *sqlite_error(struct store *s)
+{
+	return s->why;
+}
+
+/* --- transactions --- */
+
+int sqlite_begin(struct store *s)
+{
+	if (!s->sync_failed)
+		return sqlite_run(s, sqlite_statement(s, S_BEGIN));
+	snprintf(s->why, sizeof s->why, "store %s: closed for writing since an fsync failed; check "
+		 "the disk and restart the service", s->file.path);
+	return -ERRAND_UNAVAILABLE;
+}
+
+int sqlite_commit(struct store *s)
+{
+	return sqlite_run(s, sqlite_statement(s, S_COMMIT));
+}
+
+void sqlite_rollback(struct store *s)
+{
+	if (!sqlite3_get_autocommit(s->db))
+		sqlite_run(s, sqlite_statement(s, S_ROLLBACK));
+}
+
+uint64_t sqlite_changes(struct store *s)
+{
+	return (uint64_t)sqlite3_total_changes64(s->db);
+}
+
+/* Between transactions, so that nobody who waits for a commit pays for it. */
+void sqlite_tidy(struct store *s)
+{
+	int rc;
+
+	if (s->log_pages < LOG_PAGES_MAX || s->sync_failed)
+		return;
+	rc = sqlite3_wal_checkpoint_v2(s->db, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
+	s->log_pages = 0;
+	if (rc != SQLITE_OK) {
+		sqlite_failed(s, rc);
+		log_warn("store: checkpoint failed", "error=\"%s\"", s->why);
+	}
+}
