@@ -43,6 +43,14 @@ int opt_parse(const struct opt *table, size_t n, void *conf, int argc, char **ar
 /* One value in the syntax of its type; 0, or -1 with the reason in why. */
 int opt_set(const struct opt *o, void *conf, const char *text, char *why, size_t size);
 void opt_defaults(const struct opt *table, size_t n, void *conf);
+/* Frees the lists in conf. */
+void opt_deinit(const struct opt *table, size_t n, void *conf);
+
+/* What --help prints, to stdout. `usage` may be several lines; "Usage: " goes in
+ * front when it does not begin with it. */
+void opt_help(const struct opt *table, size_t n, const char *usage);
+/* Edit distance of two words, for "did you mean"; SIZE_MAX for long ones. */
+size_t opt_distance(const char *a, size_t a_len, const char *b);
 
 /* "30s" -> ns; "64K" -> bytes. False for anything else. */
 bool opt_time(const char *text, int64_t *out);
