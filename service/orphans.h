@@ -1,0 +1,27 @@
+/* orphans.h: what programs leave behind when they end.
+ *
+ * Each program is made the reaper of its own descendants (spawn.c), and the
+ * service is one too (process.c). So a descendant cannot slip away by setsid or by
+ * forking twice: while its program lives it stays below it, and when the program
+ * has ended it becomes a child of the service. Whatever the service is given in
+ * that way is therefore a left-over, and is killed and reaped here.
+ *
+ * Processes a module starts by its own means are left alone: those of the
+ * service's session, and those without the no-new-privileges mark that all of
+ * errand's children carry. Not seen: what leaves its session in the moment the
+ * service itself is killed by SIGKILL (a systemd unit's cgroup takes those).
+ *
+ * Process thread. */
+#ifndef SERVICE_ORPHANS_H
+#define SERVICE_ORPHANS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/types.h>
+
+/* Kills and reaps; returns how many it found, to be called again until that is
+ * none: the children of those come next. is_child tells errand's own live children,
+ * which are not touched. */
+size_t orphans_sweep(bool (*is_child)(pid_t pid));
+
+#endif

@@ -1,0 +1,28 @@
+/* spawn.h: starting one program, from the process thread only. vfork, so that no
+ * copy of the service is made and no lock another thread holds is ever needed:
+ * between vfork and exec the child does system calls and nothing else. */
+#ifndef SERVICE_SPAWN_H
+#define SERVICE_SPAWN_H
+
+#include <sys/types.h>
+
+/* All borrowed. */
+struct spawn {
+	const char *path; /* of the program: spawn_find */
+	const char *const *argv, *const *env;
+	const char *dir;  /* NULL: the service's */
+	int stdin_fd, stdout_fd, stderr_fd;
+	int warden_fd;    /* where the child announces its session; -1 */
+	pid_t parent;     /* the service */
+};
+
+/* The place of a program: as it is when it has a slash, else the first executable
+ * file of that name in the absolute directories of PATH. *pathp is malloc'd. 0,
+ * -ENOENT, or -EACCES when there is a file, but none that may be executed. */
+int spawn_find(const char *name, char **pathp);
+
+/* 0 and the child, which leads a session and a process group of its own; or -errno
+ * with *stepp naming what failed ("exec", "chdir", ...) and no child left. */
+int spawn_start(const struct spawn *s, pid_t *pidp, const char **stepp);
+
+#endif
