@@ -95,6 +95,14 @@ static int snapshot_build(struct bytes digest, struct bytes set, struct snapshot
 	return 0;
 }
 
+static void snapshot_log_refusal(const char *why)
+{
+	AUTO_BUF quoted = BUF_INIT;
+
+	log_quote(&quoted, why, strlen(why));
+	log_error("schema refused, the one before stays in use", "why=%s", buf_cstr(&quoted));
+}
+
 int snapshot_publish(struct bytes digest, struct bytes set, char *why, size_t why_size)
 {
 	struct snapshot *s;
@@ -108,7 +116,7 @@ int snapshot_publish(struct bytes digest, struct bytes set, char *why, size_t wh
 				 schema_n_services(s->schema), set.len);
 			snapshot_install(s);
 		} else {
-			log_error("schema refused, the one before stays in use", "why=\"%s\"", why);
+			snapshot_log_refusal(why);
 		}
 	}
 	pthread_mutex_unlock(&build_lock);

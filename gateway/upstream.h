@@ -18,9 +18,8 @@ struct upstream;
 struct upstream_call;
 
 struct upstream_ops {
-	/* UP or not; digest is of the schema the service has now (32 bytes; NULL when
-	 * it is plain ttrpc). */
-	void (*state)(struct upstream *u, bool up, void *arg);
+	/* UP or not any more (or not at all: the first failed attempt), with the reason. */
+	void (*state)(struct upstream *u, bool up, const char *why, void *arg);
 	/* After Hello: is the schema of this digest the one in use? Else it is fetched. */
 	bool (*has_schema)(struct upstream *u, struct bytes digest, void *arg);
 	/* The schema set the service sent. */

@@ -1,0 +1,178 @@
+/* Problem details, written by hand: one flat object whose members come in a fixed
+ * order. A problem the service made (errand.v1.Problem in the status' details) is
+ * transcoded as it is. */
+#include "gateway/problem.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+
+#include "base/err.h"
+#include "base/json.h"
+#include "base/pbuf.h"
+#include "schema/transcode.h"
+
+#define PROBLEM_TYPE "application/problem+json"
+
+enum { PROBLEM_STATUS = 3, PROBLEM_RETRY_AFTER = 9 }; /* fields of errand.v1.Problem */
+
+static void put_member(struct buf *b, const char *name, const char *value)
+{
+	json_put_cstr(b, name);
+	buf_append_byte(b, ':');
+	json_put_cstr(b, value);
+}
+
+static void put_fault(struct buf *b, const struct fault *f)
+{
+	static const char *const places[] = {
+		[FAULT_POINTER] = "pointer",
+		[FAULT_PARAMETER] = "parameter",
+		[FAULT_HEADER] = "header",
+	};
+
+	buf_append_byte(b, '{');
+	put_member(b, places[f->place], f->where);
+	buf_append_byte(b, ',');
+	put_member(b, "rule", f->rule);
+	buf_append_byte(b, ',');
+	put_member(b, "detail", f->detail);
+	if (f->value != NULL) {
+		buf_append_byte(b, ',');
+		put_member(b, "value", f->value);
+	}
+	buf_append_byte(b, '}');
+}
+
+static void put_faults(struct buf *b, const struct fault_list *faults)
+{
+	buf_append_str(b, ",\"errors\":[");
+	for (size_t i = 0; i < faults->n; i++) {
+		if (i != 0)
+			buf_append_byte(b, ',');
+		put_fault(b, &faults->items[i]);
+	}
+	buf_append_byte(b, ']');
+}
+
+void problem_write(struct buf *b, int status, int code, const char *detail, const char *instance,
+		   const struct fault_list *faults)
+{
+	buf_append_str(b, "{\"type\":\"about:blank\",");
+	put_member(b, "title", err_http_reason(status));
+	buf_append_str(b, ",\"status\":");
+	json_put_int(b, status);
+	buf_append_byte(b, ',');
+	put_member(b, "detail", detail);
+	if (instance != NULL) {
+		buf_append_byte(b, ',');
+		put_member(b, "instance", instance);
+	}
+	buf_append_byte(b, ',');
+	put_member(b, "code", err_info(code)->name);
+	if (faults != NULL && faults->n != 0)
+		put_faults(b, faults);
+	buf_append_byte(b, '}');
+}
+
+/* Whoever is told to come again later is told when. */
+static void problem_retry_default(struct http_request *r, int code)
+{
+	if (code == ERRAND_UNAVAILABLE || code == ERRAND_RESOURCE_EXHAUSTED)
+		http_set_header(r, "Retry-After", "1");
+}
+
+void problem_reply(struct http_request *r, int status, int code, const char *detail_fmt, ...)
+{
+	struct buf body = BUF_INIT;
+	char detail[512];
+	va_list ap;
+
+	va_start(ap, detail_fmt);
+	vsnprintf(detail, sizeof detail, detail_fmt, ap);
+	va_end(ap);
+	problem_write(&body, status, code, detail, http_path(r), NULL);
+	problem_retry_default(r, code);
+	http_reply(r, status, PROBLEM_TYPE, &body);
+}
+
+void problem_reply_faults(struct http_request *r, const struct fault_list *faults)
+{
+	struct buf body = BUF_INIT;
+	int status = fault_http_status(faults);
+	size_t n = faults->n + faults->n_dropped;
+	char detail[64];
+
+	snprintf(detail, sizeof detail, "%zu faults in the request", n);
+	problem_write(&body, status, ERRAND_INVALID_ARGUMENT, n == 1 ? faults->items[0].detail : detail,
+		      http_path(r), faults);
+	http_reply(r, status, PROBLEM_TYPE, &body);
+}
+
+/* What the gateway needs to know of a service's problem. */
+struct problem_facts {
+	int status;         /* 0 = not said */
+	double retry_after; /* seconds; 0 = not said */
+};
+
+static struct problem_facts problem_read(struct bytes details)
+{
+	struct problem_facts facts = {0, 0};
+	struct pbuf_reader reader = pbuf_reader(details.data, details.len);
+	struct pbuf_field f;
+
+	while (pbuf_next(&reader, &f)) {
+		if (f.number == PROBLEM_STATUS && f.wire == PBUF_VARINT)
+			facts.status = (int)f.value;
+		else if (f.number == PROBLEM_RETRY_AFTER && f.wire == PBUF_I64)
+			facts.retry_after = pbuf_double(f.value);
+	}
+	if (facts.status < 400 || facts.status > 599)
+		facts.status = 0;
+	return facts;
+}
+
+void problem_write_status(struct buf *b, const struct snapshot *s, const struct wire_response *w,
+			  const char *instance)
+{
+	const struct transcode_write o = {.schema = s != NULL ? s->schema : NULL, .skip_zero = true};
+	size_t start = b->len;
+	char detail[1024], why[128];
+
+	if (w->details.len != 0 && s != NULL && s->problem != NULL) {
+		if (transcode_to_json(&o, s->problem, w->details, b, why, sizeof why) == 0)
+			return;
+		b->len = start;
+	}
+	snprintf(detail, sizeof detail, "%.*s", (int)MIN(w->message.len, sizeof detail - 1),
+		 w->message.len != 0 ? (const char *)w->message.data : "");
+	problem_write(b, err_info(w->code)->http, w->code, detail, instance, NULL);
+}
+
+static void problem_retry(struct http_request *r, const struct problem_facts *facts,
+				const struct wire_response *w)
+{
+	struct bytes given = wire_pair_get(w->metadata, w->n_metadata, "retry-after");
+	char text[32];
+
+	if (given.len != 0)
+		snprintf(text, sizeof text, "%.*s", (int)MIN(given.len, sizeof text - 1), (const char *)given.data);
+	else if (facts->retry_after > 0 && facts->retry_after < 1e9)
+		snprintf(text, sizeof text, "%.0f", facts->retry_after + 0.499);
+	else {
+		problem_retry_default(r, w->code);
+		return;
+	}
+	http_set_header(r, "Retry-After", text);
+}
+
+void problem_reply_status(struct http_request *r, const struct snapshot *s,
+			  const struct wire_response *w)
+{
+	const struct problem_facts facts = problem_read(w->details);
+	struct buf body = BUF_INIT;
+	int status = facts.status != 0 ? facts.status : err_info(w->code)->http;
+
+	problem_write_status(&body, s, w, http_path(r));
+	problem_retry(r, &facts, w);
+	http_reply(r, status, PROBLEM_TYPE, &body);
+}

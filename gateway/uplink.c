@@ -1,0 +1,264 @@
+/* See uplink.h. Three events on one socket: connected, readable, writable after a
+ * short write; and one without a socket, activated by hand, that writes what the
+ * turn of the loop has produced. closed is only ever called from these, never from
+ * inside the conn, so the owner may free the link there. */
+#define _GNU_SOURCE
+#include "gateway/uplink.h"
+
+#include <errno.h>
+#include <event2/event.h>
+#include <event2/event_struct.h>
+#include <stdio.h>
+#include <sys/socket.h>
+
+#include "base/buf.h"
+#include "base/err.h"
+#include "base/pbuf.h"
+#include "base/sock.h"
+
+enum {
+	READ_SIZE = 65536,
+	READS_PER_TURN = 4,    /* then the others get their turn */
+	HELLO_SECONDS = 5,     /* a service that does not answer is tried again */
+	WINDOW = 256 * 1024,   /* of Data per stream, conn.h's default */
+};
+
+struct uplink {
+	const struct uplink_ops *ops; /* borrowed */
+	void *arg;
+	struct conn *conn;            /* owned */
+	int fd;                       /* owned */
+	struct event readable, writable, flush, patience;
+	bool connected, retired;
+	bool flushing;                /* flush is active */
+	uint8_t input[READ_SIZE];
+};
+
+static void uplink_flush_soon(struct uplink *l)
+{
+	if (l->flushing || !l->connected)
+		return;
+	l->flushing = true;
+	event_active(&l->flush, EV_TIMEOUT, 1);
+}
+
+/* --- the conn's events --- */
+
+static void on_response(struct conn *c, struct conn_stream *s, void *user, const struct wire_response *w,
+			void *arg)
+{
+	struct uplink *l = arg;
+
+	l->ops->response(l, user, w, l->arg);
+}
+
+static void on_data(struct conn *c, struct conn_stream *s, void *user, struct bytes message, void *arg)
+{
+	struct uplink *l = arg;
+
+	l->ops->message(l, user, message, l->arg);
+}
+
+static void on_goaway(struct conn *c, uint32_t last, void *arg)
+{
+	struct uplink *l = arg;
+
+	l->ops->goaway(l, l->arg);
+}
+
+static void on_hello(struct conn *c, bool extended, struct bytes payload, void *arg)
+{
+	struct uplink *l = arg;
+
+	event_del(&l->patience);
+	l->ops->ready(l, extended, payload, l->arg);
+}
+
+static const struct conn_ops conn_events = {
+	.response = on_response,
+	.data = on_data,
+	.goaway = on_goaway,
+	.hello = on_hello,
+};
+
+/* --- the socket's events --- */
+
+/* True when the owner was told, and the link may be gone. */
+static bool uplink_close_if_done(struct uplink *l)
+{
+	if (!l->retired || conn_n_streams(l->conn) != 0)
+		return false;
+	l->ops->closed(l, "drained", l->arg);
+	return true;
+}
+
+/* Writes what waits. False when the connection was lost (the link may be gone). */
+static bool uplink_write(struct uplink *l)
+{
+	for (;;) {
+		struct iovec iov[2];
+		struct msghdr m = {.msg_iov = iov};
+		ssize_t n;
+
+		m.msg_iovlen = (size_t)conn_output(l->conn, iov);
+		if (m.msg_iovlen == 0)
+			return true;
+		n = sendmsg(l->fd, &m, MSG_NOSIGNAL);
+		if (n > 0) {
+			conn_sent(l->conn, (size_t)n);
+		} else if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) {
+			event_add(&l->writable, NULL);
+			return true;
+		} else if (n < 0 && errno != EINTR) {
+			l->ops->closed(l, strerror(errno), l->arg);
+			return false;
+		}
+	}
+}
+
+static void on_flush(evutil_socket_t fd, short what, void *arg)
+{
+	struct uplink *l = arg;
+
+	l->flushing = false;
+	if (!event_pending(&l->writable, EV_WRITE, NULL) && !uplink_write(l))
+		return;
+	uplink_close_if_done(l);
+}
+
+static void on_readable(evutil_socket_t fd, short what, void *arg)
+{
+	struct uplink *l = arg;
+
+	for (int i = 0; i < READS_PER_TURN; i++) {
+		ssize_t n = read(fd, l->input, sizeof l->input);
+
+		if (n < 0 && (errno == EAGAIN || errno == EINTR))
+			break;
+		if (n <= 0) {
+			l->ops->closed(l, n == 0 ? "closed by the service" : strerror(errno), l->arg);
+			return;
+		}
+		if (conn_feed(l->conn, l->input, (size_t)n) < 0) {
+			l->ops->closed(l, conn_why(l->conn), l->arg);
+			return;
+		}
+		if ((size_t)n < sizeof l->input)
+			break;
+	}
+	if (conn_pending(l->conn) != 0) /* credit, cancels */
+		uplink_flush_soon(l);
+	uplink_close_if_done(l);
+}
+
+static void uplink_hello(struct uplink *l)
+{
+	AUTO_BUF hello = BUF_INIT;
+
+	pbuf_put_uint(&hello, 1, 1);
+	pbuf_put_uint(&hello, 2, WINDOW);
+	pbuf_put_str(&hello, 3, "errand-gateway");
+	conn_hello(l->conn, buf_bytes(&hello));
+	uplink_flush_soon(l);
+}
+
+static void on_writable(evutil_socket_t fd, short what, void *arg)
+{
+	struct uplink *l = arg;
+	int error;
+
+	if (l->connected) {
+		uplink_write(l);
+		return;
+	}
+	error = sock_error(fd);
+	if (error < 0) {
+		l->ops->closed(l, strerror(-error), l->arg);
+		return;
+	}
+	l->connected = true;
+	event_add(&l->readable, NULL);
+	uplink_hello(l);
+}
+
+static void on_patience(evutil_socket_t fd, short what, void *arg)
+{
+	struct uplink *l = arg;
+
+	l->ops->closed(l, "no answer to Hello", l->arg);
+}
+
+/* --- from outside --- */
+
+struct uplink *uplink_new(struct event_base *base, const char *path, const struct uplink_ops *ops,
+			  void *arg, char why[256])
+{
+	const struct timeval patience = {HELLO_SECONDS, 0};
+	const struct conn_limits limits = {.max_output = 8u << 20, .window = WINDOW, .max_streams = 65536};
+	int fd = sock_connect(path, why);
+	struct uplink *l;
+
+	if (fd < 0)
+		return NULL;
+	l = xcalloc(1, sizeof *l);
+	l->fd = fd;
+	l->ops = ops;
+	l->arg = arg;
+	l->conn = conn_new(CONN_CLIENT, &conn_events, &limits, l);
+	if (l->conn == NULL)
+		abort(); /* as xmalloc: no memory for a connection */
+	event_assign(&l->readable, base, fd, EV_READ | EV_PERSIST, on_readable, l);
+	event_assign(&l->writable, base, fd, EV_WRITE, on_writable, l);
+	event_assign(&l->flush, base, -1, EV_PERSIST, on_flush, l);
+	event_assign(&l->patience, base, -1, 0, on_patience, l);
+	event_add(&l->writable, NULL);
+	event_add(&l->patience, &patience);
+	return l;
+}
+
+struct uplink *uplink_free(struct uplink *l)
+{
+	if (l == NULL)
+		return NULL;
+	event_del(&l->readable);
+	event_del(&l->writable);
+	event_del(&l->flush);
+	event_del(&l->patience);
+	conn_free(l->conn);
+	close(l->fd);
+	free(l);
+	return NULL;
+}
+
+struct conn_stream *uplink_request(struct uplink *l, const struct wire_request *r, void *user)
+{
+	struct conn_stream *s = l->retired ? NULL : conn_request(l->conn, r, user);
+
+	if (s != NULL)
+		uplink_flush_soon(l);
+	return s;
+}
+
+void uplink_cancel(struct uplink *l, struct conn_stream *s)
+{
+	conn_cancel(l->conn, s);
+	uplink_flush_soon(l);
+}
+
+void uplink_consumed(struct uplink *l, struct conn_stream *s, size_t n)
+{
+	conn_consumed(l->conn, s, n);
+	if (conn_pending(l->conn) != 0)
+		uplink_flush_soon(l);
+}
+
+bool uplink_full(const struct uplink *l)
+{
+	return conn_over_limit(l->conn);
+}
+
+void uplink_retire(struct uplink *l)
+{
+	l->retired = true;
+	uplink_flush_soon(l);
+}
