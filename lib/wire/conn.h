@@ -31,12 +31,14 @@
 struct conn;
 struct conn_stream; /* one call on the connection; freed when it has ended */
 
-/* Events. `user` is what the owner set on the stream (conn_stream_set_user);
- * borrowed bytes live until the callback returns. A callback may send, and may
+/* Events; any may be NULL. `user` is what the owner set on the stream
+ * (conn_stream_set_user); borrowed bytes live until the callback returns. A callback may send, and may
  * end any stream, but must not free the conn. */
 struct conn_ops {
 	/* Server: a call begins. `open` = the client will send Data on it
-	 * (client streaming: refused with UNIMPLEMENTED by errand's service). */
+	 * (client streaming: refused with UNIMPLEMENTED by errand's service).
+	 * Hello, broken Requests and those after conn_goaway are answered by the
+	 * conn itself and do not come here. */
 	void (*request)(struct conn *c, struct conn_stream *s, const struct wire_request *r,
 			bool open, void *arg);
 	/* Client: the call has ended with this; the stream is gone after it. */
@@ -59,13 +61,18 @@ struct conn_ops {
 
 enum conn_role { CONN_CLIENT, CONN_SERVER };
 
+#define CONN_WINDOW (256u << 10) /* also what a Hello without a window means */
+
 struct conn_limits {
 	size_t max_output;    /* bytes queued before conn_over_limit(); default 8 MiB */
-	uint32_t max_streams; /* live at once, server side; default 65536 */
-	uint32_t window;      /* bytes of Data we let the peer send ahead; default 256 KiB */
+	uint32_t max_streams; /* live at once, server side; a call above it is answered
+			       * RESOURCE_EXHAUSTED by the conn; default 65536 */
+	uint32_t window;      /* bytes of Data per stream we let the peer send ahead; default
+			       * CONN_WINDOW */
 };
 
-/* ops and arg are borrowed; limits copied (NULL = defaults). NULL on ENOMEM. */
+/* ops and arg are borrowed; limits copied (NULL, or a member 0 = default). NULL on
+ * ENOMEM. */
 struct conn *conn_new(enum conn_role role, const struct conn_ops *ops,
 		      const struct conn_limits *limits, void *arg);
 /* Frees streams without events: the owner walks them first (conn_each_stream)
@@ -73,26 +80,29 @@ struct conn *conn_new(enum conn_role role, const struct conn_ops *ops,
 struct conn *conn_free(struct conn *c);
 
 /* Takes what was read. 0; or a negative error (-ERRAND_INVALID_ARGUMENT broken
- * protocol, -ERRAND_RESOURCE_EXHAUSTED over-long frame or too many streams,
- * -ENOMEM as -ERRAND_INTERNAL): close the connection; conn_why() says why. */
+ * protocol, -ERRAND_RESOURCE_EXHAUSTED over-long frame, -ERRAND_INTERNAL out of
+ * memory): close the connection; conn_why() says why. */
 int conn_feed(struct conn *c, const void *data, size_t len);
 const char *conn_why(const struct conn *c);
 
 /* What waits to be written: up to two runs, control first (a frame already begun
- * is finished before control). n is 0, 1 or 2. After a write: conn_sent. */
-
+ * is finished before control). Gives their number: 0, 1 or 2. The runs are valid
+ * until the next call on c; after a write: conn_sent. */
 int conn_output(struct conn *c, struct iovec iov[2]);
 void conn_sent(struct conn *c, size_t n);
 size_t conn_pending(const struct conn *c); /* bytes waiting */
 bool conn_over_limit(const struct conn *c);
 
 /* --- client --- */
-/* Sends Hello as the first call; ops->hello reports. Payload: see PROTOCOL.md.
- * Calls may be made without waiting for the answer. */
+/* Sends Hello as the first call; ops->hello reports. Payload: an
+ * errand.wire.v1.HelloRequest, whose window takes the place of limits.window;
+ * empty: the conn makes one. Calls may be made without waiting for the answer.
+ * Negative when it is not the first call or memory ran out. */
 int conn_hello(struct conn *c, struct bytes payload);
 bool conn_extended(const struct conn *c); /* Hello done on this connection */
-/* Begins a call; NULL when out of stream ids, after GOAWAY, or a payload over
- * FRAME_MAX. `streaming`: the answer comes as Data then Response. */
+/* Begins a call; NULL when out of stream ids, after GOAWAY, for a message over
+ * FRAME_MAX or without memory; conn_why() says which. Set r->streaming when the
+ * answer comes as Data then Response (plain ttrpc servers may look at it). */
 struct conn_stream *conn_request(struct conn *c, const struct wire_request *r, void *user);
 /* Ends the call here: CANCEL is sent when the peer is extended; what still comes
  * is dropped. The stream is gone after it. */
@@ -103,12 +113,13 @@ void conn_consumed(struct conn *c, struct conn_stream *s, size_t n);
 /* --- server --- */
 /* Hello is answered by the conn itself with this payload (copied). */
 void conn_set_hello(struct conn *c, struct bytes payload);
-/* Ends the call. The stream is gone after it. A payload over FRAME_MAX becomes
+/* Ends the call. The stream is gone after it (messages that wait for credit are
+ * still sent before an OK; an error drops them). An answer over FRAME_MAX becomes
  * RESOURCE_EXHAUSTED. */
 void conn_respond(struct conn *c, struct conn_stream *s, const struct wire_response *r);
-/* One message of a streaming answer. 0 sent; 1 sent, but the window is used up:
+/* One message of a streaming answer. 0 taken; 1 taken, but the window is used up:
  * wait for ops->writable before the next (a peer that never said Hello has no
- * window; conn_over_limit is its bound); negative: too large. */
+ * window; conn_over_limit is its bound); negative: too large, not taken. */
 int conn_send_data(struct conn *c, struct conn_stream *s, struct bytes message);
 void conn_goaway(struct conn *c);
 

@@ -11,6 +11,8 @@
 #ifndef WIRE_ENVELOPE_H
 #define WIRE_ENVELOPE_H
 
+#include <stdbool.h>
+
 #include "base/buf.h"
 
 #define ENVELOPE_METADATA_MAX 64 /* pairs in one message */
@@ -23,6 +25,8 @@ struct wire_pair {
 struct wire_request {
 	struct bytes service, method, payload;
 	int64_t timeout_ns; /* 0 = none */
+	bool streaming; /* the caller takes several messages: not in the message but a
+			 * flag of its frame, set and read by conn.c */
 	struct wire_pair metadata[ENVELOPE_METADATA_MAX];
 	size_t n_metadata;
 };

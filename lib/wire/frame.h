@@ -32,5 +32,8 @@ struct frame {
 
 void frame_pack(const struct frame *f, uint8_t out[FRAME_HEADER]);
 void frame_unpack(const uint8_t in[FRAME_HEADER], struct frame *f);
+/* The payload of CREDIT and GOAWAY. */
+void frame_pack_u32(uint32_t v, uint8_t out[4]);
+uint32_t frame_unpack_u32(const uint8_t in[4]);
 
 #endif
