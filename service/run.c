@@ -1,0 +1,201 @@
+/* run.c: errand_run and errand_fail_exit: a child process (process.h) on behalf of
+ * a call (call.h). The handler's thread waits here; lines and the end come from the
+ * process thread, a cancel from whatever thread asks for it. */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <pthread.h>
+#include <stdbool.h>
+#include <string.h>
+#include <sys/wait.h>
+
+#include "base/clock.h"
+#include "base/json.h"
+#include "base/log.h"
+#include "base/util.h"
+#include "errand/service.h"
+#include "service/call.h"
+#include "service/loop.h"
+#include "service/process.h"
+
+#define GRACE_NS (10 * NS_PER_S)
+
+/* On the stack of the handler's thread. */
+struct run {
+	struct errand_call *call;
+	const struct errand_command *command;
+	struct errand_exit *out; /* tail: process thread until `ended` */
+	size_t tail_len;
+	int64_t grace_ns;
+	pthread_mutex_t lock;    /* guards what follows; process_kill is called under it,
+				  * so that it never meets a child whose end was told */
+	pthread_cond_t end;
+	struct process *process;
+	bool cancelled, ended;
+	int wait_status;
+};
+
+/* It becomes part of an error's text: no NUL, valid UTF-8. */
+static void make_text(char *s, size_t len)
+{
+	for (size_t i = 0; i < len; i++)
+		if (s[i] == 0)
+			s[i] = ' ';
+	for (size_t at = 0; (at += json_utf8_valid((const uint8_t *)s + at, len - at)) < len;)
+		s[at] = '?';
+}
+
+/* Keeps the last whole lines that fit; of a line that alone does not, its end. */
+static void tail_add(struct run *r, const char *line, size_t len)
+{
+	char *tail = r->out->tail;
+	size_t max = sizeof r->out->tail - 1;
+
+	if (len > max - 1) {
+		line += len - (max - 1);
+		len = max - 1;
+	}
+	while (r->tail_len + len + 1 > max) {
+		size_t first = (size_t)((char *)memchr(tail, '\n', r->tail_len) - tail) + 1;
+
+		memmove(tail, tail + first, r->tail_len -= first);
+	}
+	memcpy(tail + r->tail_len, line, len);
+	make_text(tail + r->tail_len, len);
+	r->tail_len += len;
+	tail[r->tail_len++] = '\n';
+	tail[r->tail_len] = 0;
+}
+
+static void run_line(int fd, const char *line, size_t len, void *arg)
+{
+	struct run *r = arg;
+
+	if (fd == STDERR_FILENO) {
+		tail_add(r, line, len);
+		call_log(r->call, "stderr", line, len);
+	} else if (r->command->on_stdout != NULL) {
+		r->command->on_stdout(r->call, line, len, r->command->arg);
+	} else {
+		call_log(r->call, "stdout", line, len);
+	}
+}
+
+static void run_ended(int wait_status, void *arg)
+{
+	struct run *r = arg;
+
+	pthread_mutex_lock(&r->lock);
+	r->wait_status = wait_status;
+	r->ended = true;
+	pthread_cond_signal(&r->end);
+	pthread_mutex_unlock(&r->lock);
+}
+
+static void run_cancel(void *arg)
+{
+	struct run *r = arg;
+
+	pthread_mutex_lock(&r->lock);
+	r->cancelled = true;
+	if (r->process != NULL && !r->ended)
+		process_kill(r->process, r->grace_ns);
+	pthread_mutex_unlock(&r->lock);
+}
+
+static bool run_is_cancelled(struct run *r)
+{
+	bool cancelled;
+
+	pthread_mutex_lock(&r->lock);
+	cancelled = r->cancelled;
+	pthread_mutex_unlock(&r->lock);
+	return cancelled;
+}
+
+static int run_start(struct run *r)
+{
+	const struct process_params params = {
+		.argv = r->command->argv,
+		.env = r->command->env,
+		.dir = r->command->dir,
+		.on_line = run_line,
+		.on_exit = run_ended,
+		.arg = r,
+	};
+	struct process *process;
+	int rc = process_start(&params, &process);
+
+	if (rc < 0) {
+		log_warn("program not started", "method=%s program=%s error=%s",
+			 errand_method_name(r->call), r->command->argv[0], strerrorname_np(-rc));
+		errno = -rc;
+		return rc == -ENOENT ? -ERRAND_NOT_FOUND : -ERRAND_UNAVAILABLE;
+	}
+	pthread_mutex_lock(&r->lock);
+	r->process = process;
+	if (r->cancelled && !r->ended)
+		process_kill(process, r->grace_ns);
+	while (!r->ended)
+		pthread_cond_wait(&r->end, &r->lock);
+	pthread_mutex_unlock(&r->lock);
+	return 0;
+}
+
+static int64_t run_grace(const struct errand_call *call, const struct errand_command *command)
+{
+	if (command->grace_ns > 0)
+		return command->grace_ns;
+	return call_grace_ns(call) > 0 ? call_grace_ns(call) : GRACE_NS;
+}
+
+int errand_run(struct errand_call *call, const struct errand_command *command,
+	       struct errand_exit *out)
+{
+	struct run r = {
+		.call = call,
+		.command = command,
+		.out = out,
+		.grace_ns = run_grace(call, command),
+		.lock = PTHREAD_MUTEX_INITIALIZER,
+		.end = PTHREAD_COND_INITIALIZER,
+	};
+	struct call_hook *hook;
+	int rc;
+
+	*out = (struct errand_exit){.status = -1};
+	if (loop_is_current()) {
+		log_error("errand_run on the loop", "method=%s: declare it SYNC or TASK",
+			  errand_method_name(call));
+		errno = EDEADLK;
+		return -ERRAND_UNAVAILABLE;
+	}
+	hook = call_on_cancel_any(call, run_cancel, &r);
+	rc = run_is_cancelled(&r) ? 0 : run_start(&r);
+	call_off_cancel(call, hook);
+	if (rc < 0)
+		return rc;
+	if (r.ended && WIFEXITED(r.wait_status))
+		out->status = WEXITSTATUS(r.wait_status);
+	else if (r.ended)
+		out->signal = WTERMSIG(r.wait_status);
+	return r.cancelled ? -call_cancel_code(call) : 0;
+}
+
+/* A program that was killed because the call was cancelled ends as that, not as a
+ * crash of the program. */
+void errand_fail_exit(struct errand_call *call, const char *program, const struct errand_exit *e)
+{
+	int code = call_cancel_code(call);
+
+	if (code != 0) {
+		errand_fail(call, code, "%s was stopped", program);
+		return;
+	}
+	call_set_exit(call, e->status, e->signal);
+	if (e->signal != 0)
+		errand_fail(call, ERRAND_INTERNAL, "%s was killed by signal %d (%s)%s%s", program,
+			    e->signal, strsignal(e->signal), *e->tail ? ":\n" : "", e->tail);
+	else
+		errand_fail(call, ERRAND_INTERNAL, "%s ended with exit status %d%s%s", program,
+			    e->status, *e->tail ? ":\n" : "", e->tail);
+}
