@@ -5,8 +5,10 @@
  *            ─▶ loop: call_source.answered() ─▶ close dependencies ─▶ after-work ─▶ freed
  *
  * States (a table in call.c): NEW, RUNNING, ANSWERED, DONE. References: the loop
- * holds one until DONE, whoever runs the handler another. The answer is packed by
- * the thread that gives it and handed to the loop on one done-list. */
+ * holds one until DONE, whoever runs the handler another until it has returned and
+ * has given its answer. The answer is packed by the thread that gives it and
+ * handed to the loop on one done-list. Dependencies close where they were opened:
+ * on the loop for ASYNC, else on the thread that ends the handler. */
 #ifndef SERVICE_CALL_H
 #define SERVICE_CALL_H
 
@@ -73,8 +75,10 @@ struct call_params {
  * comes through source->answered from the loop, never from inside call_start. */
 struct errand_call *call_start(const struct call_params *p);
 
-/* Loop thread: asks the call to stop (client gone, deadline, task cancel). The
- * handler sees errand_cancelled; its children are killed. With `abandon` the
+/* Loop thread: asks the call to stop (client gone, deadline, task cancel). At its
+ * deadline a call does this to itself with DEADLINE_EXCEEDED: a task's handler is
+ * then waited for, any other call is answered at once and what its handler says
+ * later is dropped. Only the first code counts. The handler sees errand_cancelled; its children are killed. With `abandon` the
  * answer is no longer wanted: source->answered is not called any more and arg is
  * not used after this returns. code: CANCELLED or DEADLINE_EXCEEDED. */
 void call_cancel(struct errand_call *call, int code, bool abandon);
@@ -104,7 +108,19 @@ void call_set_exit(struct errand_call *call, int status, int signal);
  * the call is no task. Any thread. */
 void call_log(struct errand_call *call, const char *stream, const char *line, size_t len);
 
-/* Live calls, for drain. */
+/* Loop thread, from inside source->answered only: the answer is not out yet (not
+ * written to the socket, not recorded), so work after the response must wait.
+ * The source then owes one call_delivered when it is; the call lives until then.
+ * call_has_after: is there any such work? (If not, holding is not worth it.) */
+void call_hold(struct errand_call *call);
+void call_delivered(struct errand_call *call);
+bool call_has_after(struct errand_call *call);
+
+/* Calls not DONE yet, for drain. */
 size_t call_count(void);
+
+/* sync is borrowed: where SYNC handlers run. */
+void call_init(struct pool *sync);
+void call_deinit(void);
 
 #endif

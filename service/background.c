@@ -1,0 +1,111 @@
+/* background.c: see background.h. */
+#include "service/background.h"
+
+#include <stdatomic.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/util.h"
+#include "service/pool.h"
+
+struct background_job {
+	struct list link;
+	struct pool_job job;
+	char *name; /* owned */
+	int (*fn)(void *arg);
+	void *arg;
+};
+
+static struct pool *pool;
+static size_t max_pending;
+static _Atomic size_t n_pending;
+static _Atomic uint64_t n_done, n_failed;
+
+void background_init(unsigned n_threads, size_t max_queue)
+{
+	max_pending = n_threads + max_queue;
+	pool = pool_new("background", n_threads, SIZE_MAX / 2);
+}
+
+void background_deinit(void)
+{
+	pool = pool_free(pool);
+	if (atomic_load(&n_pending) > 0)
+		log_error("background work was dropped at stop", "jobs=%zu", atomic_load(&n_pending));
+	atomic_store(&n_pending, 0);
+}
+
+struct background_job *background_new(const char *name, int (*fn)(void *arg), void *arg)
+{
+	struct background_job *b;
+
+	if (atomic_fetch_add(&n_pending, 1) >= max_pending) {
+		atomic_fetch_sub(&n_pending, 1);
+		return NULL;
+	}
+	b = xcalloc(1, sizeof *b);
+	list_init(&b->link);
+	b->name = xstrdup(name);
+	b->fn = fn;
+	b->arg = arg;
+	return b;
+}
+
+static void end(struct background_job *b)
+{
+	free(b->name);
+	free(b);
+	atomic_fetch_sub(&n_pending, 1);
+}
+
+static void run(struct pool_job *job)
+{
+	struct background_job *b = CONTAINER_OF(job, struct background_job, job);
+	int64_t begin = clock_mono_ns();
+	int r = b->fn(b->arg);
+
+	atomic_fetch_add(&n_done, 1);
+	if (r != 0) {
+		atomic_fetch_add(&n_failed, 1);
+		log_error("background work failed", "name=%s result=%d ms=%lld", b->name, r,
+			  (long long)((clock_mono_ns() - begin) / NS_PER_MS));
+	}
+	end(b);
+}
+
+void background_start(struct background_job *b)
+{
+	list_remove(&b->link);
+	b->job.run = run;
+	if (pool_submit(pool, &b->job) == 0)
+		return;
+	/* Only when not even one thread can be made. */
+	atomic_fetch_add(&n_failed, 1);
+	log_error("background work could not be started", "name=%s", b->name);
+	end(b);
+}
+
+struct list *background_link(struct background_job *b)
+{
+	return &b->link;
+}
+
+struct background_job *background_of_link(struct list *node)
+{
+	return LIST_ENTRY(node, struct background_job, link);
+}
+
+size_t background_pending(void)
+{
+	return atomic_load(&n_pending);
+}
+
+uint64_t background_done(void)
+{
+	return atomic_load(&n_done);
+}
+
+uint64_t background_failed(void)
+{
+	return atomic_load(&n_failed);
+}

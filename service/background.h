@@ -1,0 +1,30 @@
+/* background.h: work after the response (errand_after): a bounded pool, failures
+ * logged with their name and counted, drained at stop. The place of a job is
+ * taken when it is made, so that a full pool refuses it while the call can still
+ * answer UNAVAILABLE. Any thread. */
+#ifndef SERVICE_BACKGROUND_H
+#define SERVICE_BACKGROUND_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/list.h"
+
+struct background_job;
+
+void background_init(unsigned n_threads, size_t max_queue);
+/* Waits for what runs; what has not begun is dropped and logged. */
+void background_deinit(void);
+
+/* name is copied, arg borrowed until it has run. NULL when there is no place. */
+struct background_job *background_new(const char *name, int (*fn)(void *arg), void *arg);
+/* Takes the job; it runs soon. */
+void background_start(struct background_job *job);
+/* The job's link, free for its owner to use until background_start. */
+struct list *background_link(struct background_job *job);
+struct background_job *background_of_link(struct list *node);
+
+size_t background_pending(void); /* made and not yet run */
+uint64_t background_done(void), background_failed(void);
+
+#endif
