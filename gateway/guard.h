@@ -3,7 +3,10 @@
  * answered and closed, and evhttp never runs it. Pure: no I/O, no libevent; fuzzed.
  *
  * It counts heads and bodies (Content-Length and chunked), so what follows a body
- * is always judged as the next request and nothing ambiguous is ever executed. */
+ * is always judged as the next request and nothing ambiguous is ever executed.
+ * Where evhttp reads a header in another way than RFC 9112 (a tab before a value,
+ * the body of HEAD, `//` at the start of a target, trailers that become headers)
+ * the gate refuses it, so both always see the same requests. */
 #ifndef GATEWAY_GUARD_H
 #define GATEWAY_GUARD_H
 
@@ -12,8 +15,11 @@
 #include <stdint.h>
 
 struct guard_limits {
-	size_t max_line, max_head, max_body, max_chunk_line;
-	unsigned max_headers;
+	size_t max_line;       /* request line, bytes: 414 */
+	size_t max_head;       /* request line and headers, bytes: 431 */
+	size_t max_body;       /* 413; at most 2^62 */
+	size_t max_chunk_line; /* digits of a chunk's size: 400 */
+	unsigned max_headers;  /* lines: 431 */
 };
 
 enum guard_phase { GUARD_IDLE, GUARD_HEAD, GUARD_BODY }; /* for the deadlines */
@@ -25,31 +31,42 @@ struct guard_verdict {
 };
 
 /* One per connection, embedded by http.c; guard_init before use. Members are
- * guard.c's own. */
+ * guard.c's own, but for those marked public (read only). */
 struct guard_state {
-	const struct guard_limits *limits;
-	int state;
-	size_t line, head;      /* bytes of this line, of this head */
+	const struct guard_limits *limits; /* borrowed */
+	int state, header;
+	size_t line, head;      /* bytes of the request line, of this head */
 	unsigned n_headers;
 	uint64_t body_left, body_seen;
-	bool has_length, has_te, chunked, has_host, http10, head_or_trace, expect, close;
+	bool has_length, has_te, has_host, has_connection, http10, is_head, is_options;
+	bool keep_alive, close, blank;
 	uint64_t length;
-	char name[32];          /* header name so far, lower case, cut */
+	char name[20];          /* header name so far, lower case; longer ones do not matter */
 	size_t name_len;
-	char value[64];         /* value so far of the headers the gate reads, cut */
+	char value[256];        /* value so far of the headers the gate reads; the version */
 	size_t value_len;
-	char method[24];
+	char method[12];
 	size_t method_len;
 	uint64_t chunk;
 	unsigned chunk_digits;
-	uint64_t n_requests;    /* heads completed */
-	struct guard_verdict verdict;
+	bool ended;             /* public: the last completed request ends the connection */
+	uint64_t n_requests;    /* public: heads completed */
+	uint64_t n_complete;    /* public: requests completed, body and all */
+	size_t skip;            /* public: see guard_feed */
+	struct guard_verdict verdict; /* public */
 };
 
 void guard_init(struct guard_state *g, const struct guard_limits *limits);
-/* Looks at the next len bytes; returns how many of them are good (all, or up to
- * the first illegal one; then g->verdict is set and stays). */
+/* Judges the next len bytes; returns how many of them evhttp may see. When that
+ * is less than len, either
+ *  - verdict.status is set (and stays): the next byte is the first illegal one;
+ *  - or the `skip` bytes after them are legal but not for evhttp (the one empty
+ *    line allowed before a request; what follows a request that ends the
+ *    connection): drop them and call again with the rest. */
 size_t guard_feed(struct guard_state *g, const uint8_t *data, size_t len);
+/* True when the next n bytes are body content whatever they are: they are counted
+ * then, and need not be shown. */
+bool guard_pass(struct guard_state *g, size_t n);
 enum guard_phase guard_phase(const struct guard_state *g);
 
 #endif

@@ -1,0 +1,572 @@
+/* http.c: requests and answers. evhttp parses (what the gate let through) and keeps
+ * the connection's state; the answer is written here, straight to the socket when
+ * nothing is queued before it: one writev, no poll for writability, no evbuffer.
+ * What the socket does not take goes through evhttp's bufferevent.
+ *
+ * A request is evhttp's until the client goes away; then evhttp lets go of it (it
+ * has no connection any more) and it is ours to free when it is answered.
+ * Loop thread only; one server per loop. */
+#define _GNU_SOURCE
+#include "gateway/http.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <event2/http.h>
+#include <event2/http_struct.h>
+#include <stdio.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/uio.h>
+
+#include "base/clock.h"
+#include "base/err.h"
+#include "base/log.h"
+#include "gateway/http_private.h"
+
+enum {
+	MAX_LINE = 8192,   /* request line, at most (RFC 9112 3: 8000 at least) */
+	CHUNK_DIGITS = 16,
+	KEEP_HEADERS = 4096, /* memory a spare request may keep */
+};
+
+/* --- a request's life --- */
+
+static struct http_request *request_new(struct http_server *s)
+{
+	struct http_request *r = s->spare;
+	struct buf headers;
+
+	if (r == NULL)
+		return xcalloc(1, sizeof *r);
+	s->spare = r->next;
+	headers = r->headers;
+	memset(r, 0, sizeof *r);
+	r->headers = headers;
+	return r;
+}
+
+static void request_free(struct http_request *r)
+{
+	struct http_server *s = r->server;
+
+	if (r->headers.cap > KEEP_HEADERS)
+		buf_deinit(&r->headers);
+	buf_reset(&r->headers);
+	r->next = s->spare;
+	s->spare = r;
+}
+
+/* The answer has left or never will: the log, and the connection is free for the
+ * next request. */
+static void request_done(struct http_request *r)
+{
+	struct http_conn *c = r->conn;
+	size_t unsent = 0;
+
+	if (c->bev != NULL && !r->gone)
+		unsent = evbuffer_get_length(bufferevent_get_output(c->bev));
+	if (r->on_done != NULL)
+		r->on_done(r, r->status, r->n_body > unsent ? r->n_body - unsent : 0, r->done_arg);
+	c->current = NULL;
+	request_free(r);
+	conn_release(c);
+}
+
+/* evhttp: the answer has left. It reads the next request, or closes. */
+static void request_complete(struct evhttp_request *req, void *arg)
+{
+	struct http_request *r = arg;
+	struct http_conn *c = r->conn;
+
+	c->busy++;
+	conn_unclog(c);
+	conn_disarm(c);
+	request_done(r);
+	conn_next(c);
+	c->busy--;
+}
+
+void request_conn_lost(struct http_request *r)
+{
+	if (r->answered) { /* evhttp frees req itself */
+		request_done(r);
+		return;
+	}
+	r->gone = true;
+	if (r->on_gone != NULL)
+		r->on_gone(r, r->gone_arg);
+}
+
+/* Answered after the client had gone. */
+static void request_drop(struct http_request *r)
+{
+	evhttp_request_free(r->req);
+	request_done(r);
+}
+
+void request_drained(struct http_request *r)
+{
+	if (!r->full)
+		return;
+	r->full = false;
+	if (r->on_drained != NULL)
+		r->on_drained(r, r->drained_arg);
+}
+
+/* evhttp's callback: the request is whole. */
+static void request_arrived(struct evhttp_request *req, void *arg)
+{
+	struct http_server *s = arg;
+	struct evhttp_connection *evcon = evhttp_request_get_connection(req);
+	struct http_conn *c = conn_of(s, evhttp_connection_get_bufferevent(evcon));
+	struct http_request *r = request_new(s);
+
+	assert(c != NULL && c->current == NULL);
+	c->busy++;
+	c->current = r;
+	c->n_begun++;
+	conn_disarm(c);
+	r->server = s;
+	r->conn = c;
+	r->req = req;
+	r->begun_ns = clock_mono_ns();
+	r->head = req->type == EVHTTP_REQ_HEAD;
+	r->close = s->draining || (c->guard.ended && c->n_begun == c->guard.n_complete);
+	evhttp_request_set_on_complete_cb(req, request_complete, r);
+	s->ops->request(r, s->arg);
+	if (c->current == r && !r->answered && !r->streaming && !r->gone)
+		conn_hold_reading(c);
+	c->busy--;
+	conn_release(c);
+}
+
+/* --- reading it --- */
+
+const char *http_verb(const struct http_request *r)
+{
+	switch (r->req->type) {
+	case EVHTTP_REQ_GET:
+	case EVHTTP_REQ_HEAD:
+		return "GET";
+	case EVHTTP_REQ_POST:
+		return "POST";
+	case EVHTTP_REQ_PUT:
+		return "PUT";
+	case EVHTTP_REQ_PATCH:
+		return "PATCH";
+	case EVHTTP_REQ_DELETE:
+		return "DELETE";
+	case EVHTTP_REQ_OPTIONS:
+		return "OPTIONS";
+	default:
+		return "";
+	}
+}
+
+const char *http_path(const struct http_request *r)
+{
+	return evhttp_uri_get_path(r->req->uri_elems);
+}
+
+const char *http_query(const struct http_request *r)
+{
+	const char *query = evhttp_uri_get_query(r->req->uri_elems);
+
+	return query != NULL ? query : "";
+}
+
+const char *http_header(const struct http_request *r, const char *name)
+{
+	return evhttp_find_header(r->req->input_headers, name);
+}
+
+struct bytes http_body(struct http_request *r)
+{
+	struct evbuffer *body = r->req->input_buffer;
+
+	return (struct bytes){evbuffer_pullup(body, -1), evbuffer_get_length(body)};
+}
+
+const char *http_peer(const struct http_request *r)
+{
+	return r->conn->peer;
+}
+
+int64_t http_begun_ns(const struct http_request *r)
+{
+	return r->begun_ns;
+}
+
+bool http_is_head(const struct http_request *r)
+{
+	return r->head;
+}
+
+void http_set_user(struct http_request *r, void *user)
+{
+	r->user = user;
+}
+
+void *http_user(const struct http_request *r)
+{
+	return r->user;
+}
+
+void http_on_gone(struct http_request *r, void (*fn)(struct http_request *, void *), void *arg)
+{
+	r->on_gone = fn;
+	r->gone_arg = arg;
+}
+
+void http_on_done(struct http_request *r,
+		  void (*fn)(struct http_request *, int status, size_t sent, void *), void *arg)
+{
+	r->on_done = fn;
+	r->done_arg = arg;
+}
+
+/* --- the answer's head --- */
+
+static bool is_clean(const char *s)
+{
+	for (; *s; s++)
+		if (((unsigned char)*s < ' ' && *s != '\t') || *s == 0x7f)
+			return false;
+	return true;
+}
+
+void http_set_header(struct http_request *r, const char *name, const char *value)
+{
+	if (*name == '\0' || strpbrk(name, " :\t") != NULL || !is_clean(name) || !is_clean(value)) {
+		log_warn("left a header out of an answer: it has control characters",
+			 "header=%.64s path=%.128s", name, http_path(r));
+		return;
+	}
+	buf_append_str(&r->headers, name);
+	buf_append(&r->headers, ": ", 2);
+	buf_append_str(&r->headers, value);
+	buf_append(&r->headers, "\r\n", 2);
+}
+
+/* Formatted once a second. */
+static const char *server_date(struct http_server *s)
+{
+	time_t now = (time_t)(clock_wall_us() / US_PER_S);
+	struct tm tm;
+
+	if (now != s->date_s) {
+		s->date_s = now;
+		gmtime_r(&now, &tm);
+		strftime(s->date, sizeof s->date, "Date: %a, %d %b %Y %H:%M:%S GMT\r\n", &tm);
+	}
+	return s->date;
+}
+
+static void put_number(struct buf *b, uint64_t n)
+{
+	char digits[20];
+	size_t at = sizeof digits;
+
+	do
+		digits[--at] = (char)('0' + n % 10);
+	while (n /= 10);
+	buf_append(b, digits + at, sizeof digits - at);
+}
+
+static bool has_content(int status)
+{
+	return status >= 200 && status != 204 && status != 304;
+}
+
+/* length < 0: unknown, a stream. */
+static struct buf *answer_head(struct http_request *r, const char *content_type, int64_t length)
+{
+	struct buf *b = &r->server->head;
+
+	buf_reset(b);
+	buf_append_str(b, "HTTP/1.1 ");
+	put_number(b, (uint64_t)r->status);
+	buf_append_byte(b, ' ');
+	buf_append_str(b, err_http_reason(r->status));
+	buf_append_str(b, "\r\nServer: errand\r\n");
+	buf_append_str(b, server_date(r->server));
+	if (has_content(r->status) && content_type != NULL) {
+		buf_append_str(b, "Content-Type: ");
+		buf_append_str(b, content_type);
+		buf_append(b, "\r\n", 2);
+	}
+	if (has_content(r->status) && length >= 0) {
+		buf_append_str(b, "Content-Length: ");
+		put_number(b, (uint64_t)length);
+		buf_append(b, "\r\n", 2);
+	}
+	buf_append(b, r->headers.data, r->headers.len);
+	if (r->chunked)
+		buf_append_str(b, "Transfer-Encoding: chunked\r\n");
+	if (r->close)
+		buf_append_str(b, "Connection: close\r\n");
+	else if (r->req->minor == 0)
+		buf_append_str(b, "Connection: keep-alive\r\n");
+	buf_append(b, "\r\n", 2);
+	return b;
+}
+
+/* --- sending --- */
+
+/* As much as the socket takes now, when nothing waits before it. */
+static size_t send_now(struct http_conn *c, const struct iovec *v, int n)
+{
+	ssize_t sent;
+
+	if (evbuffer_get_length(bufferevent_get_output(c->bev)) > 0)
+		return 0;
+	sent = writev(c->fd, v, n);
+	return sent > 0 ? (size_t)sent : 0; /* errors come back when it is polled */
+}
+
+/* The rest of what send_now did not take is copied to the output. */
+static void send_later(struct http_conn *c, const struct iovec *v, int n, size_t sent)
+{
+	struct evbuffer *out = bufferevent_get_output(c->bev);
+
+	for (int i = 0; i < n; i++) {
+		size_t skip = MIN(sent, v[i].iov_len);
+
+		sent -= skip;
+		if (skip < v[i].iov_len)
+			evbuffer_add(out, (char *)v[i].iov_base + skip, v[i].iov_len - skip);
+	}
+	bufferevent_enable(c->bev, EV_WRITE);
+}
+
+static void send_all(struct http_conn *c, const struct iovec *v, int n)
+{
+	size_t total = 0, sent = send_now(c, v, n);
+
+	for (int i = 0; i < n; i++)
+		total += v[i].iov_len;
+	if (sent < total)
+		send_later(c, v, n, sent);
+}
+
+static void body_cleanup(const void *data, size_t len, void *memory)
+{
+	free(memory);
+}
+
+/* head and body, the body without a copy. */
+static void send_answer(struct http_conn *c, const struct buf *head, struct buf *body)
+{
+	struct iovec v[2] = {{head->data, head->len}, {body->data, body->len}};
+	size_t sent = send_now(c, v, body->len > 0 ? 2 : 1);
+	size_t from = sent > head->len ? sent - head->len : 0;
+
+	if (sent == head->len + body->len)
+		return;
+	send_later(c, v, 1, sent);
+	if (from < body->len) {
+		size_t len;
+		uint8_t *data = buf_take(body, &len);
+
+		evbuffer_add_reference(bufferevent_get_output(c->bev), data + from, len - from,
+				       body_cleanup, data);
+	}
+}
+
+/* Tells evhttp that the answer is whole: at once when all has been sent, else when
+ * the output has drained. r may be freed by it. */
+static void answer_finish(struct http_request *r)
+{
+	struct evhttp_request *req = r->req;
+	struct http_conn *c = r->conn;
+
+	r->answered = true;
+	req->chunked = 0; /* it was about the request's body */
+	if (r->close) {
+		evhttp_remove_header(req->input_headers, "Connection");
+		evhttp_add_header(req->output_headers, "Connection", "close");
+	}
+	if (evbuffer_get_length(bufferevent_get_output(c->bev)) > 0) {
+		conn_hold_reading(c);
+		if (c->wait != WAIT_WRITE)
+			conn_arm(c, WAIT_WRITE);
+	}
+	evhttp_send_reply_end(req);
+}
+
+void http_reply(struct http_request *r, int status, const char *content_type, struct buf *body)
+{
+	struct buf none = BUF_INIT, *given = body;
+	size_t length = body != NULL ? body->len : 0;
+	struct buf *head;
+
+	assert(!r->answered && !r->streaming);
+	r->status = status;
+	if (r->gone) {
+		request_drop(r);
+	} else {
+		head = answer_head(r, content_type, (int64_t)length);
+		if (body == NULL || r->head || !has_content(status))
+			body = &none;
+		r->n_body = body->len;
+		send_answer(r->conn, head, body);
+		answer_finish(r);
+	}
+	if (given != NULL)
+		buf_deinit(given);
+}
+
+/* --- streams --- */
+
+void http_stream_begin(struct http_request *r, int status, const char *content_type)
+{
+	struct iovec v;
+	struct buf *head;
+
+	assert(!r->answered && !r->streaming);
+	r->status = status;
+	r->streaming = true;
+	if (r->gone)
+		return;
+	r->chunked = r->req->minor > 0 && !r->head && has_content(status);
+	if (!r->chunked && !r->head && has_content(status))
+		r->close = true;
+	conn_stream(r->conn);
+	head = answer_head(r, content_type, -1);
+	v = (struct iovec){head->data, head->len};
+	send_all(r->conn, &v, 1);
+}
+
+bool http_stream_write(struct http_request *r, struct bytes chunk)
+{
+	char size[20];
+	struct iovec v[3];
+	int n = 0;
+
+	assert(r->streaming && !r->answered);
+	if (r->gone || r->head || !has_content(r->status) || chunk.len == 0)
+		return false;
+	if (r->chunked)
+		v[n++] = (struct iovec){
+			size, (size_t)snprintf(size, sizeof size, "%zx\r\n", chunk.len)};
+	v[n++] = (struct iovec){(void *)(uintptr_t)chunk.data, chunk.len};
+	if (r->chunked)
+		v[n++] = (struct iovec){(char[]){"\r\n"}, 2};
+	send_all(r->conn, v, n);
+	r->n_body += chunk.len;
+	r->full = evbuffer_get_length(bufferevent_get_output(r->conn->bev)) >
+		  r->server->limits.max_stream_buffer;
+	return r->full;
+}
+
+void http_stream_on_drained(struct http_request *r, void (*fn)(struct http_request *, void *),
+			    void *arg)
+{
+	r->on_drained = fn;
+	r->drained_arg = arg;
+}
+
+void http_stream_end(struct http_request *r)
+{
+	struct iovec last = {(char[]){"0\r\n\r\n"}, 5};
+
+	assert(r->streaming && !r->answered);
+	if (r->gone) {
+		request_drop(r);
+		return;
+	}
+	if (r->chunked)
+		send_all(r->conn, &last, 1);
+	conn_hold_reading(r->conn);
+	answer_finish(r);
+}
+
+/* --- the server --- */
+
+/* The gate decides; evhttp's own limits stand a little behind it. */
+static void server_limits(struct http_server *s, const struct http_limits *limits)
+{
+	s->limits = *limits;
+	s->guard = (struct guard_limits){
+		.max_line = MIN(limits->max_head, (size_t)MAX_LINE),
+		.max_head = limits->max_head,
+		.max_body = MIN(limits->max_body, (size_t)1 << 62),
+		.max_chunk_line = CHUNK_DIGITS,
+		.max_headers = limits->max_headers,
+	};
+	evhttp_set_max_headers_size(s->http, (ev_ssize_t)limits->max_head + 64);
+	evhttp_set_max_body_size(s->http, (ev_ssize_t)s->guard.max_body + 64);
+}
+
+struct http_server *http_server_new(struct event_base *base, int fd, const struct http_limits *limits,
+				    const struct http_ops *ops, void *arg)
+{
+	struct http_server *s = xcalloc(1, sizeof *s);
+
+	s->base = base;
+	s->ops = ops;
+	s->arg = arg;
+	s->http = evhttp_new(base);
+	if (s->http == NULL)
+		abort();
+	server_limits(s, limits);
+	conn_server_init(s);
+	evhttp_set_default_content_type(s->http, NULL);
+	evhttp_set_allowed_methods(s->http, EVHTTP_REQ_GET | EVHTTP_REQ_HEAD | EVHTTP_REQ_POST |
+						    EVHTTP_REQ_PUT | EVHTTP_REQ_PATCH |
+						    EVHTTP_REQ_DELETE | EVHTTP_REQ_OPTIONS);
+	evhttp_set_gencb(s->http, request_arrived, s);
+	evhttp_set_bevcb(s->http, conn_open, s);
+	if (listen_start(s, fd) < 0)
+		return http_server_free(s);
+	return s;
+}
+
+void http_server_drain(struct http_server *s)
+{
+	s->draining = true;
+	listen_stop(s);
+	LIST_FOREACH(node, &s->conns)
+		conn_drain(LIST_ENTRY(node, struct http_conn, node));
+}
+
+size_t http_server_connections(const struct http_server *s)
+{
+	return s->n_conns;
+}
+
+/* Requests that are still unanswered are told that their client has gone; those
+ * whose handler does not answer even then are freed. */
+static void server_drop_conns(struct http_server *s)
+{
+	LIST_FOREACH(node, &s->conns) {
+		struct http_conn *c = LIST_ENTRY(node, struct http_conn, node);
+
+		c->busy++;
+		conn_abort(c);
+		if (c->current != NULL)
+			request_drop(c->current);
+		c->busy--;
+		conn_release(c);
+	}
+}
+
+struct http_server *http_server_free(struct http_server *s)
+{
+	struct http_request *r;
+
+	if (s == NULL)
+		return NULL;
+	listen_stop(s);
+	server_drop_conns(s);
+	evhttp_free(s->http);
+	conn_server_deinit(s);
+	while ((r = s->spare) != NULL) {
+		s->spare = r->next;
+		buf_deinit(&r->headers);
+		free(r);
+	}
+	buf_deinit(&s->head);
+	free(s);
+	return NULL;
+}

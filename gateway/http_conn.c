@@ -1,0 +1,533 @@
+/* http_conn.c: a connection around evhttp's: the gate on its input, its deadlines,
+ * refusals with a lingering close, and the news that the client has gone.
+ *
+ * evhttp hands out its connection only with a request, so it is taken from the
+ * bufferevent's callback argument right after accept (conn_adopt), before any byte
+ * of the connection can have been read. Ended is always by evhttp: conn_kill
+ * reports an error on the bufferevent, and evhttp's close callback tells us.
+ * Loop thread only. */
+#define _GNU_SOURCE
+#include "gateway/http_private.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "base/clock.h"
+#include "base/err.h"
+#include "base/log.h"
+#include "errand/status.h"
+
+enum {
+	CLOG_BYTES = 65536,         /* sent ahead of an answer before reading pauses */
+	LINGER_BYTES = 64 << 20,    /* thrown away after a refusal before it is cut off */
+};
+static const int64_t LINGER_NS = 2 * NS_PER_S;
+
+/* --- deadlines --- */
+
+void conn_disarm(struct http_conn *c)
+{
+	list_remove(&c->timed);
+	c->wait = WAIT_NONE;
+}
+
+void conn_arm(struct http_conn *c, enum conn_wait wait)
+{
+	if (c->state >= CONN_KILLED)
+		return;
+	list_remove(&c->timed);
+	c->wait = wait;
+	c->armed_ns = clock_mono_ns();
+	c->armed_sent = c->n_sent;
+	list_push_back(&c->server->timed[wait], &c->timed);
+}
+
+static void conn_todo(struct http_conn *c)
+{
+	if (!list_empty(&c->todo))
+		return;
+	list_push_back(&c->server->todo, &c->todo);
+	event_active(c->server->work_ev, EV_TIMEOUT, 1);
+}
+
+/* Nothing the client asked for is still to be answered. */
+static bool conn_is_quiet(const struct http_conn *c)
+{
+	return c->current == NULL && c->n_begun == c->guard.n_complete;
+}
+
+void conn_next(struct http_conn *c)
+{
+	static const enum conn_wait waits[] = {
+		[GUARD_IDLE] = WAIT_IDLE, [GUARD_HEAD] = WAIT_HEAD, [GUARD_BODY] = WAIT_BODY,
+	};
+	enum conn_wait wait = waits[guard_phase(&c->guard)];
+
+	if (!conn_is_quiet(c))
+		return;
+	if (c->state == CONN_REFUSED)
+		conn_todo(c);
+	else if (c->state == CONN_OPEN && c->server->draining && wait == WAIT_IDLE)
+		conn_kill(c);
+	else if (c->state == CONN_OPEN && wait != c->wait)
+		conn_arm(c, wait);
+}
+
+/* --- ending --- */
+
+static void gate_input(struct evbuffer *, const struct evbuffer_cb_info *, void *);
+static void gate_output(struct evbuffer *, const struct evbuffer_cb_info *, void *);
+static void conn_adopt(struct http_conn *c);
+
+void conn_release(struct http_conn *c)
+{
+	if (c->state == CONN_DEAD && c->current == NULL && c->busy == 0)
+		free(c);
+}
+
+/* evhttp frees its connection; the fd is closed right after. */
+static void conn_closed(struct evhttp_connection *evcon, void *arg)
+{
+	struct http_conn *c = arg;
+	struct http_server *s = c->server;
+
+	c->busy++;
+	c->state = CONN_DEAD;
+	if (c->fd >= 0)
+		s->by_fd[c->fd] = NULL;
+	conn_unclog(c);
+	conn_disarm(c);
+	list_remove(&c->node);
+	list_remove(&c->todo);
+	s->n_conns--;
+	listen_adjust(s);
+	if (c->current != NULL)
+		request_conn_lost(c->current);
+	evbuffer_remove_cb(bufferevent_get_input(c->bev), gate_input, c);
+	evbuffer_remove_cb(bufferevent_get_output(c->bev), gate_output, c);
+	bufferevent_decref(c->bev);
+	c->bev = NULL;
+	c->busy--;
+	conn_release(c);
+}
+
+void conn_kill(struct http_conn *c)
+{
+	if (c->state >= CONN_KILLED)
+		return;
+	c->state = CONN_KILLED;
+	conn_disarm(c);
+	bufferevent_setcb(c->bev, NULL, NULL, c->on_event, c->evhttp_arg);
+	bufferevent_disable(c->bev, EV_READ);
+	bufferevent_trigger_event(c->bev, BEV_EVENT_READING | BEV_EVENT_ERROR,
+				  BEV_TRIG_DEFER_CALLBACKS);
+}
+
+void conn_abort(struct http_conn *c)
+{
+	if (c->state == CONN_DEAD)
+		return;
+	c->state = CONN_KILLED;
+	conn_disarm(c);
+	if (c->evhttp_arg == NULL)
+		conn_adopt(c);
+	if (c->state != CONN_DEAD)
+		c->on_event(c->bev, BEV_EVENT_READING | BEV_EVENT_ERROR, c->evhttp_arg);
+}
+
+void conn_drain(struct http_conn *c)
+{
+	if (c->state == CONN_OPEN && conn_is_quiet(c) && guard_phase(&c->guard) == GUARD_IDLE)
+		conn_kill(c);
+}
+
+/* --- refusing --- */
+
+static void linger_read(struct bufferevent *bev, void *arg)
+{
+}
+
+/* The answer has left: say so, and let the client finish sending, for a close with
+ * unread bytes would reset the connection and take the answer with it. */
+static void linger_written(struct bufferevent *bev, void *arg)
+{
+	struct http_conn *c = arg;
+
+	shutdown(c->fd, SHUT_WR);
+}
+
+static void linger_event(struct bufferevent *bev, short what, void *arg)
+{
+	conn_kill(arg);
+}
+
+static enum errand_code refusal_code(int status)
+{
+	switch (status) {
+	case 405:
+	case 501:
+	case 505:
+		return ERRAND_UNIMPLEMENTED;
+	case 408:
+		return ERRAND_DEADLINE_EXCEEDED;
+	case 413:
+		return ERRAND_OUT_OF_RANGE;
+	default:
+		return ERRAND_INVALID_ARGUMENT;
+	}
+}
+
+static void refusal_write(struct evbuffer *out, const struct guard_verdict *v)
+{
+	const char *reason = err_http_reason(v->status);
+	char body[512];
+	int n = snprintf(body, sizeof body,
+			 "{\"type\":\"about:blank\",\"title\":\"%s\",\"status\":%d,\"detail\":\"%s\","
+			 "\"code\":\"%s\"}",
+			 reason, v->status, v->why, err_info(refusal_code(v->status))->name);
+
+	evbuffer_add_printf(out,
+			    "HTTP/1.1 %d %s\r\nServer: errand\r\n%sContent-Type: "
+			    "application/problem+json\r\nContent-Length: %d\r\nConnection: "
+			    "close\r\n\r\n%s",
+			    v->status, reason,
+			    v->status == 405 ? "Allow: GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS\r\n"
+					     : "",
+			    n, body);
+}
+
+/* Takes the connection over from evhttp, which sees nothing more of it. */
+static void conn_refuse(struct http_conn *c)
+{
+	struct http_server *s = c->server;
+	struct evbuffer *in = bufferevent_get_input(c->bev);
+
+	c->state = CONN_LINGER;
+	evbuffer_drain(in, evbuffer_get_length(in));
+	bufferevent_setcb(c->bev, linger_read, linger_written, linger_event, c);
+	refusal_write(bufferevent_get_output(c->bev), &c->guard.verdict);
+	bufferevent_enable(c->bev, EV_READ | EV_WRITE);
+	conn_arm(c, WAIT_LINGER);
+	if (s->ops->refused != NULL)
+		s->ops->refused(c->peer, c->guard.verdict.status, c->guard.verdict.why, s->arg);
+}
+
+/* --- the gate --- */
+
+/* Shows n bytes, the last of the input, to the guard. Gives how many of them evhttp
+ * may see; in *skipp how many after those are to be dropped. */
+static size_t gate_feed(struct http_conn *c, struct evbuffer *in, size_t n, size_t *skipp)
+{
+	size_t at = evbuffer_get_length(in) - n, good = 0;
+
+	*skipp = 0;
+	while (good < n) {
+		struct evbuffer_ptr from;
+		struct evbuffer_iovec v;
+		size_t len, took;
+
+		if (evbuffer_ptr_set(in, &from, at + good, EVBUFFER_PTR_SET) < 0 ||
+		    evbuffer_peek(in, -1, &from, &v, 1) < 1)
+			break;
+		len = MIN(v.iov_len, n - good);
+		took = guard_feed(&c->guard, v.iov_base, len);
+		good += took;
+		if (took < len) {
+			*skipp = c->guard.verdict.status ? n - good : c->guard.skip;
+			break;
+		}
+	}
+	return good;
+}
+
+/* Takes `drop` bytes out of the input, `rest` bytes before its end. */
+static void gate_cut(struct http_conn *c, struct evbuffer *in, size_t drop, size_t rest)
+{
+	struct evbuffer *tmp = evbuffer_new();
+
+	if (tmp == NULL)
+		abort();
+	c->gate_busy = true;
+	evbuffer_remove_buffer(in, tmp, evbuffer_get_length(in) - drop - rest);
+	evbuffer_drain(in, drop);
+	evbuffer_add_buffer(tmp, in);
+	evbuffer_add_buffer(in, tmp);
+	evbuffer_free(tmp);
+	c->gate_busy = false;
+}
+
+static void gate_judge(struct http_conn *c, struct evbuffer *in, size_t n)
+{
+	while (n > 0) {
+		size_t skip, good = gate_feed(c, in, n, &skip);
+
+		n -= good + skip;
+		if (skip > 0)
+			gate_cut(c, in, skip, n);
+	}
+	if (c->guard.verdict.status)
+		c->state = CONN_REFUSED;
+}
+
+/* The client asks again and again without waiting for answers. */
+static void conn_closed_early(evutil_socket_t fd, short what, void *arg)
+{
+	conn_kill(arg);
+}
+
+static void conn_clog(struct http_conn *c)
+{
+	c->clogged = true;
+	bufferevent_setwatermark(c->bev, EV_READ, 0, CLOG_BYTES);
+	event_assign(&c->closed, c->server->base, c->fd, EV_CLOSED, conn_closed_early, c);
+	event_add(&c->closed, NULL);
+}
+
+void conn_unclog(struct http_conn *c)
+{
+	if (!c->clogged)
+		return;
+	c->clogged = false;
+	event_del(&c->closed);
+	bufferevent_setwatermark(c->bev, EV_READ, 0, 0);
+}
+
+/* Runs inside evbuffer_read, so before evhttp looks at the bytes. */
+static void gate_input(struct evbuffer *in, const struct evbuffer_cb_info *info, void *arg)
+{
+	struct http_conn *c = arg;
+
+	if (info->n_added == 0 || c->gate_busy)
+		return;
+	if (c->state == CONN_OPEN) {
+		if (!guard_pass(&c->guard, info->n_added))
+			gate_judge(c, in, info->n_added);
+		conn_next(c);
+		if (c->current != NULL && !c->clogged && evbuffer_get_length(in) > CLOG_BYTES)
+			conn_clog(c);
+	} else if (c->state == CONN_REFUSED) {
+		gate_cut(c, in, info->n_added, 0);
+	} else {
+		c->n_lingered += info->n_added;
+		evbuffer_drain(in, evbuffer_get_length(in));
+		if (c->n_lingered > LINGER_BYTES)
+			conn_kill(c);
+	}
+}
+
+static void gate_output(struct evbuffer *out, const struct evbuffer_cb_info *info, void *arg)
+{
+	struct http_conn *c = arg;
+
+	c->n_sent += info->n_deleted;
+}
+
+/* --- opening --- */
+
+struct http_conn *conn_of(const struct http_server *s, struct bufferevent *bev)
+{
+	evutil_socket_t fd = bufferevent_getfd(bev);
+	struct http_conn *c = fd >= 0 && (size_t)fd < s->n_by_fd ? s->by_fd[fd] : NULL;
+
+	return c != NULL && c->bev == bev ? c : NULL;
+}
+
+struct bufferevent *conn_open(struct event_base *base, void *server)
+{
+	struct http_server *s = server;
+	struct bufferevent *bev = bufferevent_socket_new(base, -1, 0);
+	struct http_conn *c;
+
+	if (bev == NULL)
+		return NULL;
+	c = xcalloc(1, sizeof *c);
+	c->server = s;
+	c->bev = bev;
+	c->fd = -1;
+	c->wait = WAIT_NONE;
+	list_init(&c->timed);
+	guard_init(&c->guard, &s->guard);
+	bufferevent_incref(bev);
+	evbuffer_add_cb(bufferevent_get_input(bev), gate_input, c);
+	evbuffer_add_cb(bufferevent_get_output(bev), gate_output, c);
+	list_push_back(&s->conns, &c->node);
+	list_push_back(&s->adopting, &c->todo);
+	s->n_conns++;
+	listen_adjust(s);
+	event_active(s->work_ev, EV_TIMEOUT, 1);
+	return bev;
+}
+
+static void by_fd_put(struct http_server *s, struct http_conn *c)
+{
+	size_t want = (size_t)c->fd + 1;
+
+	if (want > s->n_by_fd) {
+		want = MAX(want, s->n_by_fd * 2);
+		s->by_fd = xrealloc(s->by_fd, want * sizeof(struct http_conn *));
+		memset(s->by_fd + s->n_by_fd, 0, (want - s->n_by_fd) * sizeof(struct http_conn *));
+		s->n_by_fd = want;
+	}
+	s->by_fd[c->fd] = c;
+}
+
+static void conn_adopt(struct http_conn *c)
+{
+	struct evhttp_connection *evcon;
+	char *address;
+	ev_uint16_t port;
+	int on = 1;
+
+	bufferevent_getcb(c->bev, &c->on_read, &c->on_write, &c->on_event, &c->evhttp_arg);
+	evcon = c->evhttp_arg;
+	c->fd = bufferevent_getfd(c->bev);
+	if (evcon == NULL || c->fd < 0) { /* evhttp ran out of memory in between */
+		c->fd = -1;
+		conn_closed(NULL, c);
+		return;
+	}
+	by_fd_put(c->server, c);
+	evhttp_connection_set_closecb(evcon, conn_closed, c);
+	evhttp_connection_get_peer(evcon, &address, &port);
+	snprintf(c->peer, sizeof c->peer, strchr(address, ':') ? "[%s]:%u" : "%s:%u", address,
+		 (unsigned)port);
+	setsockopt(c->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+	conn_arm(c, WAIT_IDLE);
+	if (!event_pending(c->server->tick_ev, EV_TIMEOUT, NULL))
+		event_add(c->server->tick_ev, &c->server->tick_period);
+}
+
+void conn_hold_reading(struct http_conn *c)
+{
+	bufferevent_setcb(c->bev, NULL, c->on_write, c->on_event, c->evhttp_arg);
+	bufferevent_enable(c->bev, EV_READ);
+}
+
+static void stream_written(struct bufferevent *bev, void *arg)
+{
+	struct http_conn *c = arg;
+
+	if (c->current != NULL)
+		request_drained(c->current);
+}
+
+static void stream_event(struct bufferevent *bev, short what, void *arg)
+{
+	struct http_conn *c = arg;
+
+	c->on_event(bev, what, c->evhttp_arg);
+}
+
+/* evhttp's write callback would end the request when its output drains: it still
+ * has the one of the request before. */
+void conn_stream(struct http_conn *c)
+{
+	bufferevent_setcb(c->bev, NULL, stream_written, stream_event, c);
+	bufferevent_enable(c->bev, EV_READ);
+	conn_arm(c, WAIT_WRITE);
+}
+
+/* --- the loop's work: new connections, refusals, deadlines --- */
+
+static void work(evutil_socket_t fd, short what, void *arg)
+{
+	struct http_server *s = arg;
+	struct list *node;
+
+	while ((node = list_pop_front(&s->adopting)) != NULL)
+		conn_adopt(LIST_ENTRY(node, struct http_conn, todo));
+	while ((node = list_pop_front(&s->todo)) != NULL) {
+		struct http_conn *c = LIST_ENTRY(node, struct http_conn, todo);
+
+		if (c->state == CONN_REFUSED && conn_is_quiet(c))
+			conn_refuse(c);
+	}
+}
+
+static void conn_expire(struct http_conn *c)
+{
+	switch (c->wait) {
+	case WAIT_HEAD:
+		c->guard.verdict = (struct guard_verdict){408, "the request head took too long"};
+		conn_refuse(c);
+		break;
+	case WAIT_BODY:
+		c->guard.verdict = (struct guard_verdict){408, "the request body took too long"};
+		conn_refuse(c);
+		break;
+	case WAIT_WRITE:
+		if (c->n_sent != c->armed_sent ||
+		    evbuffer_get_length(bufferevent_get_output(c->bev)) == 0)
+			conn_arm(c, WAIT_WRITE);
+		else
+			conn_kill(c);
+		break;
+	default:
+		conn_kill(c);
+	}
+}
+
+static void tick(evutil_socket_t fd, short what, void *arg)
+{
+	struct http_server *s = arg;
+	int64_t now = clock_mono_ns();
+
+	for (int i = 0; i < WAIT_KINDS; i++) {
+		if (s->timeout_ns[i] <= 0)
+			continue;
+		while (!list_empty(&s->timed[i])) {
+			struct http_conn *c = LIST_ENTRY(s->timed[i].next, struct http_conn, timed);
+
+			if (now - c->armed_ns < s->timeout_ns[i])
+				break;
+			conn_expire(c);
+		}
+	}
+	if (s->n_conns == 0)
+		event_del(s->tick_ev);
+}
+
+/* A quarter of the shortest timeout: no deadline is late by more. */
+static struct timeval tick_period(const struct http_server *s)
+{
+	int64_t ns = NS_PER_S;
+
+	for (int i = 0; i < WAIT_KINDS; i++)
+		if (s->timeout_ns[i] > 0)
+			ns = MIN(ns, s->timeout_ns[i]);
+	ns = MAX(ns / 4, 5 * NS_PER_MS);
+	return (struct timeval){0, (suseconds_t)(ns / 1000)};
+}
+
+void conn_server_init(struct http_server *s)
+{
+	const struct http_limits *l = &s->limits;
+
+	s->timeout_ns[WAIT_IDLE] = l->idle_timeout_ns;
+	s->timeout_ns[WAIT_HEAD] = l->head_timeout_ns;
+	s->timeout_ns[WAIT_BODY] = l->body_timeout_ns;
+	s->timeout_ns[WAIT_WRITE] = l->write_timeout_ns;
+	s->timeout_ns[WAIT_LINGER] = LINGER_NS;
+	list_init(&s->conns);
+	list_init(&s->adopting);
+	list_init(&s->todo);
+	for (int i = 0; i < WAIT_KINDS; i++)
+		list_init(&s->timed[i]);
+	s->tick_period = tick_period(s);
+	s->work_ev = event_new(s->base, -1, 0, work, s);
+	s->tick_ev = event_new(s->base, -1, EV_PERSIST, tick, s);
+	if (s->work_ev == NULL || s->tick_ev == NULL)
+		abort();
+}
+
+void conn_server_deinit(struct http_server *s)
+{
+	event_free(s->work_ev);
+	event_free(s->tick_ev);
+	free(s->by_fd);
+}

@@ -1,0 +1,147 @@
+/* http_private.h: what http.c (requests and answers), http_conn.c (connections) and
+ * http_listen.c (accepting) share; nobody else includes it.
+ *
+ *   listener ─▶ evhttp ─bevcb─▶ conn_open ... conn_adopt (evhttp knows the fd now)
+ *   bytes ─▶ conn_gate (guard) ─▶ evhttp ─gencb─▶ request ─▶ handler ─▶ answer
+ *
+ *   OPEN ─ illegal byte, deadline ─▶ REFUSED ─ earlier answers sent ─▶ LINGER ─▶ DEAD
+ *   OPEN ─ peer or answer closes ─▶ DEAD (evhttp has freed its half)
+ */
+#ifndef GATEWAY_HTTP_PRIVATE_H
+#define GATEWAY_HTTP_PRIVATE_H
+
+#include <event2/buffer.h>
+#include <event2/bufferevent.h>
+#include <event2/event.h>
+#include <event2/event_struct.h>
+#include <event2/http.h>
+#include <time.h>
+
+#include "base/list.h"
+#include "gateway/guard.h"
+#include "gateway/http.h"
+
+enum conn_state { CONN_OPEN, CONN_REFUSED, CONN_LINGER, CONN_KILLED, CONN_DEAD };
+
+/* What a connection is waiting for. Each has one timeout, so a list in the order
+ * of arming is a list in the order of expiry. */
+enum conn_wait { WAIT_IDLE, WAIT_HEAD, WAIT_BODY, WAIT_WRITE, WAIT_LINGER, WAIT_KINDS, WAIT_NONE };
+
+struct http_conn {
+	struct http_server *server;
+	struct list node;             /* in server->conns */
+	struct list timed;            /* in server->timed[wait] */
+	struct list todo;             /* in server->todo or server->adopting */
+	struct bufferevent *bev;      /* a reference of our own */
+	int fd;                       /* evhttp's; -1 before adoption */
+	enum conn_state state;
+	enum conn_wait wait;
+	int64_t armed_ns;             /* when `wait` began */
+	uint64_t n_sent, armed_sent;  /* bytes the socket took from the output buffer; then */
+	struct http_request *current; /* the request a handler has, or whose answer leaves */
+	uint64_t n_lingered;          /* bytes thrown away after a refusal */
+	uint64_t n_begun;             /* requests given to the handler */
+	unsigned busy;                /* callbacks on the stack that need this struct */
+	bool gate_busy;               /* the gate itself is changing the input */
+	bool clogged;                 /* reading is paused, too much was sent ahead */
+	struct event closed;          /* EV_CLOSED while clogged */
+	/* evhttp's own callbacks on bev */
+	bufferevent_data_cb on_read, on_write;
+	bufferevent_event_cb on_event;
+	void *evhttp_arg;
+	struct guard_state guard;
+	char peer[64];
+};
+
+struct http_request {
+	struct http_server *server;
+	struct http_conn *conn;     /* lives as long as the request */
+	struct evhttp_request *req; /* evhttp's; ours to free once `gone` */
+	struct http_request *next;  /* in server->spare */
+	int64_t begun_ns;
+	void *user;
+	void (*on_gone)(struct http_request *, void *);
+	void *gone_arg;
+	void (*on_done)(struct http_request *, int, size_t, void *);
+	void *done_arg;
+	void (*on_drained)(struct http_request *, void *);
+	void *drained_arg;
+	struct buf headers; /* "Name: value\r\n"... of the answer */
+	int status;
+	size_t n_body;      /* body bytes handed over so far */
+	bool head;          /* HEAD */
+	bool gone;          /* the client is; evhttp has let go of req */
+	bool close;         /* the connection ends with this answer */
+	bool streaming, chunked, full;
+	bool answered;      /* the whole answer is handed over */
+};
+
+struct http_server {
+	struct event_base *base;
+	struct evhttp *http;
+	struct http_limits limits;
+	struct guard_limits guard;
+	const struct http_ops *ops;
+	void *arg;
+	struct list conns;
+	struct list timed[WAIT_KINDS];
+	int64_t timeout_ns[WAIT_KINDS]; /* <= 0: none */
+	struct list adopting, todo;     /* for work_ev */
+	struct event *work_ev, *tick_ev;
+	struct timeval tick_period;
+	struct http_conn **by_fd;       /* owned array */
+	size_t n_by_fd, n_conns;
+	bool draining;
+	struct http_request *spare;     /* free requests */
+	struct buf head;                /* scratch: the head of an answer */
+	char date[64];                  /* "Date: ...\r\n" of date_s */
+	time_t date_s;
+	/* http_listen.c */
+	struct list registered;
+	struct evconnlistener *listener; /* evhttp's after listen_start */
+	struct evhttp_bound_socket *bound;
+	struct event *retry_ev;
+	int spare_fd;
+	int64_t logged_ns;              /* of the last "out of file descriptors" */
+	uint64_t n_shed;
+	bool paused;                    /* out of descriptors: off for a while */
+	bool listening;
+};
+
+/* --- http_listen.c --- */
+int listen_start(struct http_server *s, int fd);
+void listen_stop(struct http_server *s);
+/* A connection came or went: off at the cap, on below it. */
+void listen_adjust(struct http_server *s);
+
+/* --- http_conn.c --- */
+void conn_server_init(struct http_server *s);
+void conn_server_deinit(struct http_server *s);
+/* evhttp's bevcb */
+struct bufferevent *conn_open(struct event_base *base, void *server);
+struct http_conn *conn_of(const struct http_server *s, struct bufferevent *bev);
+void conn_arm(struct http_conn *c, enum conn_wait wait);
+void conn_disarm(struct http_conn *c);
+/* The next bytes are the peer's to send: which deadline holds? And: is a refusal due? */
+void conn_next(struct http_conn *c);
+/* Ends the connection from the loop, through evhttp. */
+void conn_kill(struct http_conn *c);
+/* The same, now. */
+void conn_abort(struct http_conn *c);
+void conn_drain(struct http_conn *c);
+/* Frees c when nobody needs it any more. */
+void conn_release(struct http_conn *c);
+/* While a handler runs evhttp must not read: its read callback is taken off, so
+ * that EV_READ can stay on and tell when the client goes away. */
+void conn_hold_reading(struct http_conn *c);
+/* The same for a stream: output that drains is told to request_drained. */
+void conn_stream(struct http_conn *c);
+void conn_unclog(struct http_conn *c);
+
+/* --- http.c --- */
+/* evhttp let go of the connection while r was on it. */
+void request_conn_lost(struct http_request *r);
+/* The output has drained while r streams. */
+void request_drained(struct http_request *r);
+
+#endif
