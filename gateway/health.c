@@ -1,0 +1,59 @@
+/* health.c: answers from the loop thread's own state; asks nobody. */
+#include "gateway/health.h"
+
+#include <string.h>
+
+#include "errand/status.h"
+#include "gateway/problem.h"
+
+static void answer_ok(struct http_request *r)
+{
+	struct buf body = BUF_INIT;
+
+	buf_append_str(&body, "{\"status\":\"ok\"}");
+	http_set_header(r, "Cache-Control", "no-store");
+	http_reply(r, 200, "application/json", &body);
+}
+
+/* Why it is not ready; NULL when it is. */
+static const char *unready(const struct gateway_thread *t)
+{
+	if (t->config->draining)
+		return "draining: the gateway is about to stop";
+	if (!upstream_is_up(t->upstream))
+		return "no connection to the service";
+	if (t->snapshot == NULL)
+		return "the service has not sent its schema yet";
+	return NULL;
+}
+
+static void answer_ready(struct http_request *r, const struct gateway_thread *t)
+{
+	const char *why = unready(t);
+
+	if (why == NULL) {
+		answer_ok(r);
+		return;
+	}
+	http_set_header(r, "Cache-Control", "no-store");
+	http_set_header(r, "Retry-After", "1");
+	problem_reply(r, 503, ERRAND_UNAVAILABLE, "%s", why);
+}
+
+bool health_handle(struct http_request *r, const struct gateway_thread *t)
+{
+	const char *path = http_path(r);
+	bool live = strcmp(path, "/livez") == 0;
+
+	if (!live && strcmp(path, "/readyz") != 0)
+		return false;
+	if (strcmp(http_verb(r), "GET") != 0) {
+		http_set_header(r, "Allow", "GET, HEAD");
+		problem_reply(r, 405, ERRAND_UNIMPLEMENTED, "%s is read with GET", path);
+	} else if (live) {
+		answer_ok(r);
+	} else {
+		answer_ready(r, t);
+	}
+	return true;
+}
