@@ -13,6 +13,7 @@
 #include <errno.h>
 #include <event2/http.h>
 #include <event2/http_struct.h>
+#include <event2/keyvalq_struct.h>
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
@@ -178,6 +179,16 @@ const char *http_query(const struct http_request *r)
 const char *http_header(const struct http_request *r, const char *name)
 {
 	return evhttp_find_header(r->req->input_headers, name);
+}
+
+const char *http_header_nth(const struct http_request *r, const char *name, unsigned n)
+{
+	const struct evkeyval *h = r->req->input_headers->tqh_first;
+
+	for (; h != NULL; h = h->next.tqe_next)
+		if (evutil_ascii_strcasecmp(h->key, name) == 0 && n-- == 0)
+			return h->value;
+	return NULL;
 }
 
 struct bytes http_body(struct http_request *r)
