@@ -212,6 +212,16 @@ struct conn_stream *conn_first_stream(struct conn *c)
 	return LIST_ENTRY(c->streams.live.next, struct conn_stream, node);
 }
 
+bool conn_in_frame(const struct conn *c)
+{
+	return c->in.len > 0;
+}
+
+uint64_t conn_n_frames(const struct conn *c)
+{
+	return c->n_frames;
+}
+
 uint64_t conn_dropped(const struct conn *c)
 {
 	return c->n_dropped;

@@ -84,6 +84,10 @@ struct conn *conn_free(struct conn *c);
  * memory): close the connection; conn_why() says why. */
 int conn_feed(struct conn *c, const void *data, size_t len);
 const char *conn_why(const struct conn *c);
+/* For an owner who wants a frame that has begun to be whole in time: is there a
+ * front of one, and how many were whole so far (so that he sees it is another). */
+bool conn_in_frame(const struct conn *c);
+uint64_t conn_n_frames(const struct conn *c);
 
 /* What waits to be written: up to two runs, control first (a frame already begun
  * is finished before control). Gives their number: 0, 1 or 2. The runs are valid

@@ -43,7 +43,7 @@ struct conn {
 	int64_t peer_window; /* server: Data the client takes ahead, per stream */
 	struct buf reply;    /* server: payload of the answer to Hello */
 	struct buf early;    /* client: ids (u32be) cancelled before Hello was answered */
-	uint64_t n_dropped;
+	uint64_t n_dropped, n_frames; /* frames dropped; frames received */
 	int err;             /* negative: the connection is over */
 	char why[CONN_WHY_SIZE]; /* of the last failure, "" at first */
 };

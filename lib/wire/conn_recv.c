@@ -305,6 +305,7 @@ int conn_recv_frame(struct conn *c, const struct frame *f, const uint8_t *payloa
 {
 	const struct recv *r = receiver(c, f);
 
+	c->n_frames++;
 	if (r == NULL) {
 		c->n_dropped++;
 		return 0;
