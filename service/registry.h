@@ -31,6 +31,11 @@ const struct method *registry_method(const char *service, size_t service_len,
 const struct method *registry_method_by_name(const char *full_name); /* "pkg.S/M" */
 const struct schema *registry_schema(void);
 const uint8_t *registry_digest(void); /* SHA-256, 32 bytes */
+
+/* The modules' own start, in the order they were added (a failure stops those that
+ * were started), and stop, in reverse order. */
+int registry_start_modules(char *why, size_t why_size);
+void registry_stop_modules(void);
 void registry_deinit(void);
 
 #endif
