@@ -39,7 +39,7 @@ struct gateway_thread {
 	uint64_t ids[2];           /* state of the x-request-id generator */
 };
 
-/* Before the first request, and after the last one was answered. */
+/* Before the first request, and after the last one is gone. */
 void exchange_thread_init(struct gateway_thread *t);
 void exchange_thread_deinit(struct gateway_thread *t);
 

@@ -36,7 +36,6 @@ static void answer_ready(struct http_request *r, const struct gateway_thread *t)
 		return;
 	}
 	http_set_header(r, "Cache-Control", "no-store");
-	http_set_header(r, "Retry-After", "1");
 	problem_reply(r, 503, ERRAND_UNAVAILABLE, "%s", why);
 }
 

@@ -101,8 +101,10 @@ void request_conn_lost(struct http_request *r)
 /* Answered after the client had gone. */
 static void request_drop(struct http_request *r)
 {
-	evhttp_request_free(r->req);
+	struct evhttp_request *req = r->req; /* on_done still reads it */
+
 	request_done(r);
+	evhttp_request_free(req);
 }
 
 void request_drained(struct http_request *r)

@@ -24,8 +24,8 @@ struct stream_setup {
 	const struct snapshot *snapshot; /* borrowed; outlives the stream */
 	const struct route *route;
 	enum request_accept format;
-	/* The stream was ended from here (too slow a reader, drain): cancel the call;
-	 * the stream is freed after it. */
+	/* The stream is about to end and answer by itself (too slow a reader, drain, a
+	 * bad message): cancel the call; the stream is freed after it. */
 	void (*cut)(void *arg);
 	void *arg;
 };
@@ -36,8 +36,8 @@ void stream_message(struct stream *s, struct upstream_call *c, struct bytes mess
 /* Takes s: the terminal record; or, while nothing was sent, false: the caller
  * answers with a plain status. */
 bool stream_finish(struct stream *s, const struct wire_response *w);
-/* The client is gone: nothing more is sent. Takes s; NULL. */
-struct stream *stream_free(struct stream *s);
+/* The client is gone. Takes s; false while nothing was sent, as above. */
+bool stream_close(struct stream *s);
 /* Ends all streams of a thread with UNAVAILABLE. */
 void stream_drain(struct gateway_thread *t);
 

@@ -1,0 +1,477 @@
+/* See exchange.h. An exchange lives from the request until its answer has left
+ * (http_on_done, which may come from inside http_reply: nothing touches an exchange
+ * after it has answered). It is in a pool of its thread, with its buffers, and holds
+ * a reference to the snapshot it began with, so a schema that changes meanwhile does
+ * not matter to it.
+ *
+ * It is answered exactly once: by the reply, by its stream, or, when the client has
+ * gone, for nobody. */
+#define _GNU_SOURCE
+#include "gateway/exchange.h"
+
+#include <stdio.h>
+#include <sys/random.h>
+
+#include "base/clock.h"
+#include "base/err.h"
+#include "base/log.h"
+#include "gateway/access.h"
+#include "gateway/health.h"
+#include "gateway/problem.h"
+#include "gateway/request.h"
+#include "gateway/snapshot.h"
+#include "gateway/stream.h"
+#include "schema/transcode.h"
+#include "wire/frame.h"
+
+enum {
+	KEEP_PAYLOAD = 64 * 1024, /* of a pooled exchange's buffer */
+	PAYLOAD_MAX = FRAME_MAX - 65536,
+	ID_MAX = 128,
+};
+
+struct exchange {
+	struct gateway_thread *t;
+	struct http_request *http;
+	struct snapshot *snapshot;  /* reference; NULL before the first schema */
+	const struct route *route;  /* of the snapshot; NULL when there is none */
+	struct request request;     /* its buffers stay */
+	struct upstream_call *call; /* NULL once it has ended */
+	struct stream *stream;      /* of a streaming method */
+	struct exchange *next;      /* in t->spare */
+	int64_t called_ns;          /* clock_mono_ns of the call; then how long it took */
+	bool ended;                 /* the call has */
+	char id[ID_MAX + 1];        /* x-request-id */
+	char trace_id[33];          /* of traceparent; or "" */
+};
+
+/* --- pool --- */
+
+static struct exchange *exchange_new(struct gateway_thread *t, struct http_request *r)
+{
+	struct exchange *x = t->spare;
+
+	if (x != NULL)
+		t->spare = x->next;
+	else
+		x = xcalloc(1, sizeof *x);
+	x->t = t;
+	x->http = r;
+	x->snapshot = t->snapshot != NULL ? snapshot_ref(t->snapshot) : NULL;
+	x->route = NULL;
+	x->call = NULL;
+	x->stream = NULL;
+	x->ended = false;
+	return x;
+}
+
+static const char *route_name(const struct route *route)
+{
+	if (route == NULL)
+		return NULL;
+	return route->http != NULL ? route->http->path : route->method->full_name;
+}
+
+/* The answer has left: the log line, and back to the pool. */
+static void on_done(struct http_request *r, int status, size_t sent, void *arg)
+{
+	struct exchange *x = arg;
+	const struct access_extra extra = {
+		.request_id = x->id,
+		.route = route_name(x->route),
+		.trace_id = x->trace_id,
+		.upstream_ns = x->ended ? x->called_ns : -1,
+	};
+
+	access_write(r, &extra, status, sent);
+	x->snapshot = snapshot_unref(x->snapshot);
+	if (x->request.payload.cap > KEEP_PAYLOAD)
+		buf_deinit(&x->request.payload);
+	x->next = x->t->spare;
+	x->t->spare = x;
+}
+
+void exchange_thread_init(struct gateway_thread *t)
+{
+	list_init(&t->streams);
+	t->spare = NULL;
+	if (getrandom(t->ids, sizeof t->ids, GRND_NONBLOCK) != sizeof t->ids)
+		t->ids[0] ^= (uintptr_t)t; /* ids are for logs, nothing hangs on them */
+}
+
+void exchange_thread_deinit(struct gateway_thread *t)
+{
+	while (t->spare != NULL) {
+		struct exchange *x = t->spare;
+
+		t->spare = x->next;
+		request_deinit(&x->request);
+		free(x);
+	}
+	t->snapshot = snapshot_unref(t->snapshot);
+}
+
+/* --- x-request-id --- */
+
+static bool id_is_good(const char *id)
+{
+	size_t n = 0;
+
+	for (; id[n] != '\0'; n++)
+		if (id[n] <= ' ' || id[n] > '~' || n == ID_MAX)
+			return false;
+	return n != 0;
+}
+
+/* splitmix64 over a random start. */
+static void id_make(struct gateway_thread *t, char out[17])
+{
+	static const char digits[] = "0123456789abcdef";
+	uint64_t z = t->ids[0] += 0x9e3779b97f4a7c15u;
+
+	z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9u;
+	z = (z ^ z >> 27) * 0x94d049bb133111ebu;
+	z = (z ^ z >> 31) ^ t->ids[1];
+	for (int i = 0; i < 16; i++, z >>= 4)
+		out[i] = digits[z & 15];
+	out[16] = '\0';
+}
+
+/* The ids of this request: x-request-id, echoed or made, and W3C's trace id. */
+static void exchange_ids(struct exchange *x)
+{
+	const char *given = http_header(x->http, "X-Request-Id");
+	const char *parent = http_header(x->http, "traceparent");
+
+	if (given != NULL && id_is_good(given))
+		memcpy(x->id, given, strlen(given) + 1);
+	else
+		id_make(x->t, x->id);
+	http_set_header(x->http, "X-Request-Id", x->id);
+	x->trace_id[0] = '\0';
+	if (parent != NULL && strlen(parent) >= 55 && parent[2] == '-' && parent[35] == '-')
+		snprintf(x->trace_id, sizeof x->trace_id, "%.32s", parent + 3);
+}
+
+/* --- the answer --- */
+
+static const struct {
+	const char *key, *header;
+} passed_on[] = {
+	{"etag", "ETag"},
+	{"location", "Location"},
+	{"retry-after", "Retry-After"},
+	{"cache-control", "Cache-Control"},
+	{"preference-applied", "Preference-Applied"},
+};
+
+static bool bytes_are(struct bytes b, const char *text)
+{
+	return b.len == strlen(text) && memcmp(b.data, text, b.len) == 0;
+}
+
+static void answer_header(struct http_request *r, const struct wire_pair *pair)
+{
+	char value[1024];
+
+	for (size_t i = 0; i < ARRAY_LEN(passed_on); i++) {
+		if (!bytes_are(pair->key, passed_on[i].key))
+			continue;
+		if (pair->value.len >= sizeof value || memchr(pair->value.data, '\0', pair->value.len) != NULL)
+			return;
+		memcpy(value, pair->value.data, pair->value.len);
+		value[pair->value.len] = '\0';
+		http_set_header(r, passed_on[i].header, value);
+		return;
+	}
+}
+
+/* errand-http-status, or 200. */
+static int answer_status(const struct wire_response *w)
+{
+	struct bytes text = wire_pair_get(w->metadata, w->n_metadata, "errand-http-status");
+	int status = 0;
+
+	if (text.len != 3)
+		return 200;
+	for (size_t i = 0; i < 3; i++)
+		status = status * 10 + (text.data[i] - '0');
+	return status >= 200 && status <= 599 ? status : 200;
+}
+
+/* Is the tag one of If-None-Match's? Weak comparison (RFC 9110, 13.1.2). */
+static bool tag_matches(const char *list, struct bytes tag)
+{
+	if (tag.len > 2 && memcmp(tag.data, "W/", 2) == 0)
+		tag = (struct bytes){tag.data + 2, tag.len - 2};
+	while (*list != '\0') {
+		size_t n;
+
+		list += strspn(list, " \t,");
+		if (*list == '*')
+			return true;
+		if (strncmp(list, "W/", 2) == 0)
+			list += 2;
+		n = strcspn(list, ",");
+		while (n > 0 && (list[n - 1] == ' ' || list[n - 1] == '\t'))
+			n--;
+		if (n == tag.len && memcmp(list, tag.data, n) == 0)
+			return true;
+		list += strcspn(list, ",");
+	}
+	return false;
+}
+
+static bool answer_is_known(const struct exchange *x, const struct wire_response *w)
+{
+	struct bytes tag = wire_pair_get(w->metadata, w->n_metadata, "etag");
+	const char *known;
+
+	if (tag.len == 0 || strcmp(http_verb(x->http), "GET") != 0)
+		return false;
+	known = http_header(x->http, "If-None-Match");
+	return known != NULL && tag_matches(known, tag);
+}
+
+/* The payload as JSON. */
+static int answer_json(const struct exchange *x, const struct wire_response *w, struct buf *body, char *why,
+		       size_t why_size)
+{
+	const struct transcode_write o = {.schema = x->snapshot->schema};
+	const struct schema_message *m = x->route->method->output;
+	struct bytes name = wire_pair_get(w->metadata, w->n_metadata, "errand-message");
+
+	buf_reserve(body, 128 + w->payload.len * 2);
+	if (name.len == 0 && x->route->response_body != NULL)
+		return transcode_field_to_json(&o, x->route->response_body, w->payload, body, why, why_size);
+	if (name.len != 0)
+		m = schema_message(x->snapshot->schema, (const char *)name.data, name.len);
+	if (m == NULL) {
+		snprintf(why, why_size, "unknown message %.*s", (int)name.len, (const char *)name.data);
+		return -ERRAND_DATA_LOSS;
+	}
+	return transcode_to_json(&o, m, w->payload, body, why, why_size);
+}
+
+static void answer_body(struct exchange *x, int status, const struct wire_response *w)
+{
+	struct buf body = BUF_INIT;
+	char why[256] = "";
+
+	if (x->request.accept == ACCEPT_PROTOBUF) {
+		buf_append(&body, w->payload.data, w->payload.len);
+		http_reply(x->http, status, "application/x-protobuf", &body);
+		return;
+	}
+	if (answer_json(x, w, &body, why, sizeof why) == 0 && !buf_failed(&body)) {
+		http_reply(x->http, status, "application/json", &body);
+		return;
+	}
+	buf_deinit(&body);
+	x->t->n_errors++;
+	log_error("bad answer of the service", "method=%s why=\"%s\"", x->route->method->full_name, why);
+	problem_reply(x->http, 500, ERRAND_DATA_LOSS, "the service's answer is not of its schema: %s", why);
+}
+
+static void exchange_answer(struct exchange *x, const struct wire_response *w)
+{
+	struct buf none = BUF_INIT;
+	int status;
+
+	if (w->code != ERRAND_OK) {
+		x->t->n_errors++;
+		problem_reply_status(x->http, x->snapshot, w);
+		return;
+	}
+	status = answer_status(w);
+	for (size_t i = 0; i < w->n_metadata; i++)
+		answer_header(x->http, &w->metadata[i]);
+	if (answer_is_known(x, w))
+		http_reply(x->http, 304, NULL, &none);
+	else if (status == 204)
+		http_reply(x->http, 204, NULL, &none);
+	else
+		answer_body(x, status, w);
+}
+
+static void exchange_call_ended(struct exchange *x)
+{
+	x->call = NULL;
+	x->called_ns = clock_mono_ns() - x->called_ns;
+	x->ended = true;
+}
+
+static void on_reply(struct upstream_call *c, const struct wire_response *w, void *arg)
+{
+	struct exchange *x = arg;
+
+	exchange_call_ended(x);
+	if (x->stream == NULL || !stream_finish(x->stream, w))
+		exchange_answer(x, w);
+}
+
+static void on_message(struct upstream_call *c, struct bytes message, void *arg)
+{
+	struct exchange *x = arg;
+
+	if (x->stream != NULL)
+		stream_message(x->stream, c, message);
+	else
+		upstream_consumed(c, message.len); /* a unary method does not stream: dropped */
+}
+
+/* The stream is about to answer by itself. */
+static void on_cut(void *arg)
+{
+	struct exchange *x = arg;
+
+	if (x->call == NULL)
+		return;
+	upstream_cancel(x->call);
+	exchange_call_ended(x);
+}
+
+static void on_gone(struct http_request *r, void *arg)
+{
+	struct exchange *x = arg;
+	struct buf none = BUF_INIT;
+
+	on_cut(x);
+	if (x->stream == NULL || !stream_close(x->stream))
+		http_reply(r, 499, NULL, &none);
+}
+
+/* --- the request --- */
+
+static const char *header_nth(const void *from, const char *name, unsigned n)
+{
+	return http_header_nth(from, name, n);
+}
+
+static struct request_source exchange_source(struct http_request *r)
+{
+	return (struct request_source){http_query(r), http_body(r), header_nth, r};
+}
+
+/* No route: 404, 405, or the answer to OPTIONS. */
+static void answer_no_route(struct http_request *r, int why, struct buf *allow)
+{
+	struct buf none = BUF_INIT;
+
+	if (why == -ERRAND_INVALID_ARGUMENT) {
+		problem_reply(r, 400, ERRAND_INVALID_ARGUMENT, "the path is not percent-encoded UTF-8");
+	} else if (why == -ERRAND_NOT_FOUND) {
+		problem_reply(r, 404, ERRAND_NOT_FOUND, "no method has this path");
+	} else {
+		http_set_header(r, "Allow", buf_cstr(allow));
+		if (strcmp(http_verb(r), "OPTIONS") == 0)
+			http_reply(r, 204, NULL, &none);
+		else
+			problem_reply(r, 405, ERRAND_UNIMPLEMENTED, "this path has no %s: it has %s",
+				      http_verb(r), buf_cstr(allow));
+	}
+}
+
+/* What can be refused, or answered, without the service. True when it was. */
+static bool exchange_refuse(struct exchange *x)
+{
+	const struct schema_method *m = x->route->method;
+	struct buf none = BUF_INIT;
+
+	if (x->request.accept == ACCEPT_NONE)
+		problem_reply(x->http, 406, ERRAND_INVALID_ARGUMENT, m->server_streaming ?
+			      "Accept: text/event-stream, application/x-ndjson or application/json" :
+			      "Accept: application/json or application/x-protobuf");
+	else if (x->request.payload.len > PAYLOAD_MAX)
+		problem_reply(x->http, 413, ERRAND_RESOURCE_EXHAUSTED, "the request is over %u bytes as a message",
+			      (unsigned)PAYLOAD_MAX);
+	else if (m->server_streaming && http_is_head(x->http))
+		http_reply(x->http, 200, x->request.accept == ACCEPT_SSE ? "text/event-stream" :
+			   "application/json", &none);
+	else
+		return false;
+	return true;
+}
+
+static void exchange_stream(struct exchange *x)
+{
+	const struct stream_setup setup = {
+		.thread = x->t,
+		.http = x->http,
+		.snapshot = x->snapshot,
+		.route = x->route,
+		.format = x->request.accept,
+		.cut = on_cut,
+		.arg = x,
+	};
+
+	x->stream = stream_new(&setup);
+}
+
+static void exchange_call(struct exchange *x, const struct wire_request *w)
+{
+	const struct upstream_callbacks cb = {on_message, on_reply, x};
+
+	if (x->route->method->server_streaming)
+		exchange_stream(x);
+	http_on_gone(x->http, on_gone, x);
+	x->called_ns = clock_mono_ns();
+	x->call = upstream_call(x->t->upstream, w, &cb);
+}
+
+static void exchange_run(struct exchange *x, const struct route_match *m)
+{
+	const struct gateway_config *c = x->t->config;
+	const struct request_limits limits = {c->default_deadline, c->max_deadline, c->max_wait};
+	const struct request_source source = exchange_source(x->http);
+	struct fault_list faults = FAULT_LIST_INIT;
+	struct wire_request w;
+	enum request_refusal refusal;
+
+	refusal = request_build(&x->request, &source, m, x->snapshot->schema, &limits, &w, &faults);
+	if (refusal == REQUEST_FAULTS)
+		problem_reply_faults(x->http, &faults);
+	else if (refusal == REQUEST_MEDIA_TYPE)
+		problem_reply(x->http, 415, ERRAND_INVALID_ARGUMENT,
+			      "Content-Type: application/json (charset=utf-8) or application/x-protobuf");
+	else if (!exchange_refuse(x))
+		exchange_call(x, &w);
+	fault_list_deinit(&faults);
+}
+
+static void exchange_route(struct exchange *x)
+{
+	struct http_request *r = x->http;
+	struct route_match m;
+	AUTO_BUF allow = BUF_INIT;
+	int found = route_find(x->snapshot->routes, http_verb(r), http_path(r), &m, &allow);
+
+	if (found < 0) {
+		answer_no_route(r, found, &allow);
+		return;
+	}
+	x->route = m.route;
+	if (m.route->method->client_streaming)
+		problem_reply(r, 501, ERRAND_UNIMPLEMENTED, "%s takes a stream: not over HTTP",
+			      m.route->method->full_name);
+	else
+		exchange_run(x, &m);
+}
+
+void exchange_begin(struct http_request *r, void *arg)
+{
+	struct gateway_thread *t = arg;
+	struct exchange *x;
+
+	t->n_requests++;
+	snapshot_refresh(&t->snapshot);
+	x = exchange_new(t, r);
+	http_on_done(r, on_done, x);
+	exchange_ids(x);
+	if (health_handle(r, t))
+		return;
+	if (x->snapshot == NULL)
+		problem_reply(r, 503, ERRAND_UNAVAILABLE, "the service is not there: try again soon");
+	else
+		exchange_route(x);
+}

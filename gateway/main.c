@@ -1,0 +1,300 @@
+/* errand-gateway: options, sockets, one worker per thread, signals.
+ *
+ * The main thread only waits for signals: SIGTERM or SIGINT drains, a second one
+ * ends at once; SIGHUP opens the access log again. */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <event2/event.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <sys/stat.h>
+
+#include "base/log.h"
+#include "base/opt.h"
+#include "base/sock.h"
+#include "gateway/access.h"
+#include "gateway/snapshot.h"
+#include "gateway/worker.h"
+
+enum { EXIT_USAGE = 64, EXIT_CONFIG = 78, THREADS_MAX = 16 };
+
+#define HOUR (3600LL * 1000000000)
+#define AT(member) offsetof(struct gateway_config, member)
+
+/* Every option, its default and its range; man/errand-gateway.8 tells more. */
+static const struct opt options[] = {
+	{"listen", 'l', OPT_STRING, AT(listen), "127.0.0.1:8080", 0, 0, "ADDRESS",
+	 "HOST:PORT to serve HTTP on; port 0 picks a free one"},
+	{"socket", 's', OPT_STRING, AT(socket), RUNDIR "/errand/service.sock", 0, 0, "PATH",
+	 "UNIX socket of the service"},
+	{"schema", 0, OPT_STRING, AT(schema), NULL, 0, 0, "FILE",
+	 "descriptor set of a plain ttrpc server"},
+	{"threads", 't', OPT_INT, AT(threads), "0", 0, THREADS_MAX, "N",
+	 "event loops; 0: one per processor"},
+	{"max-connections", 0, OPT_INT, AT(max_connections), "10000", 1, 1000000, "N",
+	 "HTTP connections at once"},
+	{"max-head", 0, OPT_SIZE, AT(max_head), "64K", 1024, 16 << 20, "SIZE",
+	 "request line and headers"},
+	{"max-headers", 0, OPT_INT, AT(max_headers), "100", 1, 10000, "N", "header lines of a request"},
+	{"max-body", 0, OPT_SIZE, AT(max_body), "4M", 0, 1 << 30, "SIZE", "body of a request"},
+	{"head-timeout", 0, OPT_TIME, AT(head_timeout), "10s", 1, HOUR, "TIME",
+	 "from a request's first byte to the end of its headers"},
+	{"body-timeout", 0, OPT_TIME, AT(body_timeout), "30s", 1, HOUR, "TIME",
+	 "from there to the end of its body"},
+	{"idle-timeout", 0, OPT_TIME, AT(idle_timeout), "75s", 1, 24 * HOUR, "TIME",
+	 "between the requests of a connection"},
+	{"write-timeout", 0, OPT_TIME, AT(write_timeout), "30s", 1, HOUR, "TIME",
+	 "without progress in sending an answer"},
+	{"default-deadline", 0, OPT_TIME, AT(default_deadline), "30s", 1, HOUR, "TIME",
+	 "of a call whose client sets none"},
+	{"max-deadline", 0, OPT_TIME, AT(max_deadline), "30s", 1, 24 * HOUR, "TIME",
+	 "what a client may set"},
+	{"max-wait", 0, OPT_TIME, AT(max_wait), "60s", 0, HOUR, "TIME",
+	 "of Prefer: wait=N"},
+	{"heartbeat", 0, OPT_TIME, AT(heartbeat), "15s", 1000000, HOUR, "TIME",
+	 "between comments on a silent event stream"},
+	{"drain-timeout", 0, OPT_TIME, AT(drain_timeout), "30s", 0, HOUR, "TIME",
+	 "for requests under way when stopping"},
+	{"access-log", 0, OPT_STRING, AT(access_log), "-", 0, 0, "FILE",
+	 "one JSON line per request; - is stdout, off is none"},
+	{"log-level", 0, OPT_STRING, AT(log_level), "info", 0, 0, "LEVEL",
+	 "error, warn, info or debug"},
+	{"ready-fd", 0, OPT_INT, AT(ready_fd), "-1", -1, 1 << 20, "FD",
+	 "gets PORT and a newline when listening"},
+};
+
+struct gateway {
+	struct gateway_config config;
+	struct worker *workers[THREADS_MAX];
+	size_t n_workers;
+	char address[128]; /* as bound */
+};
+
+/* --- configuration --- */
+
+static int64_t online_processors(void)
+{
+	long n = sysconf(_SC_NPROCESSORS_ONLN);
+
+	return n < 1 ? 1 : MIN(n, THREADS_MAX);
+}
+
+/* 0, or the exit status, after having said what is wrong. */
+static int config_finish(struct gateway_config *c)
+{
+	int level = log_level_by_name(c->log_level);
+
+	if (level < 0) {
+		fprintf(stderr, "errand-gateway: --log-level %s: use error, warn, info or debug\n",
+			c->log_level);
+		return EXIT_USAGE;
+	}
+	log_init("errand-gateway", (enum log_level)level);
+	if (c->threads == 0)
+		c->threads = online_processors();
+	c->default_deadline = MIN(c->default_deadline, c->max_deadline);
+	if (event_get_version_number() < 0x02010c00)
+		log_warn("libevent is older than 2.1.12: its HTTP parser has known holes", "version=%s",
+			 event_get_version());
+	return 0;
+}
+
+/* The schema of a plain ttrpc server, which cannot be asked for it. */
+static int schema_from_file(const char *path)
+{
+	static const uint8_t digest[32] = "of a file";
+	AUTO_CLOSE int fd = open(path, O_RDONLY | O_CLOEXEC);
+	AUTO_BUF set = BUF_INIT;
+	char why[512] = "";
+	ssize_t n = -1;
+
+	while (fd >= 0 && buf_reserve(&set, 65536) != NULL &&
+	       (n = read(fd, set.data + set.len, 65536)) > 0)
+		set.len += (size_t)n;
+	if (n < 0) {
+		log_error("cannot read the schema", "file=%s why=\"%s\"", path, strerror(errno));
+		return EXIT_CONFIG;
+	}
+	return snapshot_publish((struct bytes){digest, sizeof digest}, buf_bytes(&set), why, sizeof why) < 0 ?
+		EXIT_CONFIG : 0;
+}
+
+/* --- sockets --- */
+
+static void complain_listen(const struct gateway *g, const char *why)
+{
+	AUTO_BUF quoted = BUF_INIT;
+
+	log_quote(&quoted, why, strlen(why));
+	log_error("cannot listen", "address=%s why=%s", g->config.listen, buf_cstr(&quoted));
+}
+
+/* One thread's listening socket. With several threads each has its own on the same
+ * port; the first one is made alone, so that a port somebody else shares is seen. */
+static int gateway_listen(struct gateway *g, unsigned index)
+{
+	bool shared = g->config.threads > 1;
+	const char *address = index == 0 ? g->config.listen : g->address;
+	char why[SOCK_WHY] = "";
+	int fd = -1;
+
+	if (index == 0) {
+		fd = sock_listen_tcp(address, false, why);
+		if (fd >= 0)
+			sock_name(fd, g->address, sizeof g->address);
+		if (fd >= 0 && shared) {
+			close(fd);
+			fd = -1;
+		} else if (fd < 0) {
+			shared = false;
+		}
+		address = g->address;
+	}
+	if (fd < 0 && shared)
+		fd = sock_listen_tcp(address, true, why);
+	if (fd < 0)
+		complain_listen(g, why);
+	return fd;
+}
+
+static int gateway_workers(struct gateway *g)
+{
+	for (unsigned i = 0; i < g->config.threads; i++) {
+		int fd = gateway_listen(g, i);
+		struct worker *w = fd < 0 ? NULL : worker_new(&g->config, i, fd);
+
+		if (w == NULL)
+			return EXIT_FAILURE;
+		g->workers[g->n_workers++] = w;
+	}
+	for (size_t i = 0; i < g->n_workers; i++) {
+		int r = worker_start(g->workers[i]);
+
+		if (r < 0) {
+			log_error("cannot start a thread", "why=\"%s\"", strerror(-r));
+			return EXIT_FAILURE;
+		}
+	}
+	return 0;
+}
+
+static void gateway_tell_ready(const struct gateway *g)
+{
+	const char *colon = strrchr(g->address, ':');
+	int fd = (int)g->config.ready_fd;
+
+	log_info("listening", "address=%s threads=%zu socket=%s", g->address, g->n_workers, g->config.socket);
+	if (fd < 0 || colon == NULL)
+		return;
+	if (dprintf(fd, "%s\n", colon + 1) < 0)
+		log_warn("cannot write to --ready-fd", "fd=%d why=\"%s\"", fd, strerror(errno));
+	if (fd > STDERR_FILENO)
+		close(fd);
+}
+
+/* --- signals --- */
+
+static void signals_block(sigset_t *set)
+{
+	sigemptyset(set);
+	sigaddset(set, SIGTERM);
+	sigaddset(set, SIGINT);
+	sigaddset(set, SIGHUP);
+	pthread_sigmask(SIG_BLOCK, set, NULL); /* before there are threads */
+	signal(SIGPIPE, SIG_IGN);
+}
+
+static void wait_for_stop(const sigset_t *set)
+{
+	char why[512];
+	int signal;
+
+	do {
+		signal = sigwaitinfo(set, NULL);
+		if (signal == SIGHUP && access_reopen(why, sizeof why) < 0)
+			log_error("access log not opened again", "why=\"%s\"", why);
+	} while (signal != SIGTERM && signal != SIGINT);
+}
+
+/* Ends all workers at the next SIGTERM or SIGINT, while main joins them. */
+static void *second_signal(void *arg)
+{
+	struct gateway *g = arg;
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGINT);
+	wait_for_stop(&set);
+	log_info("stopping at once", NULL);
+	for (size_t i = 0; i < g->n_workers; i++)
+		worker_stop(g->workers[i]);
+	return NULL;
+}
+
+static void gateway_run(struct gateway *g, const sigset_t *set)
+{
+	pthread_t watcher;
+	bool watching;
+
+	wait_for_stop(set);
+	log_info("stopping", "drain_timeout_s=%lld", (long long)(g->config.drain_timeout / 1000000000));
+	atomic_store(&g->config.draining, true);
+	for (size_t i = 0; i < g->n_workers; i++)
+		worker_drain(g->workers[i]);
+	watching = pthread_create(&watcher, NULL, second_signal, g) == 0;
+	for (size_t i = 0; i < g->n_workers; i++)
+		worker_join(g->workers[i]);
+	if (watching) {
+		pthread_cancel(watcher); /* sigwaitinfo is a cancellation point */
+		pthread_join(watcher, NULL);
+	}
+}
+
+static void gateway_free(struct gateway *g)
+{
+	for (size_t i = 0; i < g->n_workers; i++) {
+		worker_stop(g->workers[i]);
+		worker_join(g->workers[i]);
+		worker_free(g->workers[i]);
+	}
+	snapshot_deinit();
+	access_close();
+}
+
+int main(int argc, char **argv)
+{
+	static struct gateway g; /* zero; also in reach of the sanitizers at exit */
+	char why[512];
+	sigset_t signals;
+	int first = opt_parse(options, ARRAY_LEN(options), &g.config, argc, argv,
+			      "errand-gateway [options]");
+	int r;
+
+	if (first < 0)
+		return EXIT_USAGE;
+	if (first < argc) {
+		fprintf(stderr, "errand-gateway: %s: takes options only, see --help\n", argv[first]);
+		return EXIT_USAGE;
+	}
+	r = config_finish(&g.config);
+	if (r == 0 && g.config.schema != NULL)
+		r = schema_from_file(g.config.schema);
+	if (r != 0)
+		return r;
+	signals_block(&signals);
+	if (access_open(g.config.access_log, why, sizeof why) < 0) {
+		fprintf(stderr, "errand-gateway: %s\n", why);
+		return EXIT_CONFIG;
+	}
+	r = gateway_workers(&g);
+	if (r == 0) {
+		gateway_tell_ready(&g);
+		gateway_run(&g, &signals);
+	}
+	gateway_free(&g);
+	return r;
+}

@@ -1,0 +1,24 @@
+/* worker.h: one loop thread of the gateway with its listening socket, its evhttp
+ * and its connection to the service. main() makes them, asks them to stop and
+ * joins them; nothing else is called from another thread. */
+#ifndef GATEWAY_WORKER_H
+#define GATEWAY_WORKER_H
+
+#include "gateway/exchange.h"
+
+struct worker;
+
+/* Takes fd (listening); config is borrowed. NULL when it failed (logged). */
+struct worker *worker_new(const struct gateway_config *config, unsigned index, int fd);
+/* 0, or -errno: the thread could not be made. */
+int worker_start(struct worker *w);
+/* From any thread: stop accepting, finish what is under way, at most
+ * drain_timeout; then the thread ends. The second form does not wait. */
+void worker_drain(struct worker *w);
+void worker_stop(struct worker *w);
+/* Waits for the thread's end. */
+void worker_join(struct worker *w);
+/* Not while the thread runs. NULL-safe; NULL. */
+struct worker *worker_free(struct worker *w);
+
+#endif
