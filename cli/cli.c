@@ -1,0 +1,96 @@
+#define _GNU_SOURCE
+#include "cli/cli.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+void cli_error(const char *fmt, ...)
+{
+	va_list ap;
+
+	fflush(stdout);
+	fputs("errand: ", stderr);
+	va_start(ap, fmt);
+	vfprintf(stderr, fmt, ap);
+	va_end(ap);
+	fputc('\n', stderr);
+}
+
+/* Does this argument have its value in the next one? */
+static bool takes_next(const struct opt *table, size_t n, const char *arg)
+{
+	for (size_t i = 0; i < n; i++) {
+		const struct opt *o = &table[i];
+
+		if (o->type == OPT_FLAG)
+			continue;
+		if (arg[1] == '-' && strcmp(arg + 2, o->name) == 0)
+			return true;
+		if (arg[1] != '-' && o->letter != 0 && strchr(arg + 1, o->letter) != NULL)
+			return arg[strlen(arg) - 1] == o->letter;
+	}
+	return false;
+}
+
+/* Moves options, with their values, in front of the operands. */
+static void permute(const struct opt *table, size_t n, int argc, char **argv)
+{
+	AUTO_FREE char **operands = xcalloc((size_t)argc + 1, sizeof *operands);
+	int n_operands = 0, end = 1, i;
+
+	for (i = 1; i < argc; i++) {
+		if (strcmp(argv[i], "--") == 0)
+			break;
+		if (argv[i][0] != '-' || argv[i][1] == '\0') {
+			operands[n_operands++] = argv[i];
+			continue;
+		}
+		argv[end++] = argv[i];
+		if (takes_next(table, n, argv[i]) && i + 1 < argc)
+			argv[end++] = argv[++i];
+	}
+	/* What follows `--` are operands, also when they look like options. */
+	if (i < argc) {
+		for (int k = i + 1; k < argc; k++)
+			operands[n_operands++] = argv[k];
+		argv[end++] = argv[i];
+	}
+	memcpy(argv + end, operands, (size_t)n_operands * sizeof *operands);
+}
+
+int cli_parse(const struct opt *table, size_t n, void *conf, int argc, char **argv,
+	      const char *usage)
+{
+	int first;
+
+	permute(table, n, argc, argv);
+	first = opt_parse(table, n, conf, argc, argv, usage);
+	if (first < 0)
+		exit(CLI_USAGE);
+	return first;
+}
+
+const struct command *cli_command(const struct command *table, size_t n, const char *what,
+				  const char *name)
+{
+	const struct command *near = NULL;
+	size_t best = MAX(strlen(name) / 2, 2) + 1;
+
+	for (size_t i = 0; i < n; i++) {
+		size_t d = opt_distance(name, strlen(name), table[i].name);
+
+		if (d == 0)
+			return &table[i];
+		if (d < best) {
+			best = d;
+			near = &table[i];
+		}
+	}
+	if (near != NULL)
+		cli_error("unknown %s '%s': did you mean '%s'?", what, name, near->name);
+	else
+		cli_error("unknown %s '%s': see --help", what, name);
+	return NULL;
+}

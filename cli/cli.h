@@ -1,0 +1,47 @@
+/* cli.h: what the subcommands of errand share: exit codes, options, errors on
+ * stderr. One thread; everything may exit the process. */
+#ifndef CLI_CLI_H
+#define CLI_CLI_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/opt.h"
+#include "base/util.h"
+
+/* errand(1) has the same table. */
+enum cli_exit {
+	CLI_OK = 0,
+	CLI_FAILED = 1,        /* the call or the task failed */
+	CLI_CANCELLED = 3,     /* the task was cancelled */
+	CLI_NOT_FOUND = 4,     /* no such task, method or route */
+	CLI_USAGE = 64,        /* the command line is wrong (EX_USAGE) */
+	CLI_DATA = 65,         /* what was given breaks the schema (EX_DATAERR) */
+	CLI_UNREACHABLE = 69,  /* nobody answers on the socket, a program is missing */
+	CLI_TIMEOUT = 124,     /* as timeout(1) */
+	CLI_INTERRUPTED = 130, /* SIGINT, as shells show it */
+};
+
+/* A subcommand: argv[0] is its full name ("errand task get"). */
+struct command {
+	const char *name, *summary;
+	int (*run)(int argc, char **argv);
+	const char *usage; /* its operands, for errand --help */
+};
+
+/* As opt_parse, but options may stand behind operands: argv is reordered in
+ * place. Returns the index of the first operand; exits with CLI_USAGE. */
+int cli_parse(const struct opt *table, size_t n, void *conf, int argc, char **argv,
+	      const char *usage);
+
+/* The entry called `name`, or NULL after an error with "did you mean". */
+const struct command *cli_command(const struct command *table, size_t n, const char *what,
+				  const char *name);
+
+/* "errand: ..." and a newline on stderr. */
+void cli_error(const char *fmt, ...) PRINTF(1, 2);
+
+int gen_command(int argc, char **argv);
+
+#endif
