@@ -1,0 +1,273 @@
+/* testmod.c: a service for the end-to-end tests; see testmod.proto. Files are
+ * written in $ARTICLE_DIR, or else where the service was started. */
+#define _GNU_SOURCE
+#include <fcntl.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <errand/service.h>
+
+#include "testmod.pb-c.h"
+#include "testmod.schema.h"
+
+#define MS 1000000LL
+
+typedef Errandtest__V1__Test_Service Service;
+typedef Errandtest__V1__EchoMessage Echo;
+typedef Errandtest__V1__EchoMessage_Closure EchoDone;
+typedef Errandtest__V1__Nothing Nothing;
+typedef Errandtest__V1__Reply_Closure Done;
+typedef Errandtest__V1__SleepRequest SleepRequest;
+typedef Errandtest__V1__TaskFailRequest TaskFailRequest;
+
+static void reply(Done done, const char *text, void *call)
+{
+	Errandtest__V1__Reply r = ERRANDTEST__V1__REPLY__INIT;
+
+	r.message = (char *)text;
+	done(&r, call);
+}
+
+static void nap(int64_t ms)
+{
+	struct timespec t = {ms / 1000, ms % 1000 * MS};
+
+	nanosleep(&t, NULL);
+}
+
+/* One line in one write; 0 or -1. */
+static int note(const char *file, const char *text)
+{
+	const char *dir = getenv("ARTICLE_DIR");
+	char path[4096], line[512];
+	int fd, len, rc;
+
+	snprintf(path, sizeof path, "%s/%s", dir ? dir : ".", file);
+	len = snprintf(line, sizeof line, "%s\n", text);
+	fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0644);
+	if (fd < 0)
+		return -1;
+	rc = write(fd, line, (size_t)len) == len ? 0 : -1;
+	close(fd);
+	return rc;
+}
+
+/* --- echo --- */
+
+static void test__echo(Service *s, const Echo *in, EchoDone done, void *call)
+{
+	done(in, call);
+}
+
+static void test__sync_echo(Service *s, const Echo *in, EchoDone done, void *call)
+{
+	done(in, call);
+}
+
+static void test__task_echo(Service *s, const Echo *in, EchoDone done, void *call)
+{
+	done(in, call);
+}
+
+/* --- errors and broken rules --- */
+
+static void test__fail(Service *s, const Errandtest__V1__FailRequest *in, Done done, void *call)
+{
+	errand_fail(call, in->code, "%s", in->message);
+}
+
+static void test__twice(Service *s, const Nothing *in, Done done, void *call)
+{
+	reply(done, "first", call);
+	reply(done, "second", call);
+}
+
+static void test__no_answer(Service *s, const Nothing *in, Done done, void *call)
+{
+}
+
+static void test__stuck(Service *s, const SleepRequest *in, Done done, void *call)
+{
+	nap(in->ms);
+	reply(done, "stuck", call);
+}
+
+static void test__crash(Service *s, const Nothing *in, Done done, void *call)
+{
+	abort();
+}
+
+/* --- time --- */
+
+static void waited(struct errand_call *call, void *arg)
+{
+	reply((Done)arg, "waited", call);
+}
+
+static void wait_cancelled(struct errand_call *call, void *arg)
+{
+	note("cancelled.log", "wait");
+	errand_fail(call, ERRAND_CANCELLED, "cancelled");
+}
+
+static void test__wait(Service *s, const SleepRequest *in, Done done, void *call)
+{
+	errand_on_cancel(call, wait_cancelled, NULL);
+	errand_timer(call, in->ms * MS, waited, (void *)done);
+}
+
+static void test__sleep(Service *s, const SleepRequest *in, Done done, void *call)
+{
+	nap(in->ms);
+	reply(done, "slept", call);
+}
+
+/* --- after the response --- */
+
+static int after_fails(void *arg)
+{
+	return -1;
+}
+
+static int after_writes(void *arg)
+{
+	return note("after.log", "ran");
+}
+
+static void test__after_fail(Service *s, const Nothing *in, Done done, void *call)
+{
+	if (errand_after(call, "fails", after_fails, NULL) < 0 ||
+	    errand_after(call, "writes", after_writes, NULL) < 0)
+		errand_fail(call, ERRAND_UNAVAILABLE, "background pool is full");
+	else
+		reply(done, "queued", call);
+}
+
+/* --- streaming --- */
+
+static void test__stream(Service *s, const Errandtest__V1__StreamRequest *in,
+			 Errandtest__V1__Chunk_Closure done, void *call)
+{
+	Errandtest__V1__Chunk chunk = ERRANDTEST__V1__CHUNK__INIT;
+	int rc = 0;
+
+	chunk.data.len = in->size > 0 ? (size_t)in->size : 0;
+	chunk.data.data = calloc(1, chunk.data.len + 1);
+	for (chunk.index = 0; chunk.index < in->count && rc >= 0; chunk.index++) {
+		if (in->interval_ms > 0 && chunk.index > 0)
+			nap(in->interval_ms);
+		rc = errand_stream_send(call, &chunk.base);
+	}
+	free(chunk.data.data);
+	if (rc < 0)
+		note("cancelled.log", "stream");
+	if (in->fail_code != 0 && rc >= 0)
+		errand_fail(call, in->fail_code, "asked to fail");
+	else
+		errand_stream_end(call);
+}
+
+/* --- tasks --- */
+
+static void test__task_sleep(Service *s, const SleepRequest *in, Done done, void *call)
+{
+	for (int64_t at = 0; at < in->ms; at += 10) {
+		if (errand_cancelled(call)) {
+			errand_fail(call, ERRAND_CANCELLED, "told to stop after %d ms", (int)at);
+			return;
+		}
+		errand_progress(call, (double)at / (double)in->ms, "asleep");
+		nap(10);
+	}
+	reply(done, "slept", call);
+}
+
+static void test__task_hurry(Service *s, const SleepRequest *in, Done done, void *call)
+{
+	test__task_sleep(s, in, done, call);
+}
+
+static void test__task_fail(Service *s, const TaskFailRequest *in, Done done, void *call)
+{
+	errand_log(call, "attempt %u", errand_attempt(call));
+	if (errand_attempt(call) > in->times) {
+		reply(done, "succeeded in the end", call);
+		return;
+	}
+	if (in->final)
+		errand_final(call);
+	errand_fail(call, in->code, "attempt %u fails", errand_attempt(call));
+}
+
+static void test__task_run(Service *s, const Errandtest__V1__TaskRunRequest *in,
+			   Errandtest__V1__TaskRunReply_Closure done, void *call)
+{
+	Errandtest__V1__TaskRunReply r = ERRANDTEST__V1__TASK_RUN_REPLY__INIT;
+	const char **argv = calloc(in->n_argv + 1, sizeof *argv);
+	struct errand_exit e;
+	int rc;
+
+	for (size_t i = 0; i < in->n_argv; i++)
+		argv[i] = in->argv[i];
+	if (in->n_argv == 0)
+		argv[0] = "";
+	rc = errand_run(call, &(struct errand_command){.argv = argv}, &e);
+	free(argv);
+	if (rc < 0 && rc != -ERRAND_CANCELLED && rc != -ERRAND_DEADLINE_EXCEEDED) {
+		errand_fail(call, -rc, "could not be run");
+	} else if (rc < 0 || (in->fail && (e.status != 0 || e.signal != 0))) {
+		errand_fail_exit(call, in->argv[0], &e);
+	} else {
+		r.status = e.status;
+		r.signal = e.signal;
+		r.tail = e.tail;
+		done(&r, call);
+	}
+}
+
+static void test__task_log(Service *s, const Errandtest__V1__TaskLogRequest *in, Done done, void *call)
+{
+	char *text = malloc((size_t)in->size + 1);
+
+	memset(text, 'x', (size_t)in->size);
+	text[in->size] = 0;
+	for (int i = 0; i < in->lines; i++)
+		errand_log(call, "%d %s", i, text);
+	free(text);
+	reply(done, "logged", call);
+}
+
+static void test__task_touch(Service *s, const Errandtest__V1__TouchRequest *in, Done done, void *call)
+{
+	char line[256];
+
+	nap(in->ms);
+	snprintf(line, sizeof line, "%s %u", in->name, errand_attempt(call));
+	if (note("effects.log", line) < 0)
+		errand_fail(call, ERRAND_UNAVAILABLE, "effects.log cannot be written");
+	else
+		reply(done, in->name, call);
+}
+
+static void test__task_crash(Service *s, const TaskFailRequest *in, Done done, void *call)
+{
+	if (errand_attempt(call) <= in->times)
+		abort();
+	reply(done, "survived", call);
+}
+
+static Service service = ERRANDTEST__V1__TEST__INIT(test__);
+static ProtobufCService *const services[] = {&service.base, NULL};
+
+extern const struct errand_module errand_module;
+const struct errand_module errand_module = {
+	.abi = ERRAND_MODULE_ABI,
+	.name = "testmod",
+	.services = services,
+	.descriptor_set = testmod_schema,
+	.descriptor_set_len = testmod_schema_len,
+};
