@@ -317,7 +317,7 @@ static int put_all(const struct gen *g, const struct gen_set *set)
 				   set->files[i].name);
 	gen_set_embed(set, &embedded);
 	gen_schema_c(g->name, buf_cstr(&source), buf_bytes(&embedded), &c);
-	gen_schema_h(g->name, buf_cstr(&source), &h);
+	gen_schema_h(g->name, buf_cstr(&source), embedded.len, &h);
 	if (!put(g, c_name, &c) || !put(g, h_name, &h))
 		return CLI_FAILED;
 	for (size_t i = 0; i < set->n_files; i++) {

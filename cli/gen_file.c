@@ -95,7 +95,7 @@ bool gen_write(const char *path, const void *data, size_t len)
 
 /* --- the set as C --- */
 
-void gen_schema_h(const char *name, const char *source, struct buf *out)
+void gen_schema_h(const char *name, const char *source, size_t len, struct buf *out)
 {
 	AUTO_FREE char *guard = xasprintf("%s_SCHEMA_H", name);
 
@@ -105,10 +105,11 @@ void gen_schema_h(const char *name, const char *source, struct buf *out)
 		"/* Made by errand gen from %s: do not edit. */\n"
 		"#ifndef %s\n#define %s\n\n#include <stddef.h>\n#include <stdint.h>\n\n"
 		"#ifdef __cplusplus\nextern \"C\" {\n#endif\n\n"
-		"/* A serialized google.protobuf.FileDescriptorSet. */\n"
-		"extern const uint8_t %s_schema[];\nextern const size_t %s_schema_len;\n\n"
+		"/* A serialized google.protobuf.FileDescriptorSet. Its length is a constant, so\n"
+		" * that a module's static struct can hold it. */\n"
+		"extern const uint8_t %s_schema[];\nenum { %s_schema_len = %zu };\n\n"
 		"#ifdef __cplusplus\n}\n#endif\n#endif\n",
-		source, guard, guard, name, name);
+		source, guard, guard, name, name, len);
 }
 
 /* One byte of a string literal; next decides how long an octal escape must be. */
@@ -133,8 +134,8 @@ void gen_schema_c(const char *name, const char *source, struct bytes set, struct
 	buf_printf(out,
 		"/* Made by errand gen from %s: do not edit. */\n"
 		"#include \"%s.schema.h\"\n\n"
-		"const size_t %s_schema_len = %zu;\nconst uint8_t %s_schema[%zu] =",
-		source, name, name, set.len, name, set.len);
+		"const uint8_t %s_schema[%zu] =",
+		source, name, name, set.len);
 	for (size_t at = 0; at < set.len; at += LINE) {
 		size_t end = MIN(at + LINE, set.len);
 

@@ -15,7 +15,7 @@ bool gen_write(const char *path, const void *data, size_t len);
 
 /* NAME.schema.h and NAME.schema.c: the set as a C array. `source` is named in
  * the comment on top. */
-void gen_schema_h(const char *name, const char *source, struct buf *out);
+void gen_schema_h(const char *name, const char *source, size_t len, struct buf *out);
 void gen_schema_c(const char *name, const char *source, struct bytes set, struct buf *out);
 
 /* Runs argv[0] (found in PATH) with our stdin, stdout and stderr and waits for
