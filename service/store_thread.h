@@ -11,8 +11,10 @@
 struct store_op {
 	struct list node;
 	/* Store thread, inside the transaction. 0, or a negative errand_code: then what
-	 * this op wrote is undone (savepoint) while the others go on. An op that
-	 * writes must say so (`writes`); reads alone are not committed with fsync. */
+	 * this op wrote is undone while the others go on. RESOURCE_EXHAUSTED,
+	 * UNAVAILABLE and DATA_LOSS are the store's own. May be run again after its
+	 * transaction was undone: it starts afresh each time. An op that writes must
+	 * say so (`writes`); reads alone are not committed with fsync. */
 	int (*run)(struct store_op *op, const struct store_ops *ops, struct store *s);
 	/* Loop thread, after COMMIT (or its failure: code tells). */
 	void (*done)(struct store_op *op, int code);
@@ -20,13 +22,17 @@ struct store_op {
 	int code; /* store_thread.c's */
 };
 
-/* Takes the open store. */
+/* Takes the open store. Loop thread. Negative: no thread could be made. */
 int store_thread_start(const struct store_ops *ops, struct store *s);
-void store_thread_submit(struct store_op *op); /* any thread */
-/* Runs what waits, then closes the store and joins. */
+/* Any thread; ops of one thread run in the order of their submission, and the ops
+ * of one turn of the loop go together. */
+void store_thread_submit(struct store_op *op);
+/* Loop thread. Runs what waits and its done(), closes the store and joins. */
 void store_thread_stop(void);
 /* The store failed to commit (disk, I/O): writes answer UNAVAILABLE until it works
  * again; readiness shows it. */
 bool store_thread_ok(void);
+/* In words, why it last failed; "" when it never did. Any thread. */
+void store_thread_error(char *out, size_t size);
 
 #endif

@@ -1,0 +1,76 @@
+/* task_engine.h: what the files of the task engine share; the engine is one object
+ * of the loop thread. Private to service/task*.c. */
+#ifndef SERVICE_TASK_ENGINE_H
+#define SERVICE_TASK_ENGINE_H
+
+#include "base/map.h"
+#include "service/loop.h"
+#include "service/store_thread.h"
+#include "service/task.h"
+#include "service/task_move.h"
+
+struct pool;
+
+struct task_queue {
+	char *name;
+	unsigned slots, n_busy;  /* n_busy: claimed, or being claimed */
+	uint64_t n_queued;       /* tasks QUEUED in the store, and being put there */
+	struct pool *pool;       /* made when the first task runs */
+	char *pool_name;
+	bool claiming;           /* a claim is on its way */
+	bool again;              /* another one is wanted after it */
+	bool due;                /* a RETRYING task may be due */
+	struct loop_timer timer; /* for the next RETRYING task, or to try again */
+};
+
+struct task_engine {
+	const struct store_ops *ops;
+	struct store *store;     /* the store thread's once that runs */
+	struct task_config config;
+	struct map queues;       /* by name */
+	struct map runs;         /* struct task_run by task id */
+	size_t n_runs;
+	char *owner;             /* "host/pid": names us in attempts */
+	bool draining;
+	int64_t clock_offset_us; /* see engine_queue_us */
+	struct loop_timer interrupt_timer;
+	void (*interrupted)(void *arg); /* task_interrupt_all's done */
+	void *interrupted_arg;
+};
+extern struct task_engine engine;
+
+/* The time by which queues go: begins as the wall clock and then never jumps, so
+ * that a stepped clock moves no retry. */
+int64_t engine_queue_us(void);
+
+/* task_queue.c. The queue of that name, made when it is new. */
+struct task_queue *task_queue_get(const char *name);
+/* Claims what the free slots can take, if there may be anything. */
+void task_queue_kick(struct task_queue *q);
+void task_queue_stop_all(void);
+void task_queue_free_all(void);
+
+/* task_run.c. Runs a claimed task (row taken); its slot is counted already. */
+void task_run_start(struct task_queue *q, struct task_row *row);
+/* The task's cancel was committed: tells the running attempt. */
+void task_run_cancel(const struct uuid *id);
+
+/* task_watch.c, task_wait.c: what was committed, for those who look on. */
+void task_watch_publish(const struct task_events *events);
+void task_wait_publish(const struct task_events *events);
+static inline void task_publish(const struct task_events *events)
+{
+	if (events->n == 0)
+		return;
+	task_watch_publish(events);
+	task_wait_publish(events);
+}
+void task_watch_end_all(void);
+void task_wait_end_all(void);
+
+/* task.c. From a text (whole, or a tail) to an id; store thread. */
+int task_find(const struct store_ops *ops, struct store *s, const char *text, struct uuid *out);
+/* Words for an op's failure; into why, which is returned. */
+const char *task_why(int code, const char *id, char *why, size_t size);
+
+#endif

@@ -1,0 +1,52 @@
+/* task_feed.h: progress and log lines on their way from any thread to the store.
+ * The last progress waits under a lock, lines in a list; both are taken in
+ * batches. A source that is gone is known by its number, so a late word from a
+ * thread that outlived its attempt is dropped. */
+#ifndef SERVICE_TASK_FEED_H
+#define SERVICE_TASK_FEED_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/list.h"
+
+struct task_line {
+	struct list node;
+	const char *stream; /* "stdout", "stderr", "handler", "errand" */
+	int64_t time_us;
+	size_t len;
+	char text[];
+};
+
+/* What has come since it was last taken. */
+struct feed_batch {
+	struct list lines; /* of struct task_line, owned */
+	size_t n_bytes;    /* of them */
+	uint64_t dropped;  /* bytes of lines that were not taken in, since the last batch */
+	bool has_progress;
+	double fraction;
+	char *message;     /* owned, may be NULL */
+};
+void feed_batch_init(struct feed_batch *b);
+void feed_batch_deinit(struct feed_batch *b);
+static inline bool feed_batch_empty(const struct feed_batch *b)
+{
+	return list_empty(&b->lines) && !b->has_progress && b->dropped == 0;
+}
+
+/* One running attempt's feed. Loop thread but for the two calls below. on_news:
+ * runs on the loop thread when something has come to an empty feed. */
+struct feed;
+struct feed *feed_new(int64_t max_bytes, void (*on_news)(void *arg), void *arg);
+struct feed *feed_free(struct feed *f); /* what was not taken is gone; NULL-safe; NULL */
+uintptr_t feed_number(const struct feed *f); /* never 0, never used twice */
+/* What waits; progress only with with_progress. out is initialized. */
+void feed_take(struct feed *f, bool with_progress, struct feed_batch *out);
+bool feed_has_lines(struct feed *f);
+
+/* Any thread. */
+void feed_progress(uintptr_t number, double fraction, const char *message);
+void feed_line(uintptr_t number, const char *stream, const char *line, size_t len);
+
+#endif

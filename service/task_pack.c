@@ -1,0 +1,280 @@
+/* task_pack.c: errand.v1.Task and what is in it, written field by field over
+ * base/pbuf.h: cheap enough for the store thread, and without a struct in between.
+ * The numbers are those of proto/errand/v1/{tasks,problem}.proto. */
+#include "service/task_pack.h"
+
+#include <stdio.h>
+
+#include "base/clock.h"
+#include "base/err.h"
+#include "base/json.h"
+#include "base/pbuf.h"
+#include "service/task_api.h"
+
+#define ANY_PREFIX "type.googleapis.com/"
+
+static void put_message(struct buf *out, uint32_t field, const struct buf *message)
+{
+	pbuf_put_bytes(out, field, message->data, message->len);
+}
+
+static void put_uint(struct buf *out, uint32_t field, uint64_t v)
+{
+	if (v != 0)
+		pbuf_put_uint(out, field, v);
+}
+
+static void put_text(struct buf *out, uint32_t field, const char *text)
+{
+	if (text != NULL && *text != 0)
+		pbuf_put_str(out, field, text);
+}
+
+void task_pack_time(struct buf *out, uint32_t field, int64_t us)
+{
+	AUTO_BUF t = BUF_INIT;
+
+	if (us == 0)
+		return;
+	put_uint(&t, 1, (uint64_t)(us / US_PER_S));
+	put_uint(&t, 2, (uint64_t)(us % US_PER_S * 1000));
+	put_message(out, field, &t);
+}
+
+static void put_any(struct buf *out, uint32_t field, const char *message, const struct buf *value)
+{
+	AUTO_BUF any = BUF_INIT;
+	size_t len = strlen(ANY_PREFIX) + strlen(message);
+
+	pbuf_put_tag(&any, 1, PBUF_LEN);
+	pbuf_put_varint(&any, len);
+	buf_append_str(&any, ANY_PREFIX);
+	buf_append_str(&any, message);
+	if (value->len > 0)
+		put_message(&any, 2, value);
+	put_message(out, field, &any);
+}
+
+/* Text of a program may hold any bytes; a protobuf string may not. */
+static void put_clean_text(struct buf *out, uint32_t field, const uint8_t *text, size_t len)
+{
+	AUTO_BUF clean = BUF_INIT;
+	size_t good = json_utf8_valid(text, len);
+
+	if (len > 0 && good == len) {
+		pbuf_put_bytes(out, field, text, len);
+		return;
+	}
+	for (; len > 0; good = json_utf8_valid(text, len)) {
+		buf_append(&clean, text, good);
+		if (good < len) {
+			buf_append_str(&clean, "\xef\xbf\xbd");
+			good++;
+		}
+		text += good;
+		len -= good;
+	}
+	if (clean.len > 0)
+		put_message(out, field, &clean);
+}
+
+static void put_progress(struct buf *out, uint32_t field, double fraction, const char *message)
+{
+	AUTO_BUF p = BUF_INIT;
+
+	if (fraction != 0)
+		pbuf_put_double(&p, 1, fraction);
+	if (message != NULL)
+		put_clean_text(&p, 2, (const uint8_t *)message, strlen(message));
+	put_message(out, field, &p);
+}
+
+/* --- events --- */
+
+void task_pack_state(enum task_state state, uint32_t attempt, const struct buf *error,
+		     struct buf *out)
+{
+	put_uint(out, 5, state);
+	put_uint(out, 6, attempt);
+	if (error->len > 0)
+		put_message(out, 10, error);
+}
+
+void task_pack_progress(double fraction, const char *message, uint32_t attempt, struct buf *out)
+{
+	put_uint(out, 6, attempt);
+	put_progress(out, 7, fraction, message);
+}
+
+void task_pack_line(const char *stream, struct bytes text, int64_t time_us, uint32_t attempt,
+		    struct buf *out)
+{
+	AUTO_BUF line = BUF_INIT;
+
+	put_uint(&line, 2, attempt);
+	put_text(&line, 3, stream);
+	task_pack_time(&line, 4, time_us);
+	put_clean_text(&line, 5, text.data, text.len);
+	put_uint(out, 6, attempt);
+	put_message(out, 8, &line);
+}
+
+void task_pack_result(const char *method, const struct buf *result, struct buf *out)
+{
+	const struct method *m = registry_method_by_name(method);
+
+	if (m != NULL)
+		put_any(out, 9, m->schema->output->name, result);
+}
+
+/* --- the task --- */
+
+void task_pack_attempt(const struct attempt_row *a, struct buf *out)
+{
+	put_uint(out, 1, a->number);
+	put_uint(out, 2, a->outcome);
+	task_pack_time(out, 3, a->start_us);
+	task_pack_time(out, 4, a->end_us);
+	if (a->error.len > 0)
+		put_message(out, 5, &a->error);
+	put_uint(out, 6, (uint64_t)(int64_t)a->exit_status);
+	put_uint(out, 7, (uint64_t)(int64_t)a->signal);
+	put_text(out, 8, a->owner);
+}
+
+static void put_times(const struct task_row *row, struct buf *out)
+{
+	task_pack_time(out, 9, row->create_us);
+	task_pack_time(out, 10, row->start_us);
+	task_pack_time(out, 11, row->end_us);
+	if (row->state == TASK_RETRYING)
+		task_pack_time(out, 12, row->run_at_us);
+}
+
+void task_pack(const struct task_row *row, const struct attempt_row *attempts, size_t n_attempts,
+	       struct buf *out)
+{
+	const struct method *m = registry_method_by_name(row->method);
+	char text[UUID_TEXT_SIZE], etag[TASK_ETAG_SIZE];
+
+	pbuf_put_str(out, 1, uuid_format(&row->id, text));
+	put_text(out, 2, row->method);
+	put_uint(out, 3, row->state);
+	put_text(out, 4, row->queue);
+	put_uint(out, 5, (uint64_t)(int64_t)row->priority);
+	put_uint(out, 6, row->attempt);
+	put_uint(out, 7, row->crash_count);
+	if (row->progress != 0 || row->progress_message != NULL)
+		put_progress(out, 8, row->progress, row->progress_message);
+	put_times(row, out);
+	if (row->input.len > 0 && m != NULL)
+		put_any(out, 14, m->schema->input->name, &row->input);
+	if (row->state == TASK_SUCCEEDED && m != NULL && row->result.len > 0)
+		put_any(out, 15, m->schema->output->name, &row->result);
+	if (row->error.len > 0)
+		put_message(out, 16, &row->error);
+	for (size_t i = 0; i < n_attempts; i++) {
+		AUTO_BUF a = BUF_INIT;
+
+		task_pack_attempt(&attempts[i], &a);
+		put_message(out, 17, &a);
+	}
+	pbuf_put_str(out, 18, task_etag(row, etag));
+}
+
+char *task_etag(const struct task_row *row, char out[TASK_ETAG_SIZE])
+{
+	snprintf(out, TASK_ETAG_SIZE, "\"%llu\"", (unsigned long long)row->version);
+	return out;
+}
+
+/* A poll a second is soon enough; a task that waits for its retry says when. */
+unsigned task_retry_after_s(const struct task_row *row)
+{
+	int64_t left_us = row->state == TASK_RETRYING ? row->run_at_us - clock_wall_us() : 0;
+
+	return left_us <= US_PER_S ? 1 : (unsigned)MIN(left_us / US_PER_S + 1, 60);
+}
+
+/* --- problems --- */
+
+void task_problem_put(struct buf *out, int code, int http, const char *detail)
+{
+	const struct err_info *info = err_info(code);
+	int status = http ? http : info->http;
+
+	pbuf_put_str(out, 1, "about:blank");
+	pbuf_put_str(out, 2, http ? err_http_reason(http) : info->text);
+	pbuf_put_uint(out, 3, (uint64_t)status);
+	put_text(out, 4, detail);
+	pbuf_put_str(out, 6, info->name);
+}
+
+int task_problem_read(struct bytes problem, char **detailp)
+{
+	struct pbuf_reader r = pbuf_reader(problem.data, problem.len);
+	struct bytes detail = {0};
+	int code = ERRAND_UNKNOWN;
+	struct pbuf_field f;
+
+	while (pbuf_next(&r, &f))
+		if (f.number == 4 && f.wire == PBUF_LEN) {
+			detail = f.bytes;
+		} else if (f.number == 6 && f.wire == PBUF_LEN) {
+			AUTO_FREE char *name = xstrndup((const char *)f.bytes.data, f.bytes.len);
+
+			code = err_code_by_name(name);
+		}
+	if (detailp != NULL)
+		*detailp = xstrndup(detail.len ? (const char *)detail.data : "", detail.len);
+	return code > 0 ? code : ERRAND_UNKNOWN;
+}
+
+/* Of a field given twice the last counts, so what is to be said is appended. */
+void task_problem_verdict(struct buf *problem, bool final, int64_t delay_us, const char *reason)
+{
+	if (problem->len == 0)
+		return;
+	if (final)
+		pbuf_put_uint(problem, 8, 1);
+	if (delay_us > 0)
+		pbuf_put_double(problem, 9, (double)delay_us / US_PER_S);
+	if (reason != NULL) {
+		AUTO_FREE char *detail = NULL;
+		AUTO_BUF text = BUF_INIT;
+
+		task_problem_read(buf_bytes(problem), &detail);
+		buf_printf(&text, "%s%s(%s)", detail, *detail ? " " : "", reason);
+		put_message(problem, 4, &text);
+	}
+}
+
+/* --- request metadata: repeated KeyValue {key = 1, value = 2} --- */
+
+void task_pack_metadata(const struct wire_pair *pairs, size_t n, struct buf *out)
+{
+	for (size_t i = 0; i < n; i++) {
+		AUTO_BUF pair = BUF_INIT;
+
+		pbuf_put_bytes(&pair, 1, pairs[i].key.data, pairs[i].key.len);
+		pbuf_put_bytes(&pair, 2, pairs[i].value.data, pairs[i].value.len);
+		put_message(out, 1, &pair);
+	}
+}
+
+size_t task_read_metadata(const struct buf *in, struct wire_pair *pairs, size_t max)
+{
+	struct pbuf_reader r = pbuf_reader(in->data, in->len);
+	struct pbuf_field f, member;
+	size_t n = 0;
+
+	while (n < max && pbuf_next(&r, &f)) {
+		struct pbuf_reader inner = pbuf_reader(f.bytes.data, f.bytes.len);
+
+		pairs[n] = (struct wire_pair){0};
+		while (pbuf_next(&inner, &member))
+			*(member.number == 1 ? &pairs[n].key : &pairs[n].value) = member.bytes;
+		n++;
+	}
+	return n;
+}

@@ -1,0 +1,31 @@
+/* task_pack.h: the pieces of serialized errand.v1 messages that rows hold and that
+ * task_api.h hands out. Any thread. */
+#ifndef SERVICE_TASK_PACK_H
+#define SERVICE_TASK_PACK_H
+
+#include "service/store.h"
+
+/* Event data as event_row has it: fields 5 to 10 of TaskEvent. error may be empty. */
+void task_pack_state(enum task_state state, uint32_t attempt, const struct buf *error,
+		     struct buf *out);
+void task_pack_progress(double fraction, const char *message, uint32_t attempt, struct buf *out);
+void task_pack_line(const char *stream, struct bytes text, int64_t time_us, uint32_t attempt,
+		    struct buf *out);
+/* Field 9: the result as an Any of the method's output; nothing when the method is
+ * not served here. */
+void task_pack_result(const char *method, const struct buf *result, struct buf *out);
+
+void task_pack_time(struct buf *out, uint32_t field, int64_t us); /* nothing when 0 */
+void task_pack_attempt(const struct attempt_row *a, struct buf *out); /* an Attempt */
+
+/* Takes a Problem as it is and makes it say that the task will not be retried, or
+ * when (delay_us > 0); reason (may be NULL) is added to its detail. */
+void task_problem_verdict(struct buf *problem, bool final, int64_t delay_us, const char *reason);
+
+/* Metadata of a request as a row keeps it, and back: at most max pairs, borrowed
+ * from the buffer. */
+struct wire_pair;
+void task_pack_metadata(const struct wire_pair *pairs, size_t n, struct buf *out);
+size_t task_read_metadata(const struct buf *in, struct wire_pair *pairs, size_t max);
+
+#endif

@@ -1,0 +1,186 @@
+/* task_queue.c: queues and their slots. A claim takes as many tasks as there are
+ * free slots, never more: nothing is prefetched. It is submitted right behind the
+ * op that made work or room for it, so both usually share one commit. Loop thread. */
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "errand/status.h"
+#include "service/pool.h"
+#include "service/task_engine.h"
+
+#define LOOK_AGAIN_NS (60 * NS_PER_S) /* a timer's longest sleep */
+#define TRY_AGAIN_NS NS_PER_S         /* after the store failed */
+
+struct claim {
+	struct store_op op;
+	struct task_queue *queue;
+	size_t n, n_rows;
+	struct task_row *rows;      /* n of them */
+	struct task_events *events; /* of each row */
+	bool *was_queued;
+	int64_t queue_us, next_due_us;
+};
+
+int64_t engine_queue_us(void)
+{
+	return clock_mono_ns() / 1000 + engine.clock_offset_us;
+}
+
+static unsigned slots_of(const char *name)
+{
+	for (size_t i = 0; i < engine.config.n_queues; i++)
+		if (strcmp(engine.config.queues[i].name, name) == 0)
+			return engine.config.queues[i].slots;
+	return engine.config.slots;
+}
+
+struct task_queue *task_queue_get(const char *name)
+{
+	struct task_queue *q = map_get_str(&engine.queues, name);
+
+	if (q != NULL)
+		return q;
+	q = xcalloc(1, sizeof *q);
+	q->name = xstrdup(name);
+	q->slots = slots_of(name);
+	q->pool_name = xasprintf("slot-%s", name);
+	map_put_str(&engine.queues, q->name, q);
+	return q;
+}
+
+/* --- claiming --- */
+
+static void claim_reset(struct claim *c)
+{
+	for (size_t i = 0; i < c->n; i++) {
+		task_row_deinit(&c->rows[i]);
+		task_events_deinit(&c->events[i]);
+	}
+	c->n_rows = 0;
+	c->next_due_us = 0;
+}
+
+static void claim_free(struct claim *c)
+{
+	claim_reset(c);
+	free(c->rows);
+	free(c->events);
+	free(c->was_queued);
+	free(c);
+}
+
+static int claim_run(struct store_op *op, const struct store_ops *ops, struct store *s)
+{
+	struct claim *c = CONTAINER_OF(op, struct claim, op);
+	int r;
+
+	claim_reset(c);
+	r = ops->due(s, c->queue->name, c->queue_us, c->n, c->rows, &c->n_rows);
+	for (size_t i = 0; i < c->n_rows && r == 0; i++) {
+		struct task_move m = {ops, s, &c->rows[i], &c->events[i], clock_wall_us()};
+
+		c->was_queued[i] = c->rows[i].state == TASK_QUEUED;
+		task_events_reset(&c->events[i], &c->rows[i].id);
+		r = task_move_claim(&m, engine.owner);
+	}
+	if (r == 0 && c->n_rows < c->n)
+		r = ops->next_due(s, c->queue->name, c->queue_us, &c->next_due_us);
+	return r;
+}
+
+static void on_due(void *arg)
+{
+	struct task_queue *q = arg;
+
+	q->due = true;
+	task_queue_kick(q);
+}
+
+static void wait_for_due(struct task_queue *q, int64_t due_us)
+{
+	int64_t ns = (due_us - engine_queue_us()) * 1000;
+
+	loop_timer_start(&q->timer, MIN(ns, LOOK_AGAIN_NS), on_due, q);
+}
+
+static void claim_done(struct store_op *op, int code)
+{
+	struct claim *c = CONTAINER_OF(op, struct claim, op);
+	struct task_queue *q = c->queue;
+	size_t n = code < 0 ? 0 : c->n_rows;
+
+	q->claiming = false;
+	q->n_busy -= (unsigned)(c->n - n);
+	if (code < 0) {
+		q->again = false;
+		loop_timer_start(&q->timer, TRY_AGAIN_NS, on_due, q);
+	} else if (c->n_rows == c->n) {
+		q->due = true; /* there may be more */
+	} else if (c->next_due_us != 0) {
+		wait_for_due(q, c->next_due_us);
+	}
+	for (size_t i = 0; i < n; i++) {
+		if (c->was_queued[i] && q->n_queued > 0)
+			q->n_queued--;
+		task_publish(&c->events[i]);
+		task_run_start(q, &c->rows[i]);
+	}
+	claim_free(c);
+	if (q->again || (code == 0 && q->due))
+		task_queue_kick(q);
+}
+
+void task_queue_kick(struct task_queue *q)
+{
+	unsigned room = q->slots > q->n_busy ? q->slots - q->n_busy : 0;
+	struct claim *c;
+
+	if (q->claiming) {
+		q->again = true;
+		return;
+	}
+	if (room == 0 || engine.draining || (q->n_queued == 0 && !q->due))
+		return;
+	c = xcalloc(1, sizeof *c);
+	c->queue = q;
+	c->n = room;
+	c->rows = xcalloc(room, sizeof *c->rows);
+	c->events = xcalloc(room, sizeof *c->events);
+	c->was_queued = xcalloc(room, sizeof *c->was_queued);
+	c->queue_us = engine_queue_us();
+	c->op = (struct store_op){.run = claim_run, .done = claim_done, .writes = true};
+	q->claiming = true;
+	q->again = q->due = false;
+	q->n_busy += room;
+	store_thread_submit(&c->op);
+}
+
+/* --- the end --- */
+
+void task_queue_stop_all(void)
+{
+	struct task_queue *q;
+
+	for (size_t pos = 0; (q = map_next(&engine.queues, &pos)) != NULL;)
+		loop_timer_cancel(&q->timer);
+}
+
+/* A handler that never returns keeps its pool: the process ends without it. */
+void task_queue_free_all(void)
+{
+	struct task_queue *q;
+
+	for (size_t pos = 0; (q = map_next(&engine.queues, &pos)) != NULL;) {
+		loop_timer_cancel(&q->timer);
+		if (q->pool != NULL && pool_busy(q->pool) > 0) {
+			log_warn("a task's handler is still running", "queue=%s", q->name);
+			continue;
+		}
+		pool_free(q->pool);
+		free(q->pool_name);
+		free(q->name);
+		free(q);
+	}
+	map_deinit(&engine.queues);
+}
