@@ -55,6 +55,9 @@ void task_run_start(struct task_queue *q, struct task_row *row);
 /* The task's cancel was committed: tells the running attempt. */
 void task_run_cancel(const struct uuid *id);
 
+/* What still runs is let go; after the store has stopped. */
+void task_run_free_all(void);
+
 /* task_watch.c, task_wait.c: what was committed, for those who look on. */
 void task_watch_publish(const struct task_events *events);
 void task_wait_publish(const struct task_events *events);

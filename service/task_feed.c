@@ -19,15 +19,15 @@ struct feed {
 	uintptr_t number;
 	void (*on_news)(void *arg);
 	void *arg;
-	struct list node;    /* in news, or linked to itself */
+	struct list node;    /* in with_news, or linked to itself */
 	struct feed_batch waiting;
 	int64_t left;        /* bytes of log this attempt may still write */
 };
 
-/* Guards feeds, news, posted and every feed's waiting and left. */
+/* Guards feeds, with_news, posted and every feed's waiting and left. */
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static struct map feeds; /* by number */
-static struct list news = LIST_INIT(news);
+static struct list with_news = LIST_INIT(with_news);
 static uintptr_t last_number;
 static struct loop_job job;
 static bool posted;
@@ -53,7 +53,7 @@ static struct feed *pop_news(void)
 	struct list *node;
 
 	pthread_mutex_lock(&lock);
-	node = list_pop_front(&news);
+	node = list_pop_front(&with_news);
 	if (node == NULL)
 		posted = false;
 	pthread_mutex_unlock(&lock);
@@ -75,7 +75,7 @@ static bool tell(struct feed *f)
 	bool post = !posted;
 
 	if (list_empty(&f->node))
-		list_push_back(&news, &f->node);
+		list_push_back(&with_news, &f->node);
 	posted = true;
 	return post;
 }
@@ -139,14 +139,27 @@ void feed_take(struct feed *f, bool with_progress, struct feed_batch *out)
 	pthread_mutex_unlock(&lock);
 }
 
-bool feed_has_lines(struct feed *f)
+enum feed_news feed_news(struct feed *f)
 {
-	bool any;
+	enum feed_news news = FEED_NOTHING;
 
 	pthread_mutex_lock(&lock);
-	any = !list_empty(&f->waiting.lines) || f->waiting.dropped > 0;
+	if (!list_empty(&f->waiting.lines) || f->waiting.dropped > 0)
+		news = FEED_LINES;
+	else if (f->waiting.has_progress)
+		news = FEED_PROGRESS;
 	pthread_mutex_unlock(&lock);
-	return any;
+	return news;
+}
+
+void *feed_owner(uintptr_t number)
+{
+	struct feed *f;
+
+	pthread_mutex_lock(&lock);
+	f = map_get(&feeds, &number, sizeof number);
+	pthread_mutex_unlock(&lock);
+	return f ? f->arg : NULL;
 }
 
 void feed_progress(uintptr_t number, double fraction, const char *message)

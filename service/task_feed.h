@@ -43,7 +43,9 @@ struct feed *feed_free(struct feed *f); /* what was not taken is gone; NULL-safe
 uintptr_t feed_number(const struct feed *f); /* never 0, never used twice */
 /* What waits; progress only with with_progress. out is initialized. */
 void feed_take(struct feed *f, bool with_progress, struct feed_batch *out);
-bool feed_has_lines(struct feed *f);
+enum feed_news { FEED_NOTHING, FEED_PROGRESS, FEED_LINES }; /* LINES: perhaps progress too */
+enum feed_news feed_news(struct feed *f);
+void *feed_owner(uintptr_t number); /* its arg, or NULL when it is gone */
 
 /* Any thread. */
 void feed_progress(uintptr_t number, double fraction, const char *message);

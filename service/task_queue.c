@@ -11,6 +11,7 @@
 
 #define LOOK_AGAIN_NS (60 * NS_PER_S) /* a timer's longest sleep */
 #define TRY_AGAIN_NS NS_PER_S         /* after the store failed */
+#define LEAVE_NS (100 * NS_PER_MS)    /* for threads that have answered to come back */
 
 struct claim {
 	struct store_op op;
@@ -173,7 +174,7 @@ void task_queue_free_all(void)
 
 	for (size_t pos = 0; (q = map_next(&engine.queues, &pos)) != NULL;) {
 		loop_timer_cancel(&q->timer);
-		if (q->pool != NULL && pool_busy(q->pool) > 0) {
+		if (q->pool != NULL && pool_drain(q->pool, clock_mono_ns() + LEAVE_NS) > 0) {
 			log_warn("a task's handler is still running", "queue=%s", q->name);
 			continue;
 		}

@@ -1,0 +1,634 @@
+/* task_run.c: attempts under way: started as calls, listened to, ended in the
+ * store. An end is fenced by the attempt's number: it is written only while the
+ * row still says that this attempt runs. Loop thread, but for the ops' run().
+ *
+ *   started ─▶ [progress, lines: flush op]* ─▶ answered ─▶ end op ─▶ freed
+ *
+ * An end that cannot be written (disk full) is tried again until it can: the task
+ * stays RUNNING in the store meanwhile, and if we die, recovery sees to it. */
+#include "service/task_run.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "errand/status.h"
+#include "service/call.h"
+#include "service/pool.h"
+#include "service/task_api.h"
+#include "service/task_engine.h"
+#include "service/task_feed.h"
+#include "service/task_pack.h"
+
+#define FLUSH_NS (250 * NS_PER_MS)     /* between flushes */
+#define PROGRESS_NS (500 * NS_PER_MS)  /* between writes of progress */
+#define END_AGAIN_NS NS_PER_S
+#define END_TRIES_STOPPING 3           /* of an end that is INTERRUPTED */
+#define GRACE_DEFAULT_NS (10 * NS_PER_S)
+#define STUCK_MARGIN_NS (5 * NS_PER_S) /* after the grace */
+#define INTERRUPT_NS NS_PER_S          /* for handlers to stop by themselves */
+
+struct task_run {
+	struct uuid id;
+	uint32_t attempt;
+	struct task_queue *queue;
+	const struct method *method;
+	struct errand_call *call;  /* NULL once answered or abandoned */
+	struct feed *feed;
+	bool cancel_asked, interrupted;
+	bool slot_free;            /* the slot is not counted (any more) */
+	bool stuck;                /* it was given up: the pool has a thread more */
+	struct loop_timer stuck_timer, flush_timer;
+	struct flush *flush;       /* the op under way; NULL */
+	int64_t flush_ns, progress_ns; /* when the last of each began */
+	uint64_t dropped;          /* bytes of log lines, for the note at the end */
+	struct end *end;           /* the op under way, or to be tried again */
+};
+
+/* What was said since the last flush, written in one op. */
+struct flush {
+	struct store_op op;
+	struct task_run *run;      /* NULL: it is gone */
+	struct uuid id;
+	uint32_t attempt;
+	struct feed_batch batch;
+	struct task_events events;
+};
+
+struct end {
+	struct store_op op;
+	struct task_run *run;
+	struct errand_call *held;  /* its work after the response waits for the record; NULL */
+	struct feed_batch batch;   /* the last words */
+	uint64_t dropped;
+	struct task_ending ending;
+	struct task_events events;
+	enum task_state state;     /* after it */
+	bool fenced;               /* the row was no longer ours */
+	unsigned tries;
+	struct loop_timer timer;
+};
+
+/* --- the store's side --- */
+
+/* The row while this attempt runs; 1: it does not (any more). */
+static int get_running(const struct store_ops *ops, struct store *s, const struct uuid *id,
+		       uint32_t attempt, struct task_row *row)
+{
+	int r = ops->get(s, id, 0, row);
+
+	if (r == -ERRAND_NOT_FOUND)
+		return 1;
+	if (r == 0 && (row->attempt != attempt ||
+		       (row->state != TASK_RUNNING && row->state != TASK_CANCELLING))) {
+		task_row_deinit(row);
+		return 1;
+	}
+	return r;
+}
+
+static int write_lines(struct task_move *m, const struct feed_batch *b)
+{
+	int r = 0;
+
+	LIST_FOREACH(node, &b->lines) {
+		const struct task_line *l = LIST_ENTRY(node, struct task_line, node);
+
+		if (r == 0)
+			r = task_move_line(m, l->stream, (struct bytes){(const uint8_t *)l->text, l->len},
+					   l->time_us);
+	}
+	m->row->log_bytes += b->n_bytes;
+	m->row->log_dropped += b->dropped;
+	return r;
+}
+
+static int write_batch(struct task_move *m, const struct feed_batch *b)
+{
+	int r = write_lines(m, b);
+
+	if (r == 0 && b->has_progress)
+		r = task_move_progress(m, b->fraction, b->message);
+	return r;
+}
+
+static int flush_run(struct store_op *op, const struct store_ops *ops, struct store *s)
+{
+	struct flush *f = CONTAINER_OF(op, struct flush, op);
+	struct task_row row = {0};
+	struct task_move m = {ops, s, &row, &f->events, clock_wall_us()};
+	int r = get_running(ops, s, &f->id, f->attempt, &row);
+
+	task_events_reset(&f->events, &f->id);
+	if (r != 0)
+		return r < 0 ? r : 0;
+	f->events.state = row.state;
+	r = write_batch(&m, &f->batch);
+	if (r == 0)
+		r = task_move_save(&m, 0);
+	task_row_deinit(&row);
+	return r;
+}
+
+static int write_dropped_note(struct task_move *m, uint64_t dropped)
+{
+	char text[64];
+	int n = snprintf(text, sizeof text, "%llu bytes dropped", (unsigned long long)dropped);
+
+	return task_move_line(m, "errand", (struct bytes){(uint8_t *)text, (size_t)n}, m->now_us);
+}
+
+static int end_run(struct store_op *op, const struct store_ops *ops, struct store *s)
+{
+	struct end *e = CONTAINER_OF(op, struct end, op);
+	struct task_row row = {0};
+	struct task_move m = {ops, s, &row, &e->events, clock_wall_us()};
+	int r = get_running(ops, s, &e->run->id, e->run->attempt, &row);
+
+	task_events_reset(&e->events, &e->run->id);
+	e->fenced = r > 0;
+	if (r != 0)
+		return r < 0 ? r : 0;
+	r = write_batch(&m, &e->batch);
+	if (r == 0 && e->dropped > 0)
+		r = write_dropped_note(&m, e->dropped);
+	if (r == 0)
+		r = task_move_end(&m, &e->ending);
+	e->state = row.state;
+	task_row_deinit(&row);
+	return r;
+}
+
+/* --- progress and lines --- */
+
+static void feed_on_news(void *arg);
+
+static void flush_free(struct flush *f)
+{
+	feed_batch_deinit(&f->batch);
+	task_events_deinit(&f->events);
+	free(f);
+}
+
+/* Lines count as dropped; a progress comes back unless there is a newer one. */
+static void flush_failed(struct task_run *run, const struct flush *f)
+{
+	run->dropped += f->batch.n_bytes;
+	if (f->batch.has_progress && feed_news(run->feed) == FEED_NOTHING)
+		feed_progress(feed_number(run->feed), f->batch.fraction, f->batch.message);
+}
+
+static void flush_done(struct store_op *op, int code)
+{
+	struct flush *f = CONTAINER_OF(op, struct flush, op);
+	struct task_run *run = f->run;
+
+	if (code == 0)
+		task_publish(&f->events);
+	if (run != NULL) {
+		run->flush = NULL;
+		if (code < 0)
+			flush_failed(run, f);
+		feed_on_news(run);
+	}
+	flush_free(f);
+}
+
+static void flush_now(void *arg)
+{
+	struct task_run *run = arg;
+	int64_t now = clock_mono_ns();
+	bool progress = now - run->progress_ns >= PROGRESS_NS;
+	struct flush *f = xcalloc(1, sizeof *f);
+
+	feed_take(run->feed, progress, &f->batch);
+	run->dropped += f->batch.dropped;
+	if (feed_batch_empty(&f->batch)) {
+		flush_free(f);
+		feed_on_news(run);
+		return;
+	}
+	run->flush_ns = now;
+	if (f->batch.has_progress)
+		run->progress_ns = now;
+	f->run = run;
+	f->id = run->id;
+	f->attempt = run->attempt;
+	f->op = (struct store_op){.run = flush_run, .done = flush_done, .writes = true};
+	run->flush = f;
+	store_thread_submit(&f->op);
+}
+
+/* Something waits: flush it as soon as the pace allows. */
+static void feed_on_news(void *arg)
+{
+	struct task_run *run = arg;
+	enum feed_news news;
+	int64_t at;
+
+	if (run->flush != NULL || run->end != NULL || run->flush_timer.event != NULL ||
+	    (news = feed_news(run->feed)) == FEED_NOTHING)
+		return;
+	at = news == FEED_LINES ? run->flush_ns + FLUSH_NS : run->progress_ns + PROGRESS_NS;
+	at -= clock_mono_ns();
+	if (at <= 0)
+		flush_now(run);
+	else
+		loop_timer_start(&run->flush_timer, at, flush_now, run);
+}
+
+static void on_progress(struct errand_call *call, double fraction, const char *message, void *arg)
+{
+	feed_progress((uintptr_t)arg, fraction, message);
+}
+
+static void on_log(struct errand_call *call, const char *stream, const char *line, size_t len,
+		   void *arg)
+{
+	feed_line((uintptr_t)arg, stream, line, len);
+}
+
+/* --- ending --- */
+
+static void run_free(struct task_run *run)
+{
+	map_remove(&engine.runs, &run->id, sizeof run->id);
+	engine.n_runs--;
+	if (run->flush != NULL)
+		run->flush->run = NULL;
+	loop_timer_cancel(&run->flush_timer);
+	loop_timer_cancel(&run->stuck_timer);
+	feed_free(run->feed);
+	free(run);
+}
+
+static void free_slot(struct task_run *run)
+{
+	if (!run->slot_free)
+		run->queue->n_busy--;
+	run->slot_free = true;
+}
+
+static void end_free(struct end *e)
+{
+	feed_batch_deinit(&e->batch);
+	task_ending_deinit(&e->ending);
+	task_events_deinit(&e->events);
+	loop_timer_cancel(&e->timer);
+	free(e);
+}
+
+static void end_log(const struct end *e)
+{
+	char id[UUID_TEXT_SIZE];
+
+	uuid_format(&e->run->id, id);
+	if (e->fenced)
+		log_warn("an attempt's end came too late and was dropped", "task=%s attempt=%u", id,
+			 e->run->attempt);
+	else if (e->state == TASK_FAILED || e->state == TASK_RETRYING) {
+		AUTO_FREE char *detail = NULL;
+
+		task_problem_read(buf_bytes(&e->ending.problem), &detail);
+		log_write(e->state == TASK_FAILED ? LOG_LEVEL_WARN : LOG_LEVEL_INFO, "a task's attempt "
+			  "failed", "task=%s method=%s attempt=%u outcome=%s state=%s error=\"%.200s\"", id,
+			  e->run->method ? e->run->method->schema->full_name : "?", e->run->attempt,
+			  task_outcome_name(e->ending.outcome), task_state_name(e->state), detail);
+	}
+}
+
+static void all_recorded(void)
+{
+	void (*done)(void *) = engine.interrupted;
+
+	if (done == NULL || engine.n_runs > 0)
+		return;
+	engine.interrupted = NULL;
+	loop_timer_cancel(&engine.interrupt_timer);
+	done(engine.interrupted_arg);
+}
+
+static void end_submit(void *arg)
+{
+	struct end *e = arg;
+
+	e->tries++;
+	store_thread_submit(&e->op);
+}
+
+static bool end_try_again(struct end *e, int code)
+{
+	char why[256];
+
+	if (e->run->interrupted && e->tries >= END_TRIES_STOPPING)
+		return false;
+	if (e->tries == 1) {
+		store_thread_error(why, sizeof why);
+		log_error("the end of an attempt could not be recorded, trying again", "error=\"%s\"", why);
+	}
+	loop_timer_start(&e->timer, END_AGAIN_NS, end_submit, e);
+	return true;
+}
+
+static void end_done(struct store_op *op, int code)
+{
+	struct end *e = CONTAINER_OF(op, struct end, op);
+	struct task_run *run = e->run;
+	struct task_queue *q = run->queue;
+
+	if (code < 0 && end_try_again(e, code))
+		return;
+	if (code == 0) {
+		end_log(e);
+		task_publish(&e->events);
+		q->n_queued += e->state == TASK_QUEUED;
+		q->due = q->due || e->state == TASK_RETRYING;
+	}
+	if (e->held != NULL)
+		call_delivered(e->held);
+	free_slot(run);
+	end_free(e);
+	run_free(run);
+	task_queue_kick(q);
+	all_recorded();
+}
+
+struct task_retry task_run_retry(const struct method *method)
+{
+	struct task_retry r = {.max_attempts = 5, .base_us = US_PER_S, .cap_us = 300 * US_PER_S,
+			       .factor = 2};
+	const struct schema_retry *s = method ? &method->schema->retry : NULL;
+
+	if (s != NULL && s->max_attempts != 0)
+		r.max_attempts = s->max_attempts;
+	if (s != NULL && s->base_ns != 0)
+		r.base_us = s->base_ns / 1000;
+	if (s != NULL && s->cap_ns != 0)
+		r.cap_us = s->cap_ns / 1000;
+	if (s != NULL && s->factor != 0)
+		r.factor = s->factor;
+	return r;
+}
+
+double task_run_random(void)
+{
+	struct uuid u;
+	uint64_t v;
+
+	uuid_new(&u);
+	memcpy(&v, u.b + 8, sizeof v);
+	return (double)(v >> 11 & ((1ULL << 48) - 1)) / (double)(1ULL << 48);
+}
+
+/* Takes the ending's buffers. The slot is free from here on: its thread is. */
+static struct end *run_end(struct task_run *run, struct task_ending *ending)
+{
+	struct end *e = xcalloc(1, sizeof *e);
+
+	e->run = run;
+	e->ending = *ending;
+	e->ending.retry = task_run_retry(run->method);
+	e->ending.random01 = task_run_random();
+	e->ending.queue_now_us = engine_queue_us();
+	*ending = (struct task_ending){0};
+	feed_take(run->feed, true, &e->batch);
+	e->dropped = run->dropped + e->batch.dropped;
+	e->op = (struct store_op){.run = end_run, .done = end_done, .writes = true};
+	run->end = e;
+	run->call = NULL;
+	loop_timer_cancel(&run->flush_timer);
+	loop_timer_cancel(&run->stuck_timer);
+	end_submit(e);
+	free_slot(run);
+	task_queue_kick(run->queue);
+	return e;
+}
+
+static void end_with(struct task_run *run, enum task_outcome outcome, int code, const char *detail)
+{
+	struct task_ending ending = {.outcome = outcome, .final = outcome == OUTCOME_ERROR};
+
+	task_problem_put(&ending.problem, code, 0, detail);
+	run_end(run, &ending);
+}
+
+static enum task_outcome outcome_of(const struct task_run *run, const struct answer *a,
+				    int cancel_code)
+{
+	if (a->code == ERRAND_OK)
+		return OUTCOME_OK;
+	if (run->interrupted)
+		return OUTCOME_INTERRUPTED;
+	if (run->cancel_asked)
+		return OUTCOME_CANCELLED;
+	if (cancel_code == ERRAND_DEADLINE_EXCEEDED)
+		return OUTCOME_TIMEOUT;
+	if (a->from_exit)
+		return a->exit_signal ? OUTCOME_SIGNAL : OUTCOME_EXIT;
+	return OUTCOME_ERROR;
+}
+
+static void take_result(struct task_ending *ending, struct answer *a)
+{
+	char detail[128];
+
+	if (engine.config.max_result > 0 && a->payload.len > (size_t)engine.config.max_result) {
+		snprintf(detail, sizeof detail, "the result has %zu bytes, the limit is %lld (--max-result)",
+			 a->payload.len, (long long)engine.config.max_result);
+		ending->outcome = OUTCOME_ERROR;
+		ending->final = true;
+		task_problem_put(&ending->problem, ERRAND_RESOURCE_EXHAUSTED, 0, detail);
+		return;
+	}
+	ending->result = a->payload;
+	a->payload = BUF_INIT;
+}
+
+static void take_problem(struct task_ending *ending, struct answer *a)
+{
+	if (ending->outcome == OUTCOME_TIMEOUT) {
+		task_problem_put(&ending->problem, ERRAND_DEADLINE_EXCEEDED, 0, a->message && *a->message ?
+				 a->message : "the attempt's time was over");
+	} else if (a->problem.len > 0) {
+		ending->problem = a->problem;
+		a->problem = BUF_INIT;
+	} else {
+		task_problem_put(&ending->problem, a->code, 0, a->message);
+	}
+}
+
+static void on_answered(struct errand_call *call, struct answer *a, void *arg)
+{
+	struct task_run *run = feed_owner((uintptr_t)arg);
+	struct task_ending ending = {.final = a->final, .exit_status = a->exit_status,
+				     .signal = a->exit_signal,
+				     .retry_after_us = a->retry_after_ns / 1000};
+	struct end *e;
+
+	if (run == NULL)
+		return;
+	ending.outcome = outcome_of(run, a, call_cancel_code(call));
+	if (ending.outcome == OUTCOME_OK)
+		take_result(&ending, a);
+	else
+		take_problem(&ending, a);
+	if (ending.outcome == OUTCOME_TIMEOUT)
+		ending.final = false;
+	if (run->stuck)
+		pool_resize(run->queue->pool, -1);
+	e = run_end(run, &ending);
+	if (call_has_after(call)) {
+		call_hold(call);
+		e->held = call;
+	}
+}
+
+/* --- starting and stopping --- */
+
+static const struct call_source source = {
+	.name = "task",
+	.answered = on_answered,
+	.progress = on_progress,
+	.log = on_log,
+};
+
+static int64_t grace_of(const struct method *m)
+{
+	return m->schema->cancel_grace_ns ? m->schema->cancel_grace_ns : GRACE_DEFAULT_NS;
+}
+
+/* The handler was told and does not stop. It cannot be killed; its slot can be
+ * given to somebody else. */
+static void on_stuck(void *arg)
+{
+	struct task_run *run = arg;
+	char id[UUID_TEXT_SIZE];
+
+	log_warn("a task does not stop: its handler ignores that it was cancelled or is over its time; "
+		 "it is waited for", "task=%s attempt=%u method=%s", uuid_format(&run->id, id),
+		 run->attempt, run->method->schema->full_name);
+	if (run->method->run == RUN_ASYNC || run->slot_free)
+		return;
+	run->stuck = true;
+	pool_resize(run->queue->pool, 1);
+	free_slot(run);
+	task_queue_kick(run->queue);
+}
+
+static void give_up_after(struct task_run *run, int64_t ns)
+{
+	if (!run->stuck)
+		loop_timer_start(&run->stuck_timer, ns + grace_of(run->method) + STUCK_MARGIN_NS, on_stuck,
+				 run);
+}
+
+static void start_call(struct task_run *run, const struct task_row *row)
+{
+	struct wire_pair pairs[ENVELOPE_METADATA_MAX];
+	struct task_queue *q = run->queue;
+	int64_t timeout_ns = run->method->schema->timeout_ns;
+	char id[UUID_TEXT_SIZE];
+	struct call_params p = {
+		.method = run->method,
+		.source = &source,
+		.arg = (void *)feed_number(run->feed),
+		.payload = buf_bytes(&row->input),
+		.metadata = pairs,
+		.n_metadata = task_read_metadata(&row->metadata, pairs, ARRAY_LEN(pairs)),
+		.deadline_ns = timeout_ns ? clock_mono_ns() + timeout_ns : 0,
+		.task_id = uuid_format(&run->id, id),
+		.attempt = run->attempt,
+		.grace_ns = grace_of(run->method),
+	};
+
+	if (run->method->run != RUN_ASYNC && q->pool == NULL)
+		q->pool = pool_new(q->pool_name, q->slots, q->slots);
+	p.pool = q->pool;
+	run->call = call_start(&p);
+	if (timeout_ns)
+		give_up_after(run, timeout_ns);
+}
+
+void task_run_start(struct task_queue *q, struct task_row *row)
+{
+	struct task_run *run = xcalloc(1, sizeof *run);
+
+	run->id = row->id;
+	run->attempt = row->attempt;
+	run->queue = q;
+	run->method = registry_method_by_name(row->method);
+	run->feed = feed_new(engine.config.max_log, feed_on_news, run);
+	run->flush_ns = run->progress_ns = INT64_MIN / 2;
+	map_put(&engine.runs, &run->id, sizeof run->id, run);
+	engine.n_runs++;
+	if (engine.draining) {
+		run->interrupted = true;
+		end_with(run, OUTCOME_INTERRUPTED, ERRAND_UNAVAILABLE, "the service was stopping");
+	} else if (run->method == NULL) {
+		AUTO_FREE char *detail = xasprintf("method %s is not served here: start the service with "
+						   "the module that has it, then retry the task", row->method);
+
+		end_with(run, OUTCOME_ERROR, ERRAND_UNIMPLEMENTED, detail);
+	} else {
+		start_call(run, row);
+	}
+	task_row_deinit(row);
+}
+
+void task_run_cancel(const struct uuid *id)
+{
+	struct task_run *run = map_get(&engine.runs, id, sizeof *id);
+
+	if (run == NULL || run->call == NULL)
+		return;
+	run->cancel_asked = true;
+	give_up_after(run, 0);
+	call_cancel(run->call, ERRAND_CANCELLED, false);
+}
+
+size_t task_running(void)
+{
+	return engine.n_runs;
+}
+
+static void interrupt_rest(void *arg)
+{
+	struct task_run *run;
+
+	for (size_t pos = 0; (run = map_next(&engine.runs, &pos)) != NULL;)
+		if (run->call != NULL) {
+			call_cancel(run->call, ERRAND_CANCELLED, true);
+			end_with(run, OUTCOME_INTERRUPTED, ERRAND_UNAVAILABLE,
+				 "the service stopped while the attempt ran");
+		}
+	all_recorded();
+}
+
+void task_interrupt_all(void (*done)(void *arg), void *arg)
+{
+	struct task_run *run;
+
+	engine.draining = true;
+	engine.interrupted = done;
+	engine.interrupted_arg = arg;
+	for (size_t pos = 0; (run = map_next(&engine.runs, &pos)) != NULL;)
+		if (run->call != NULL) {
+			run->interrupted = true;
+			call_cancel(run->call, ERRAND_CANCELLED, false);
+		}
+	loop_timer_start(&engine.interrupt_timer, engine.n_runs ? INTERRUPT_NS : 0, interrupt_rest, NULL);
+}
+
+void task_run_free_all(void)
+{
+	struct task_run *run;
+
+	for (size_t pos = 0; (run = map_next(&engine.runs, &pos)) != NULL;) {
+		if (run->call != NULL)
+			call_cancel(run->call, ERRAND_CANCELLED, true);
+		if (run->end != NULL)
+			end_free(run->end);
+		run_free(run);
+	}
+}

@@ -1,0 +1,14 @@
+/* task_run.h: the attempts under way, as task.c sees them. */
+#ifndef SERVICE_TASK_RUN_H
+#define SERVICE_TASK_RUN_H
+
+#include "service/task_move.h"
+
+struct method;
+
+/* By the method's options and the defaults; method may be NULL. */
+struct task_retry task_run_retry(const struct method *method);
+/* In [0, 1). */
+double task_run_random(void);
+
+#endif
