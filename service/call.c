@@ -450,15 +450,19 @@ static void on_deadline(struct deadline *d)
 	call_unref(call);
 }
 
+void call_abandon(struct errand_call *call)
+{
+	pthread_mutex_lock(&call->lock);
+	call->source_gone = call->out_dead = true;
+	pthread_mutex_unlock(&call->lock);
+	deadline_drop(&call->deadline);
+}
+
 void call_cancel(struct errand_call *call, int code, bool abandon)
 {
 	call_ref(call);
-	if (abandon) {
-		pthread_mutex_lock(&call->lock);
-		call->source_gone = call->out_dead = true;
-		pthread_mutex_unlock(&call->lock);
-		deadline_drop(&call->deadline);
-	}
+	if (abandon)
+		call_abandon(call);
 	call_do_cancel(call, code);
 	call_poke(call);
 	call_unref(call);

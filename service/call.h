@@ -83,6 +83,11 @@ struct errand_call *call_start(const struct call_params *p);
  * not used after this returns. code: CANCELLED or DEADLINE_EXCEEDED. */
 void call_cancel(struct errand_call *call, int code, bool abandon);
 
+/* Loop thread: for a source whose message() is about to return negative: arg is not
+ * used after this. The call is cancelled by that return, once the handler, who may
+ * be below on the stack, has returned. */
+void call_abandon(struct errand_call *call);
+
 /* Loop thread: the stream's window has room again. */
 void call_writable(struct errand_call *call);
 

@@ -127,27 +127,37 @@ static void run_posted(void)
 	run_list(&jobs);
 }
 
-static bool has_posted(void)
+/* What these defer again is for the next turn, so that nobody keeps the loop. */
+static void run_deferred(void)
+{
+	struct list jobs;
+
+	list_init(&jobs);
+	list_splice(&jobs, &deferred);
+	run_list(&jobs);
+}
+
+static bool has_work(void)
 {
 	bool any;
 
 	pthread_mutex_lock(&lock);
 	any = !list_empty(&posted);
 	pthread_mutex_unlock(&lock);
-	return any;
+	return any || !list_empty(&deferred);
 }
 
 void loop_run(void)
 {
 	current = true;
 	run_posted();
-	run_list(&deferred);
+	run_deferred();
 	while (!atomic_load(&stopping)) {
-		int how = EVLOOP_NO_EXIT_ON_EMPTY | (has_posted() ? EVLOOP_NONBLOCK : EVLOOP_ONCE);
+		int how = EVLOOP_NO_EXIT_ON_EMPTY | (has_work() ? EVLOOP_NONBLOCK : EVLOOP_ONCE);
 
 		event_base_loop(base, how);
 		run_posted();
-		run_list(&deferred);
+		run_deferred();
 	}
 	atomic_store(&stopping, false);
 }

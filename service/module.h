@@ -13,6 +13,6 @@ int module_load(const char *name, const struct errand_module **out, char *why, s
 void module_unload_all(void);
 
 /* errand's own services: errand.v1.Schema and errand.v1.Tasks. */
-extern const struct errand_module module_builtin;
+const struct errand_module *module_builtin(void);
 
 #endif

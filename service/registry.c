@@ -178,6 +178,11 @@ const struct method *registry_method_by_name(const char *full_name)
 	return map_get_str(&by_name, full_name);
 }
 
+bool registry_is_builtin(const struct method *m)
+{
+	return strncmp(m->schema->full_name, "errand.v1.", 10) == 0;
+}
+
 const struct schema *registry_schema(void)
 {
 	return schema;

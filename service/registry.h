@@ -3,6 +3,7 @@
 #ifndef SERVICE_REGISTRY_H
 #define SERVICE_REGISTRY_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "errand/service.h"
@@ -29,6 +30,8 @@ int registry_finish(char *why, size_t why_size);
 const struct method *registry_method(const char *service, size_t service_len,
 				     const char *name, size_t name_len);
 const struct method *registry_method_by_name(const char *full_name); /* "pkg.S/M" */
+/* errand's own: errand.v1.*. */
+bool registry_is_builtin(const struct method *m);
 const struct schema *registry_schema(void);
 const uint8_t *registry_digest(void); /* SHA-256, 32 bytes */
 

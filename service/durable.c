@@ -1,0 +1,275 @@
+/* durable.c: see durable.h.
+ *
+ *   task_create ─▶ created ─┬─ accept, no wait ─────────────▶ 202, the task
+ *                           └─ task_wait ─▶ ended in time ──▶ its result or its error
+ *                                       └─▶ not in time ────▶ 202; or DEADLINE_EXCEEDED to a
+ *                                                             caller that knows no tasks
+ * The client may go away at any point; the task goes on. */
+#include "service/durable.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/util.h"
+#include "errand/status.h"
+#include "schema/scan.h"
+#include "service/task.h"
+#include "service/task_api.h"
+
+struct durable {
+	struct request *request;    /* NULL: the client has gone */
+	const struct method *method;
+	bool accept;                /* the caller understands a task as the answer */
+	bool asked;                 /* he asked for one */
+	int64_t wait_ns;            /* how long he waits for the end; < 0 = without limit */
+	struct task_wait *wait;     /* while it waits */
+	char id[UUID_TEXT_SIZE];
+};
+
+static struct bytes text(const char *s)
+{
+	return (struct bytes){(const uint8_t *)s, strlen(s)};
+}
+
+static void durable_free(struct durable *d)
+{
+	if (d->request != NULL) {
+		d->request->op = NULL;
+		d->request->cancelled = NULL;
+	}
+	free(d);
+}
+
+/* --- answers --- */
+
+static void answer_error(struct durable *d, int code, const char *why, struct bytes problem)
+{
+	struct wire_response w;
+	struct request *r = d->request;
+
+	w.code = code;
+	w.message = text(why != NULL ? why : "");
+	w.details = problem;
+	w.payload = (struct bytes){0};
+	w.n_metadata = 0;
+	if (code == ERRAND_RESOURCE_EXHAUSTED || code == ERRAND_UNAVAILABLE)
+		wire_pair_add(w.metadata, &w.n_metadata, "retry-after", text("1"));
+	durable_free(d);
+	session_answer(r, &w, NULL, NULL);
+}
+
+/* 202: the task as it is. */
+static void answer_task(struct durable *d, const struct task_row *row)
+{
+	AUTO_BUF packed = BUF_INIT;
+	struct wire_response w;
+	struct request *r = d->request;
+	char location[64], etag[TASK_ETAG_SIZE], retry[16];
+
+	task_pack(row, NULL, 0, &packed);
+	snprintf(location, sizeof location, "/v1/tasks/%s", d->id);
+	snprintf(retry, sizeof retry, "%u", task_retry_after_s(row));
+	w.code = 0;
+	w.message = w.details = (struct bytes){0};
+	w.payload = buf_bytes(&packed);
+	w.n_metadata = 0;
+	wire_pair_add(w.metadata, &w.n_metadata, "errand-message", text("errand.v1.Task"));
+	wire_pair_add(w.metadata, &w.n_metadata, "errand-http-status", text("202"));
+	wire_pair_add(w.metadata, &w.n_metadata, "location", text(location));
+	wire_pair_add(w.metadata, &w.n_metadata, "retry-after", text(retry));
+	wire_pair_add(w.metadata, &w.n_metadata, "etag", text(task_etag(row, etag)));
+	wire_pair_add(w.metadata, &w.n_metadata, "cache-control", text("no-store"));
+	if (d->asked)
+		wire_pair_add(w.metadata, &w.n_metadata, "preference-applied", text("respond-async"));
+	durable_free(d);
+	session_answer(r, &w, NULL, NULL);
+}
+
+static void answer_result(struct durable *d, const struct task_row *row)
+{
+	struct wire_response w;
+	struct request *r = d->request;
+
+	w.code = 0;
+	w.message = w.details = (struct bytes){0};
+	w.payload = buf_bytes(&row->result);
+	w.n_metadata = 0;
+	wire_pair_add(w.metadata, &w.n_metadata, "cache-control", text("no-store"));
+	durable_free(d);
+	session_answer(r, &w, NULL, NULL);
+}
+
+static void answer_failed(struct durable *d, const struct task_row *row)
+{
+	AUTO_FREE char *detail = NULL;
+	int code = ERRAND_CANCELLED;
+
+	if (row->state != TASK_CANCELLED)
+		code = task_problem_read(buf_bytes(&row->error), &detail);
+	answer_error(d, code, row->state == TASK_CANCELLED ? "the task was cancelled" : detail,
+		     buf_bytes(&row->error));
+}
+
+/* Still under way: a task for who knows them, an end of patience for others. */
+static void answer_live(struct durable *d, const struct task_row *row, int code, const char *why)
+{
+	char say[128];
+
+	if (d->accept) {
+		answer_task(d, row);
+		return;
+	}
+	snprintf(say, sizeof say, "%s; the task %s goes on", why, d->id);
+	answer_error(d, code, say, (struct bytes){0});
+}
+
+/* --- the way of a request --- */
+
+static void on_waited(int code, const char *why, const struct task_row *row, void *arg)
+{
+	struct durable *d = arg;
+
+	d->wait = NULL;
+	if (code != 0)
+		answer_error(d, code, why, (struct bytes){0});
+	else if (row->state == TASK_SUCCEEDED)
+		answer_result(d, row);
+	else if (task_state_terminal(row->state))
+		answer_failed(d, row);
+	else
+		answer_live(d, row, ERRAND_DEADLINE_EXCEEDED, "not done within the deadline");
+}
+
+static void on_created(int code, const char *why, const struct task_row *row, void *arg)
+{
+	struct durable *d = arg;
+
+	if (d->request == NULL) {
+		durable_free(d);
+		return;
+	}
+	if (code != 0) {
+		answer_error(d, code, why, (struct bytes){0});
+		return;
+	}
+	uuid_format(&row->id, d->id);
+	if (d->accept && d->wait_ns == 0)
+		answer_task(d, row);
+	else
+		d->wait = task_wait(d->id, 0, d->wait_ns, on_waited, d);
+}
+
+static void on_cancelled(struct request *r)
+{
+	struct durable *d = r->op;
+
+	d->request = NULL;
+	if (d->wait == NULL)
+		return; /* on_created frees it */
+	task_unwait(d->wait);
+	durable_free(d);
+}
+
+bool durable_is(const struct request *r)
+{
+	return r->cancelled == on_cancelled;
+}
+
+static void on_ended_early(int code, const char *why, const struct task_row *row, void *arg)
+{
+	struct durable *d = arg;
+
+	if (d->request == NULL)
+		durable_free(d);
+	else if (code != 0)
+		answer_error(d, code, why, (struct bytes){0});
+	else if (row->state == TASK_SUCCEEDED)
+		answer_result(d, row);
+	else if (task_state_terminal(row->state))
+		answer_failed(d, row);
+	else
+		answer_live(d, row, ERRAND_UNAVAILABLE, "the service is stopping");
+}
+
+/* Before on_created has come there is nothing to say yet; it comes soon. */
+void durable_end_wait(struct request *r)
+{
+	struct durable *d = r->op;
+
+	if (d->wait == NULL) {
+		d->wait_ns = d->accept ? 0 : 1;
+		return;
+	}
+	task_unwait(d->wait);
+	d->wait = NULL;
+	task_get(d->id, on_ended_early, d);
+}
+
+/* --- the request --- */
+
+static int64_t number(struct bytes b)
+{
+	int64_t n = 0;
+
+	for (size_t i = 0; i < b.len; i++)
+		if (b.data[i] < '0' || b.data[i] > '9' || __builtin_mul_overflow(n, 10, &n) ||
+		    __builtin_add_overflow(n, b.data[i] - '0', &n))
+			return 0;
+	return n;
+}
+
+/* What is between gateway and service only is not kept for the handler. */
+static bool is_ours(struct bytes key)
+{
+	static const char *const ours[] = {"errand-task", "prefer-async", "prefer-wait", "accept",
+					   "if-none-match", "last-event-id"};
+
+	for (size_t i = 0; i < ARRAY_LEN(ours); i++)
+		if (key.len == strlen(ours[i]) && memcmp(key.data, ours[i], key.len) == 0)
+			return true;
+	return false;
+}
+
+static bool has_value(const struct wire_request *w, const char *key, const char *value)
+{
+	struct bytes b = wire_pair_get(w->metadata, w->n_metadata, key);
+
+	return b.data != NULL && b.len == strlen(value) && memcmp(b.data, value, b.len) == 0;
+}
+
+static void create(struct durable *d, const struct wire_request *w, struct bytes input)
+{
+	struct wire_pair kept[ENVELOPE_METADATA_MAX];
+	size_t n = 0;
+
+	for (size_t i = 0; i < w->n_metadata; i++)
+		if (!is_ours(w->metadata[i].key))
+			kept[n++] = w->metadata[i];
+	task_create(d->method, input, kept, n, on_created, d);
+}
+
+void durable_request(struct request *r, const struct method *method, const struct wire_request *w,
+		     bool asked)
+{
+	AUTO_BUF merged = BUF_INIT;
+	struct durable *d;
+	char why[256];
+	int code = scan_message(method->schema->input, w->payload, NULL, &merged, why, sizeof why);
+
+	/* A task that cannot even be read is refused now, not at its first attempt. */
+	if (code < 0) {
+		session_answer_error(r, -code, why);
+		return;
+	}
+	d = xcalloc(1, sizeof *d);
+	d->request = r;
+	d->method = method;
+	d->accept = has_value(w, "errand-task", "accept");
+	d->asked = asked;
+	d->wait_ns = number(wire_pair_get(w->metadata, w->n_metadata, "prefer-wait"));
+	if (!d->accept)
+		d->wait_ns = w->timeout_ns > 0 ? w->timeout_ns : -1;
+	r->op = d;
+	r->cancelled = on_cancelled;
+	create(d, w, merged.len > 0 ? buf_bytes(&merged) : w->payload);
+}
