@@ -544,6 +544,7 @@ enum request_refusal request_build(struct request *q, const struct request_sourc
 	out->method = text_bytes(method->name);
 	out->payload = buf_bytes(&q->payload);
 	out->timeout_ns = q->timeout_ns;
+	out->streaming = method->server_streaming;
 	out->n_metadata = 0;
 	request_metadata(q, src, method, out);
 	return REQUEST_OK;

@@ -310,6 +310,7 @@ static void upstream_ask_schema(struct upstream *u)
 	r.method = (struct bytes){(const uint8_t *)"Get", 3};
 	r.payload = (struct bytes){NULL, 0};
 	r.timeout_ns = 0;
+	r.streaming = false;
 	r.n_metadata = 0;
 	if (uplink_request(u->link, &r, NULL) == NULL) {
 		upstream_up(u);

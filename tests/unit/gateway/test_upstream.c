@@ -1,0 +1,587 @@
+/* The upstream against a service that runs in the same loop, around wire/conn.h,
+ * on a UNIX socket in a private directory. */
+#define _GNU_SOURCE
+#include <event2/event.h>
+
+#include "fixture.h"
+
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/err.h"
+#include "base/log.h"
+#include "base/pbuf.h"
+#include "gateway/upstream.h"
+#include "gateway/wheel.h"
+#include "wire/conn.h"
+
+/* --- the service --- */
+
+struct server {
+	struct event_base *base;
+	char dir[64], path[96];
+	int listener, fd;       /* fd: the one connection; -1 */
+	struct conn *conn;
+	struct event *accepting, *reading;
+	struct conn_stream *silent; /* the last call that is not answered */
+	unsigned n_calls, n_cancelled, n_accepted, n_schema;
+	size_t to_send;         /* messages of a Stream call that wait for credit */
+	struct conn_stream *stream;
+	bool plain;             /* knows no Hello */
+	bool mute;              /* takes connections, says nothing */
+};
+
+static void server_write(struct server *s)
+{
+	struct iovec iov[2];
+	int n;
+
+	while (s->fd >= 0 && (n = conn_output(s->conn, iov)) > 0) {
+		ssize_t sent = writev(s->fd, iov, n);
+
+		if (sent <= 0)
+			return;
+		conn_sent(s->conn, (size_t)sent);
+	}
+}
+
+static void server_hang_up(struct server *s)
+{
+	if (s->fd < 0)
+		return;
+	event_free(s->reading);
+	s->conn = conn_free(s->conn);
+	close(s->fd);
+	s->fd = -1;
+}
+
+static struct bytes text(const char *s)
+{
+	return (struct bytes){(const uint8_t *)s, strlen(s)};
+}
+
+static bool is(struct bytes b, const char *s)
+{
+	return b.len == strlen(s) && memcmp(b.data, s, b.len) == 0;
+}
+
+static void respond(struct conn *c, struct conn_stream *st, int code, struct bytes payload)
+{
+	struct wire_response w = {.code = code, .payload = payload};
+
+	conn_respond(c, st, &w);
+}
+
+static void stream_some(struct server *s)
+{
+	static uint8_t message[64 * 1024];
+
+	while (s->to_send > 0) {
+		s->to_send--;
+		if (conn_send_data(s->conn, s->stream, (struct bytes){message, sizeof message}) == 1)
+			return;
+	}
+	respond(s->conn, s->stream, ERRAND_OK, text(""));
+	s->stream = NULL;
+}
+
+static void server_request(struct conn *c, struct conn_stream *st, const struct wire_request *r, bool open,
+			   void *arg)
+{
+	struct server *s = arg;
+	AUTO_BUF schema = BUF_INIT;
+
+	s->n_calls++;
+	if (is(r->service, "errand.v1.Schema")) {
+		s->n_schema++;
+		pbuf_put_str(&schema, 1, "0123456789abcdef0123456789abcdef");
+		pbuf_put_str(&schema, 2, "the set");
+		respond(c, st, ERRAND_OK, buf_bytes(&schema));
+	} else if (is(r->method, "Echo")) {
+		respond(c, st, ERRAND_OK, r->payload);
+	} else if (is(r->method, "Fail")) {
+		respond(c, st, ERRAND_NOT_FOUND, text(""));
+	} else if (is(r->method, "Stream")) {
+		s->stream = st;
+		s->to_send = 64;
+		stream_some(s);
+	} else {
+		s->silent = st;
+	}
+}
+
+static void server_cancelled(struct conn *c, struct conn_stream *st, void *user, void *arg)
+{
+	struct server *s = arg;
+
+	s->n_cancelled++;
+	if (s->silent == st)
+		s->silent = NULL;
+}
+
+static void server_writable(struct conn *c, struct conn_stream *st, void *user, void *arg)
+{
+	stream_some(arg);
+}
+
+static const struct conn_ops server_ops = {
+	.request = server_request,
+	.cancelled = server_cancelled,
+	.writable = server_writable,
+};
+
+/* Plain ttrpc: every Hello is UNIMPLEMENTED, everything else is answered. */
+static void plain_feed(struct server *s, const uint8_t *in, size_t len)
+{
+	while (len >= FRAME_HEADER) {
+		struct frame f;
+		struct wire_request r;
+		struct wire_response w = {.code = 0};
+		AUTO_BUF out = BUF_INIT;
+		uint8_t head[FRAME_HEADER];
+
+		frame_unpack(in, &f);
+		assert_true(len >= FRAME_HEADER + f.length);
+		assert_int_equal(envelope_read_request((struct bytes){in + FRAME_HEADER, f.length}, &r), 0);
+		w.code = is(r.method, "Hello") ? ERRAND_UNIMPLEMENTED : ERRAND_OK;
+		w.payload = r.payload;
+		envelope_write_response(&out, &w, false);
+		frame_pack(&(struct frame){(uint32_t)out.len, f.stream, FRAME_RESPONSE, 0}, head);
+		assert_int_equal(write(s->fd, head, sizeof head), sizeof head);
+		assert_int_equal(write(s->fd, out.data, out.len), out.len);
+		in += FRAME_HEADER + f.length;
+		len -= FRAME_HEADER + f.length;
+	}
+}
+
+static void server_read(evutil_socket_t fd, short what, void *arg)
+{
+	struct server *s = arg;
+	static uint8_t in[1 << 20];
+	ssize_t n = read(fd, in, sizeof in);
+
+	if (n <= 0) {
+		server_hang_up(s);
+	} else if (s->plain) {
+		plain_feed(s, in, (size_t)n);
+	} else if (!s->mute) {
+		assert_int_equal(conn_feed(s->conn, in, (size_t)n), 0);
+		server_write(s);
+	}
+}
+
+static void server_accept(evutil_socket_t fd, short what, void *arg)
+{
+	struct server *s = arg;
+	AUTO_BUF hello = BUF_INIT;
+
+	s->n_accepted++;
+	server_hang_up(s);
+	s->fd = accept4(fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+	assert_true(s->fd >= 0);
+	s->conn = conn_new(CONN_SERVER, &server_ops, NULL, s);
+	pbuf_put_uint(&hello, 1, 1);
+	pbuf_put_uint(&hello, 2, 65536);
+	pbuf_put_str(&hello, 4, "0123456789abcdef0123456789abcdef");
+	conn_set_hello(s->conn, buf_bytes(&hello));
+	s->reading = event_new(s->base, s->fd, EV_READ | EV_PERSIST, server_read, s);
+	event_add(s->reading, NULL);
+}
+
+static void server_listen(struct server *s)
+{
+	struct sockaddr_un a = {.sun_family = AF_UNIX};
+
+	snprintf(a.sun_path, sizeof a.sun_path, "%s", s->path);
+	s->listener = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	assert_int_equal(bind(s->listener, (struct sockaddr *)&a, sizeof a), 0);
+	assert_int_equal(listen(s->listener, 16), 0);
+	s->accepting = event_new(s->base, s->listener, EV_READ | EV_PERSIST, server_accept, s);
+	event_add(s->accepting, NULL);
+}
+
+static void server_stop(struct server *s)
+{
+	if (s->listener < 0)
+		return;
+	server_hang_up(s);
+	event_free(s->accepting);
+	close(s->listener);
+	unlink(s->path);
+	s->listener = -1;
+}
+
+/* --- the upstream and its owner --- */
+
+struct world {
+	struct server server;
+	struct upstream *u;
+	bool up, known;
+	unsigned n_ups, n_downs;
+	struct buf set;
+};
+
+/* One call's outcome. */
+struct outcome {
+	unsigned n;
+	int code;
+	char payload[64];
+	size_t n_messages, n_bytes, n_consumed;
+	bool hold; /* do not give credit back */
+};
+
+static void on_state(struct upstream *u, bool up, const char *why, void *arg)
+{
+	struct world *w = arg;
+
+	w->up = up;
+	w->n_ups += up;
+	w->n_downs += !up;
+	assert_true(up || why != NULL);
+}
+
+static bool has_schema(struct upstream *u, struct bytes digest, void *arg)
+{
+	struct world *w = arg;
+
+	assert_int_equal(digest.len, 32);
+	return w->known;
+}
+
+static void on_schema(struct upstream *u, struct bytes digest, struct bytes set, void *arg)
+{
+	struct world *w = arg;
+
+	w->known = true;
+	buf_append(&w->set, set.data, set.len);
+}
+
+static const struct upstream_ops ops = {on_state, has_schema, on_schema};
+
+static void on_reply(struct upstream_call *c, const struct wire_response *r, void *arg)
+{
+	struct outcome *o = arg;
+
+	o->n++;
+	o->code = r->code;
+	snprintf(o->payload, sizeof o->payload, "%.*s", (int)r->payload.len, (const char *)r->payload.data);
+}
+
+static void on_message(struct upstream_call *c, struct bytes message, void *arg)
+{
+	struct outcome *o = arg;
+
+	o->n_messages++;
+	o->n_bytes += message.len;
+	if (!o->hold)
+		upstream_consumed(c, message.len);
+}
+
+static struct upstream_call *call(struct world *w, const char *method, const char *payload, int64_t timeout,
+				  struct outcome *o)
+{
+	struct wire_request r = {
+		.service = text("test.Service"),
+		.method = text(method),
+		.payload = text(payload),
+		.timeout_ns = timeout,
+		.streaming = strcmp(method, "Stream") == 0,
+	};
+	const struct upstream_callbacks cb = {on_message, on_reply, o};
+
+	return upstream_call(w->u, &r, &cb);
+}
+
+static void out_of_time(evutil_socket_t fd, short what, void *arg)
+{
+	fail_msg("waited too long for %s", (const char *)arg);
+}
+
+/* Turns the loop until the condition holds. */
+#define UNTIL(w, condition)                                                                     \
+	do {                                                                                    \
+		struct event *guard = event_new((w)->server.base, -1, 0, out_of_time, #condition); \
+		const struct timeval limit = {5, 0};                                            \
+		event_add(guard, &limit);                                                       \
+		while (!(condition))                                                            \
+			event_base_loop((w)->server.base, EVLOOP_ONCE);                         \
+		event_free(guard);                                                              \
+	} while (0)
+
+static int setup(void **state)
+{
+	struct world *w = calloc(1, sizeof *w);
+
+	log_init("test_upstream", LOG_LEVEL_ERROR);
+	w->server.base = event_base_new();
+	w->server.fd = -1;
+	snprintf(w->server.dir, sizeof w->server.dir, "/tmp/errand-test-XXXXXX");
+	assert_non_null(mkdtemp(w->server.dir));
+	snprintf(w->server.path, sizeof w->server.path, "%s/s", w->server.dir);
+	server_listen(&w->server);
+	*state = w;
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	struct world *w = *state;
+
+	upstream_free(w->u);
+	server_stop(&w->server);
+	rmdir(w->server.dir);
+	event_base_free(w->server.base);
+	buf_deinit(&w->set);
+	free(w);
+	return 0;
+}
+
+static void start(struct world *w)
+{
+	w->u = upstream_new(w->server.base, w->server.path, &ops, w);
+	UNTIL(w, w->up);
+}
+
+static void test_schema_then_calls(void **state)
+{
+	struct world *w = *state;
+	struct outcome early = {0}, o[100] = {{0}};
+
+	w->u = upstream_new(w->server.base, w->server.path, &ops, w);
+	call(w, "Echo", "x", 0, &early);
+	assert_int_equal(early.n, 0); /* never from inside */
+	UNTIL(w, early.n == 1);
+	assert_int_equal(early.code, ERRAND_UNAVAILABLE);
+	UNTIL(w, w->up);
+	assert_string_equal(buf_cstr(&w->set), "the set");
+	for (size_t i = 0; i < ARRAY_LEN(o); i++) {
+		char payload[8];
+
+		snprintf(payload, sizeof payload, "%zu", i);
+		call(w, "Echo", payload, 30 * NS_PER_S, &o[i]);
+	}
+	assert_int_equal(upstream_n_calls(w->u), 100);
+	UNTIL(w, upstream_n_calls(w->u) == 0);
+	for (size_t i = 0; i < ARRAY_LEN(o); i++) {
+		assert_int_equal(o[i].n, 1);
+		assert_int_equal(o[i].code, ERRAND_OK);
+		assert_int_equal(atoi(o[i].payload), i);
+	}
+}
+
+static void test_known_schema_is_not_fetched(void **state)
+{
+	struct world *w = *state;
+
+	w->known = true;
+	start(w);
+	assert_int_equal(w->server.n_schema, 0);
+	assert_int_equal(w->set.len, 0);
+}
+
+static void test_error(void **state)
+{
+	struct world *w = *state;
+	struct outcome o = {0};
+
+	start(w);
+	call(w, "Fail", "", 0, &o);
+	UNTIL(w, o.n == 1);
+	assert_int_equal(o.code, ERRAND_NOT_FOUND);
+}
+
+static void test_deadline(void **state)
+{
+	struct world *w = *state;
+	struct outcome slow = {0}, echo = {0};
+	int64_t begun;
+
+	start(w);
+	begun = clock_mono_ns();
+	call(w, "Silent", "", 50 * NS_PER_MS, &slow);
+	UNTIL(w, slow.n == 1);
+	assert_int_equal(slow.code, ERRAND_DEADLINE_EXCEEDED);
+	assert_in_range(clock_mono_ns() - begun, 50 * NS_PER_MS, 2 * NS_PER_S);
+	UNTIL(w, w->server.n_cancelled == 1); /* the service was told */
+	call(w, "Echo", "after", NS_PER_S, &echo);
+	UNTIL(w, echo.n == 1);
+	assert_string_equal(echo.payload, "after");
+	assert_int_equal(slow.n, 1);
+}
+
+static void test_cancel(void **state)
+{
+	struct world *w = *state;
+	struct outcome o = {0};
+	struct upstream_call *c;
+
+	start(w);
+	c = call(w, "Silent", "", NS_PER_S, &o);
+	UNTIL(w, w->server.silent != NULL);
+	upstream_cancel(c);
+	UNTIL(w, w->server.n_cancelled == 1);
+	assert_int_equal(o.n, 0);
+	assert_int_equal(upstream_n_calls(w->u), 0);
+}
+
+static void test_lost_and_back(void **state)
+{
+	struct world *w = *state;
+	struct outcome o = {0}, down = {0}, back = {0};
+	int64_t begun;
+
+	start(w);
+	call(w, "Silent", "", 0, &o);
+	UNTIL(w, w->server.silent != NULL);
+	server_stop(&w->server);
+	UNTIL(w, o.n == 1);
+	assert_int_equal(o.code, ERRAND_UNAVAILABLE);
+	assert_false(w->up);
+	call(w, "Echo", "", 0, &down);
+	UNTIL(w, down.n == 1);
+	assert_int_equal(down.code, ERRAND_UNAVAILABLE);
+	server_listen(&w->server);
+	begun = clock_mono_ns();
+	UNTIL(w, w->up);
+	assert_in_range(clock_mono_ns() - begun, 0, NS_PER_S);
+	call(w, "Echo", "again", 0, &back);
+	UNTIL(w, back.n == 1);
+	assert_string_equal(back.payload, "again");
+	assert_int_equal(w->n_downs, 1); /* not one for each attempt */
+}
+
+/* A service that stops finishes what it has; new calls go to the next one. */
+static void test_goaway(void **state)
+{
+	struct world *w = *state;
+	struct outcome o = {0}, refused = {0};
+	struct conn *old;
+
+	start(w);
+	call(w, "Silent", "", 0, &o);
+	UNTIL(w, w->server.silent != NULL);
+	old = w->server.conn;
+	event_del(w->server.accepting); /* nobody takes the next connection yet */
+	conn_goaway(old);
+	server_write(&w->server);
+	UNTIL(w, !w->up);
+	assert_int_equal(o.n, 0);
+	call(w, "Echo", "", 0, &refused);
+	UNTIL(w, refused.n == 1);
+	assert_int_equal(refused.code, ERRAND_UNAVAILABLE);
+	respond(old, w->server.silent, ERRAND_OK, text("late"));
+	server_write(&w->server);
+	UNTIL(w, o.n == 1);
+	assert_string_equal(o.payload, "late");
+	UNTIL(w, w->server.fd == -1); /* the old one is closed when it is empty */
+	event_add(w->server.accepting, NULL);
+	UNTIL(w, w->up);
+}
+
+static void test_plain_ttrpc(void **state)
+{
+	struct world *w = *state;
+	struct outcome o = {0};
+
+	w->server.plain = true;
+	start(w);
+	assert_int_equal(w->set.len, 0);
+	call(w, "Echo", "plain", 0, &o);
+	UNTIL(w, o.n == 1);
+	assert_string_equal(o.payload, "plain");
+}
+
+/* 64 messages of 64 KiB are 16 windows: they come as fast as credit goes back. */
+static void test_stream_credit(void **state)
+{
+	struct world *w = *state;
+	struct outcome o = {.hold = true};
+	struct upstream_call *c;
+
+	start(w);
+	c = call(w, "Stream", "", 0, &o);
+	UNTIL(w, w->server.to_send > 0 && w->server.to_send < 64 && o.n_messages + 1 >= 64 - w->server.to_send);
+	assert_in_range(o.n_bytes, 1, 512 * 1024); /* no more than the window and one */
+	assert_int_equal(o.n, 0);
+	o.hold = false;
+	upstream_consumed(c, o.n_bytes);
+	UNTIL(w, o.n == 1);
+	assert_int_equal(o.n_messages, 64);
+	assert_int_equal(o.n_bytes, 64 * 64 * 1024);
+	assert_int_equal(o.code, ERRAND_OK);
+}
+
+static void test_too_large(void **state)
+{
+	struct world *w = *state;
+	struct outcome o = {0}, echo = {0};
+	struct wire_request r = {.service = text("test.Service"), .method = text("Echo")};
+	const struct upstream_callbacks cb = {on_message, on_reply, &o};
+	AUTO_BUF big = BUF_INIT;
+
+	start(w);
+	buf_reserve(&big, 5u << 20);
+	memset(big.data, 0, 5u << 20);
+	r.payload = (struct bytes){big.data, 5u << 20};
+	upstream_call(w->u, &r, &cb);
+	UNTIL(w, o.n == 1);
+	assert_int_equal(o.code, ERRAND_RESOURCE_EXHAUSTED);
+	call(w, "Echo", "still", 0, &echo); /* on the same connection */
+	UNTIL(w, echo.n == 1);
+	assert_int_equal(w->server.n_accepted, 1);
+}
+
+static void test_wheel(void **state)
+{
+	static struct wheel wheel;
+	struct wheel_node n[4];
+	struct list due;
+	const int64_t now = 1000 * NS_PER_S;
+
+	wheel_init(&wheel, now);
+	list_init(&due);
+	assert_int_equal(wheel_next(&wheel), -1);
+	wheel_add(&wheel, &n[0], now + NS_PER_S);
+	wheel_add(&wheel, &n[1], now + 2 * NS_PER_S);
+	wheel_add(&wheel, &n[2], now + 100 * NS_PER_S); /* three turns */
+	wheel_add(&wheel, &n[3], now - 5);
+	assert_in_range(wheel_next(&wheel), now, now + WHEEL_SLOT_NS);
+	wheel_expire(&wheel, now + WHEEL_SLOT_NS, &due);
+	assert_ptr_equal(list_pop_front(&due), &n[3].link);
+	assert_true(list_empty(&due));
+	wheel_expire(&wheel, now + NS_PER_S - 1, &due);
+	assert_true(list_empty(&due));
+	wheel_expire(&wheel, wheel_when(&n[0]), &due);
+	assert_ptr_equal(list_pop_front(&due), &n[0].link);
+	wheel_remove(&n[1]);
+	wheel_expire(&wheel, now + 99 * NS_PER_S, &due);
+	assert_true(list_empty(&due));
+	wheel_expire(&wheel, now + 200 * NS_PER_S, &due);
+	assert_ptr_equal(list_pop_front(&due), &n[2].link);
+}
+
+#define WORLD_TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		WORLD_TEST(test_schema_then_calls),
+		WORLD_TEST(test_known_schema_is_not_fetched),
+		WORLD_TEST(test_error),
+		WORLD_TEST(test_deadline),
+		WORLD_TEST(test_cancel),
+		WORLD_TEST(test_lost_and_back),
+		WORLD_TEST(test_goaway),
+		WORLD_TEST(test_plain_ttrpc),
+		WORLD_TEST(test_stream_credit),
+		WORLD_TEST(test_too_large),
+		cmocka_unit_test(test_wheel),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
