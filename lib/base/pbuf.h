@@ -31,7 +31,8 @@ struct pbuf_field {
 
 static inline struct pbuf_reader pbuf_reader(const void *data, size_t len)
 {
-	return (struct pbuf_reader){data, (const uint8_t *)data + len, false};
+	/* nothing is added to a NULL, not even 0 */
+	return (struct pbuf_reader){data, len ? (const uint8_t *)data + len : data, false};
 }
 
 /* The next field, or false at the end and on malformed input (then r->bad). */

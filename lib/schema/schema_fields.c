@@ -211,7 +211,9 @@ static void make_code(struct loader *l, const struct schema_field *f, struct fie
 	c->key = (const uint8_t *)schema_strndup(l->s, key.data, key.len);
 	c->key_len = (uint32_t)key.len;
 	c->name = f->out_name;
-	c->name_len = (uint32_t)strlen(f->out_name);
+	/* a name that needs escapes is never compared as it is */
+	if (key.len == strlen(f->out_name) + 3)
+		c->name_len = (uint32_t)strlen(f->out_name);
 	c->tag_len = (uint8_t)(pbuf_write_varint(tag, (uint64_t)f->number << 3 | wire_of(f)) - tag);
 	memcpy(c->tag, tag, c->tag_len);
 }
@@ -261,19 +263,65 @@ static int make_lookup(struct loader *l, struct schema_message *m)
 	return 0;
 }
 
-/* A map entry is used by its two fields everywhere: they must be there. */
+static bool has_type(const struct schema_message *m, size_t i, enum field_type type, bool repeated)
+{
+	return i < m->n_fields && m->fields[i].number == i + 1 && m->fields[i].type == type &&
+	       m->fields[i].repeated == repeated;
+}
+
+static bool is_map_key(enum field_type t)
+{
+	return t != FIELD_DOUBLE && t != FIELD_FLOAT && t != FIELD_BYTES && t != FIELD_ENUM &&
+	       t != FIELD_MESSAGE && t != FIELD_GROUP;
+}
+
+static bool is_value(const struct schema_message *m)
+{
+	static const enum field_type types[] = {FIELD_ENUM, FIELD_DOUBLE, FIELD_STRING, FIELD_BOOL,
+						FIELD_MESSAGE, FIELD_MESSAGE};
+
+	for (size_t i = 0; i < ARRAY_LEN(types); i++)
+		if (!has_type(m, i, types[i], false))
+			return false;
+	return m->fields[4].message->well_known == WK_STRUCT &&
+	       m->fields[5].message->well_known == WK_LIST_VALUE;
+}
+
+/* The transcoder takes the fields of these by their place: they must be there. */
 static int check_shape(struct loader *l, const struct schema_message *m)
 {
 	bool good = true;
 
-	if (m->map_entry)
-		good = m->n_fields == 2 && m->fields[0].number == 1 && m->fields[1].number == 2 &&
-		       !m->fields[0].repeated && !m->fields[1].repeated &&
-		       m->fields[0].message == NULL && m->fields[0].type != FIELD_BYTES &&
-		       m->fields[0].type != FIELD_DOUBLE && m->fields[0].type != FIELD_FLOAT;
-	else if (m->well_known == WK_WRAPPER)
+	switch (m->well_known) {
+	case WK_TIMESTAMP:
+	case WK_DURATION:
+		good = has_type(m, 0, FIELD_INT64, false) && has_type(m, 1, FIELD_INT32, false);
+		break;
+	case WK_ANY:
+		good = has_type(m, 0, FIELD_STRING, false) && has_type(m, 1, FIELD_BYTES, false);
+		break;
+	case WK_FIELD_MASK:
+		good = has_type(m, 0, FIELD_STRING, true);
+		break;
+	case WK_STRUCT:
+		good = has_type(m, 0, FIELD_MESSAGE, true) && m->fields[0].map;
+		break;
+	case WK_LIST_VALUE:
+		good = has_type(m, 0, FIELD_MESSAGE, true) && m->fields[0].message->well_known == WK_VALUE;
+		break;
+	case WK_VALUE:
+		good = is_value(m);
+		break;
+	case WK_WRAPPER:
 		good = m->n_fields == 1 && m->fields[0].number == 1 && m->fields[0].message == NULL &&
 		       !m->fields[0].repeated;
+		break;
+	default:
+		break;
+	}
+	if (m->map_entry)
+		good = good && m->n_fields == 2 && m->fields[0].number == 1 && m->fields[1].number == 2 &&
+		       !m->fields[0].repeated && !m->fields[1].repeated && is_map_key(m->fields[0].type);
 	return good ? 0 : loader_fail(l, "%s is not what its name or option says", m->name);
 }
 

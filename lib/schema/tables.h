@@ -26,8 +26,8 @@ struct field_code {
 	uint32_t key_len;
 	uint8_t tag_len;
 	uint8_t tag[5];     /* number and the wire type it is written with */
-	const char *name;   /* out_name and its length, for guessing */
-	uint32_t name_len;
+	const char *name;   /* out_name, for guessing */
+	uint32_t name_len;  /* 0: do not guess, it has escapes in JSON */
 };
 
 struct schema_lookup {
