@@ -44,7 +44,8 @@ struct errand_call_options {
 	const struct errand_pair *metadata; /* borrowed */
 	size_t n_metadata;
 	/* A durable method answers at once with its errand.v1.Task instead of
-	 * waiting for its result; see errand_reply.is_task. */
+	 * waiting for its result; see errand_reply.is_task. Without Hello (a plain
+	 * ttrpc server, or options.plain) it is not asked for. */
 	int as_task;
 };
 
@@ -65,15 +66,16 @@ struct errand_reply {
  * errand_client_error), unless memory ran out (then NULL). */
 int errand_client_open(struct errand_client **clientp, const char *address,
 		       const struct errand_client_options *options);
-/* Cancels what is under way (callbacks run with -ERRAND_CANCELLED); NULL-safe;
- * returns NULL. */
+/* Cancels what is under way (on_reply runs with ERRAND_CANCELLED); not from a
+ * callback; NULL-safe; returns NULL. */
 struct errand_client *errand_client_close(struct errand_client *client);
 const char *errand_client_error(const struct errand_client *client);
 
 /* --- blocking --- */
 
-/* One call of a unary method, waiting for its end. The return value tells of the
- * transport only: 0 also when the method answered an error (see reply->code).
+/* One call of a unary method, waiting for its end. The return value tells of this
+ * side and the connection only: 0 also when the method answered an error (see
+ * reply->code); -ERRAND_DEADLINE_EXCEEDED when no answer came in time.
  * *replyp is given on 0 (errand_reply_free), NULL otherwise. */
 int errand_client_call(struct errand_client *client, const char *service, const char *method,
 		       const void *payload, size_t len, const struct errand_call_options *options,
@@ -89,8 +91,10 @@ int errand_client_stream(struct errand_client *client, const char *service, cons
 
 /* --- event-driven --- */
 
-/* The callbacks run inside errand_client_dispatch (or _close). on_message may be
- * NULL for a unary method. In on_reply, reply is borrowed until it returns. */
+/* The callbacks run inside errand_client_dispatch (or _cancel, _close). on_message
+ * is NULL for a unary method; non-zero from it cancels the call. In on_reply, reply
+ * is borrowed until it returns. They may submit and cancel, but not block, dispatch
+ * or close. */
 struct errand_callbacks {
 	int (*on_message)(const void *message, size_t len, void *arg);
 	void (*on_reply)(const struct errand_reply *reply, void *arg);

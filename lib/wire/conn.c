@@ -222,6 +222,11 @@ uint64_t conn_n_frames(const struct conn *c)
 	return c->n_frames;
 }
 
+bool conn_draining(const struct conn *c)
+{
+	return c->draining;
+}
+
 uint64_t conn_dropped(const struct conn *c)
 {
 	return c->n_dropped;

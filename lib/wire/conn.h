@@ -108,6 +108,7 @@ bool conn_extended(const struct conn *c); /* Hello done on this connection */
  * FRAME_MAX or without memory; conn_why() says which. Set r->streaming when the
  * answer comes as Data then Response (plain ttrpc servers may look at it). */
 struct conn_stream *conn_request(struct conn *c, const struct wire_request *r, void *user);
+bool conn_draining(const struct conn *c); /* GOAWAY came (client) or went (server) */
 /* Ends the call here: CANCEL is sent when the peer is extended; what still comes
  * is dropped. The stream is gone after it. */
 void conn_cancel(struct conn *c, struct conn_stream *s);
