@@ -452,7 +452,7 @@ void http_stream_begin(struct http_request *r, int status, const char *content_t
 
 bool http_stream_write(struct http_request *r, struct bytes chunk)
 {
-	char size[20];
+	char size[20], line_end[] = "\r\n";
 	struct iovec v[3];
 	int n = 0;
 
@@ -464,7 +464,7 @@ bool http_stream_write(struct http_request *r, struct bytes chunk)
 			size, (size_t)snprintf(size, sizeof size, "%zx\r\n", chunk.len)};
 	v[n++] = (struct iovec){(void *)(uintptr_t)chunk.data, chunk.len};
 	if (r->chunked)
-		v[n++] = (struct iovec){(char[]){"\r\n"}, 2};
+		v[n++] = (struct iovec){line_end, 2};
 	send_all(r->conn, v, n);
 	r->n_body += chunk.len;
 	r->full = evbuffer_get_length(bufferevent_get_output(r->conn->bev)) >
@@ -481,7 +481,8 @@ void http_stream_on_drained(struct http_request *r, void (*fn)(struct http_reque
 
 void http_stream_end(struct http_request *r)
 {
-	struct iovec last = {(char[]){"0\r\n\r\n"}, 5};
+	char last[] = "0\r\n\r\n";
+	struct iovec v = {last, 5};
 
 	assert(r->streaming && !r->answered);
 	if (r->gone) {
@@ -489,7 +490,7 @@ void http_stream_end(struct http_request *r)
 		return;
 	}
 	if (r->chunked)
-		send_all(r->conn, &last, 1);
+		send_all(r->conn, &v, 1);
 	conn_hold_reading(r->conn);
 	answer_finish(r);
 }
