@@ -386,15 +386,3 @@ int reader_skip(struct reader *r)
 	r->p = end;
 	return READ_OK;
 }
-
-/* A longer length: what it counts moves up. */
-void reader_close_long(struct reader *r, size_t body, size_t len)
-{
-	size_t more = pbuf_varint_size(len) - 1;
-
-	if (buf_reserve(r->out, more) == NULL)
-		return;
-	memmove(r->out->data + body + more, r->out->data + body, len);
-	pbuf_write_varint(r->out->data + body - 1, len);
-	r->out->len += more;
-}

@@ -8,9 +8,8 @@
 #ifndef SCHEMA_READER_H
 #define SCHEMA_READER_H
 
-#include "base/pbuf.h"
-#include "schema/tables.h"
 #include "schema/transcode.h"
+#include "schema/wire.h"
 
 enum { READ_OK = 0, READ_SKIP = 1, READ_STOP = -1 };
 
@@ -111,38 +110,9 @@ static inline int reader_more(struct reader *r, uint8_t close)
 	return reader_syntax(r, "syntax", "expected \",\" or \"%c\"", close);
 }
 
-/* --- writing, with lengths that are known only at the end --- */
-
 static inline void reader_tag(struct reader *r, const struct schema_field *f)
 {
-	const struct field_code *c = field_code(f);
-	uint8_t *p = buf_reserve(r->out, 8);
-
-	if (p == NULL)
-		return;
-	memcpy(p, c->tag, 5);
-	r->out->len += c->tag_len;
-}
-
-/* One byte for the length; most messages are shorter than 128. */
-static inline size_t reader_open(struct reader *r)
-{
-	buf_append_byte(r->out, 0);
-	return r->out->len;
-}
-
-void reader_close_long(struct reader *r, size_t body, size_t len);
-
-static inline void reader_close(struct reader *r, size_t body)
-{
-	size_t len = r->out->len - body;
-
-	if (buf_failed(r->out))
-		return;
-	if (len < 128)
-		r->out->data[body - 1] = (uint8_t)len;
-	else
-		reader_close_long(r, body, len);
+	wire_put_tag(r->out, f);
 }
 
 /* --- scalar_read.c --- */

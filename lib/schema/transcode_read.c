@@ -45,7 +45,7 @@ int message_value_read(struct reader *r, const struct schema_field *f)
 		return READ_STOP;
 	reader_tag(r, f);
 	if (f->type != FIELD_GROUP)
-		body = reader_open(r);
+		body = wire_open(r->out);
 	res = message_read(r, f->message);
 	r->wire_depth--;
 	if (res != READ_OK)
@@ -53,7 +53,7 @@ int message_value_read(struct reader *r, const struct schema_field *f)
 	else if (f->type == FIELD_GROUP)
 		pbuf_put_tag(r->out, f->number, PBUF_EGROUP);
 	else
-		reader_close(r, body);
+		wire_close(r->out, body);
 	return res;
 }
 
@@ -110,7 +110,7 @@ static int read_list(struct reader *r, const struct schema_field *f)
 		return READ_STOP;
 	if (f->packed) {
 		reader_tag(r, f);
-		body = reader_open(r);
+		body = wire_open(r->out);
 	}
 	if (read_elements(r, f) < 0)
 		return READ_STOP;
@@ -118,7 +118,7 @@ static int read_list(struct reader *r, const struct schema_field *f)
 		if (r->out->len == body)
 			r->out->len = before;
 		else
-			reader_close(r, body);
+			wire_close(r->out, body);
 	}
 	return READ_OK;
 }
@@ -174,12 +174,12 @@ static int read_entry(struct reader *r, const struct schema_field *f, struct pla
 	if (check_key(r, key, seen, text, &v) < 0)
 		return READ_STOP;
 	reader_tag(r, f);
-	body = reader_open(r);
+	body = wire_open(r->out);
 	reader_tag(r, key);
 	scalar_put(r->out, key, &v);
 	res = read_map_value(r, value);
 	if (res == READ_OK)
-		reader_close(r, body);
+		wire_close(r->out, body);
 	else
 		r->out->len = MIN(before, r->out->len);
 	return res;

@@ -17,20 +17,20 @@ static int put_last(struct reader *r, const struct schema_field *f, struct bytes
 		if (res != READ_OK)
 			return res;
 		reader_tag(r, f);
-		body = f->packed ? reader_open(r) : 0;
+		body = f->packed ? wire_open(r->out) : 0;
 		scalar_put(r->out, f, &v);
 		if (f->packed)
-			reader_close(r, body);
+			wire_close(r->out, body);
 		return READ_OK;
 	}
 	if (f->map || f->type == FIELD_GROUP)
 		return reader_fault(r, "type", text.data, text.len, "%s cannot be given as plain text",
 				    f->name);
 	reader_tag(r, f);
-	body = reader_open(r);
+	body = wire_open(r->out);
 	res = wellknown_from_text(r, f->message, text);
 	if (res == READ_OK)
-		reader_close(r, body);
+		wire_close(r->out, body);
 	return res;
 }
 
@@ -45,10 +45,10 @@ static int put_path(struct reader *r, const struct schema_field *const *path, si
 	if (path[0]->repeated || path[0]->type != FIELD_MESSAGE)
 		return reader_fault(r, "type", NULL, 0, "%s is not a single message", path[0]->name);
 	reader_tag(r, path[0]);
-	body = reader_open(r);
+	body = wire_open(r->out);
 	res = put_path(r, path + 1, depth - 1, text);
 	if (res == READ_OK)
-		reader_close(r, body);
+		wire_close(r->out, body);
 	return res;
 }
 

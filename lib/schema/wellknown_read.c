@@ -26,11 +26,11 @@ static int mask_from_text(struct reader *r, const struct schema_message *m, stru
 		size_t body;
 
 		reader_tag(r, &m->fields[0]);
-		body = reader_open(r);
+		body = wire_open(r->out);
 		if (!mask_path_parse(r->out, (struct bytes){p, (size_t)(stop - p)}))
 			return reader_fault(r, "type", text.data, text.len,
 					    "expected field paths in camelCase with commas between");
-		reader_close(r, body);
+		wire_close(r->out, body);
 		if (comma == NULL)
 			return READ_OK;
 		p = comma + 1;
@@ -248,13 +248,13 @@ static int read_any(struct reader *r, const struct schema_message *m)
 	scalar_put(r->out, &m->fields[0], &(struct scalar){.text = url});
 	before = r->out->len;
 	reader_tag(r, &m->fields[1]);
-	body = reader_open(r);
+	body = wire_open(r->out);
 	res = read_any_value(r, target);
 	r->wire_depth--;
 	if (res == READ_OK && r->out->len == body)
 		r->out->len = before;
 	else if (res == READ_OK)
-		reader_close(r, body);
+		wire_close(r->out, body);
 	return res;
 }
 

@@ -4,6 +4,18 @@
 
 #include <stdlib.h>
 
+/* A longer length: what it counts moves up. */
+void wire_close_long(struct buf *out, size_t body, size_t len)
+{
+	size_t more = pbuf_varint_size(len) - 1;
+
+	if (buf_reserve(out, more) == NULL)
+		return;
+	memmove(out->data + body + more, out->data + body, len);
+	pbuf_write_varint(out->data + body - 1, len);
+	out->len += more;
+}
+
 int wire_in_order(const struct schema_message *m, struct bytes wire)
 {
 	struct pbuf_reader r = pbuf_reader(wire.data, wire.len);

@@ -56,6 +56,43 @@ static inline bool wire_fits(const struct schema_field *f, enum pbuf_wire wire)
 					      f->type != FIELD_GROUP);
 }
 
+/* --- writing, with lengths that are known only at the end --- */
+
+static inline void wire_put_tag(struct buf *out, const struct schema_field *f)
+{
+	const struct field_code *c = field_code(f);
+	uint8_t *p = buf_reserve(out, 8);
+
+	if (p == NULL)
+		return;
+	memcpy(p, c->tag, 5);
+	out->len += c->tag_len;
+}
+
+/* One byte for the length; most messages are shorter than 128. Returns where the
+ * content begins. */
+static inline size_t wire_open(struct buf *out)
+{
+	buf_append_byte(out, 0);
+	return out->len;
+}
+
+void wire_close_long(struct buf *out, size_t body, size_t len);
+
+static inline void wire_close(struct buf *out, size_t body)
+{
+	size_t len = out->len - body;
+
+	if (buf_failed(out))
+		return;
+	if (len < 128)
+		out->data[body - 1] = (uint8_t)len;
+	else
+		wire_close_long(out, body, len);
+}
+
+/* --- order --- */
+
 /* 1: fields ascend, nothing singular comes twice and no oneof has two members;
  * 0: not so; -1: malformed. */
 int wire_in_order(const struct schema_message *m, struct bytes wire);
