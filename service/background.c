@@ -27,6 +27,11 @@ void background_init(unsigned n_threads, size_t max_queue)
 	pool = pool_new("background", n_threads, SIZE_MAX / 2);
 }
 
+size_t background_drain(int64_t deadline_ns)
+{
+	return pool_drain(pool, deadline_ns);
+}
+
 void background_deinit(void)
 {
 	pool = pool_free(pool);

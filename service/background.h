@@ -13,6 +13,8 @@
 struct background_job;
 
 void background_init(unsigned n_threads, size_t max_queue);
+/* Waits until all is done or the monotonic deadline has passed; what is left. */
+size_t background_drain(int64_t deadline_ns);
 /* Waits for what runs; what has not begun is dropped and logged. */
 void background_deinit(void);
 

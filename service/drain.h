@@ -1,0 +1,19 @@
+/* drain.h: stopping in good order. Loop thread.
+ *
+ *   RUNNING ─ SIGTERM ─▶ DRAINING ─ all done ──────────────▶ STOPPED (loop_stop)
+ *                            └─ timeout, or a second signal ─▶ STOPPING ─▶ STOPPED
+ *
+ * DRAINING: no new connections, calls or claims; what is under way finishes.
+ * STOPPING: what is still under way is cancelled, tasks are recorded INTERRUPTED. */
+#ifndef SERVICE_DRAIN_H
+#define SERVICE_DRAIN_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* Handles SIGTERM and SIGINT (drain; again: stop now), SIGHUP (logged). */
+void drain_init(int64_t timeout_ns);
+void drain_deinit(void);
+bool drain_started(void);
+
+#endif

@@ -1,0 +1,209 @@
+/* options.c: see options.h. The table is also --help; errand-service(8) has a line
+ * for each. */
+#define _GNU_SOURCE
+#include "service/options.h"
+
+#include <errno.h>
+#include <grp.h>
+#include <pwd.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sysexits.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/util.h"
+
+#define HOUR (3600 * NS_PER_S)
+#define MANY 1000000
+#define AT(member) offsetof(struct options, member)
+
+static const struct opt table[] = {
+	{"socket", 's', OPT_STRING, AT(socket), RUNDIR "/errand/service.sock", 0, 0, "PATH",
+	 "UNIX socket to listen on"},
+	{"module", 'm', OPT_LIST, AT(modules), NULL, 0, 0, "FILE",
+	 "shared object with methods; may be given several times"},
+	{"state", 0, OPT_STRING, AT(state), LOCALSTATEDIR "/lib/errand", 0, 0, "DIR",
+	 "where the default store is"},
+	{"store", 0, OPT_STRING, AT(store), NULL, 0, 0, "STORE",
+	 "memory or sqlite:FILE (default sqlite:STATE/tasks.db)"},
+	{"mode", 0, OPT_STRING, AT(mode), "0660", 0, 0, "MODE", "permissions of the socket, octal"},
+	{"group", 0, OPT_STRING, AT(group), NULL, 0, 0, "GROUP", "group of the socket"},
+	{"allow-uid", 0, OPT_LIST, AT(allow_uid), NULL, 0, 0, "USER",
+	 "may connect, besides root and the service's own user"},
+	{"allow-gid", 0, OPT_LIST, AT(allow_gid), NULL, 0, 0, "GROUP", "whose members may connect"},
+	{"slots", 0, OPT_INT, AT(slots), "2", 1, 10000, "N", "tasks of one queue at a time"},
+	{"queue", 'q', OPT_LIST, AT(queues), NULL, 0, 0, "NAME=SLOTS", "slots of one queue"},
+	{"max-depth", 0, OPT_INT, AT(max_depth), "1000000", 0, INT64_MAX, "N",
+	 "tasks waiting in one queue; 0: no bound"},
+	{"max-result", 0, OPT_SIZE, AT(max_result), "1M", 1, 4 << 20, "SIZE", "result of a task"},
+	{"max-log", 0, OPT_SIZE, AT(max_log), "1M", 0, 1LL << 40, "SIZE", "log of one attempt"},
+	{"sync-threads", 0, OPT_INT, AT(sync_threads), "0", 0, 10000, "N",
+	 "threads for SYNC methods; 0: two per processor"},
+	{"sync-queue", 0, OPT_INT, AT(sync_queue), "1024", 0, MANY, "N", "SYNC calls that may wait"},
+	{"background-threads", 0, OPT_INT, AT(background_threads), "4", 1, 10000, "N",
+	 "threads for work after the response"},
+	{"background-queue", 0, OPT_INT, AT(background_queue), "4096", 0, MANY, "N",
+	 "background jobs that may wait"},
+	{"loop-limit", 0, OPT_TIME, AT(loop_limit), "100ms", NS_PER_MS, HOUR, "TIME",
+	 "a handler that holds the event loop longer is named in the log"},
+	{"drain-timeout", 0, OPT_TIME, AT(drain_timeout), "30s", 0, 24 * HOUR, "TIME",
+	 "for work under way when stopping"},
+	{"default-deadline", 0, OPT_TIME, AT(default_deadline), "0s", 0, 24 * HOUR, "TIME",
+	 "of a call that names none; 0: none"},
+	{"frame-timeout", 0, OPT_TIME, AT(frame_timeout), "10s", NS_PER_MS, HOUR, "TIME",
+	 "for a message that has begun to be whole"},
+	{"max-connections", 0, OPT_INT, AT(max_connections), "1024", 1, MANY, "N", "connections at once"},
+	{"max-calls", 0, OPT_INT, AT(max_calls), "16384", 1, 65536, "N",
+	 "calls under way on one connection"},
+	{"max-user-calls", 0, OPT_INT, AT(max_calls_user), "65536", 1, MANY, "N",
+	 "calls under way of one user"},
+	{"max-output", 0, OPT_SIZE, AT(max_output), "8M", 64 << 10, 1 << 30, "SIZE",
+	 "output waiting on one connection"},
+	{"max-user-output", 0, OPT_SIZE, AT(max_output_user), "64M", 64 << 10, 1LL << 40, "SIZE",
+	 "output waiting for one user"},
+	{"log-level", 0, OPT_STRING, AT(log_level), "info", 0, 0, "LEVEL", "error, warn, info or debug"},
+	{"ready-fd", 0, OPT_INT, AT(ready_fd), "-1", -1, 1 << 20, "FD",
+	 "gets \"ready\" and a newline when serving"},
+};
+
+static int wrong(const char *fmt, ...) PRINTF(1, 2);
+static int wrong(const char *fmt, ...)
+{
+	va_list ap;
+
+	fputs("errand-service: ", stderr);
+	va_start(ap, fmt);
+	vfprintf(stderr, fmt, ap);
+	va_end(ap);
+	fputc('\n', stderr);
+	return EX_USAGE;
+}
+
+static bool read_number(const char *text, long max, long *out)
+{
+	char *end;
+
+	errno = 0;
+	*out = strtol(text, &end, 10);
+	return errno == 0 && text[0] >= '0' && text[0] <= '9' && *end == '\0' && *out <= max;
+}
+
+static int read_uid(const char *text, uid_t *out)
+{
+	const struct passwd *pw;
+	long n;
+
+	if (read_number(text, UINT32_MAX - 1L, &n)) {
+		*out = (uid_t)n;
+		return 0;
+	}
+	pw = getpwnam(text);
+	if (pw == NULL)
+		return wrong("--allow-uid %s: no such user", text);
+	*out = pw->pw_uid;
+	return 0;
+}
+
+static int read_gid(const char *option, const char *text, gid_t *out)
+{
+	const struct group *gr;
+	long n;
+
+	if (read_number(text, UINT32_MAX - 1L, &n)) {
+		*out = (gid_t)n;
+		return 0;
+	}
+	gr = getgrnam(text);
+	if (gr == NULL)
+		return wrong("--%s %s: no such group", option, text);
+	*out = gr->gr_gid;
+	return 0;
+}
+
+static int read_mode(struct options *o)
+{
+	char *end;
+	unsigned long mode = strtoul(o->mode, &end, 8);
+
+	if (o->mode[0] < '0' || o->mode[0] > '7' || *end != '\0' || mode > 0777)
+		return wrong("--mode %s: write it in octal, as 0660", o->mode);
+	o->socket_mode = (mode_t)mode;
+	return 0;
+}
+
+/* NAME=SLOTS; the name is cut out of a copy that lives on in the config. */
+static int read_queue(const char *text, struct task_queue_config *out)
+{
+	const char *eq = strchr(text, '=');
+	long n;
+
+	if (eq == NULL || eq == text || !read_number(eq + 1, 10000, &n) || n < 1)
+		return wrong("--queue %s: write NAME=SLOTS, with 1 to 10000 slots", text);
+	out->name = xstrndup(text, (size_t)(eq - text));
+	out->slots = (unsigned)n;
+	return 0;
+}
+
+static int read_lists(struct options *o)
+{
+	int r = 0;
+
+	o->queue_configs = xcalloc(o->queues.n + 1, sizeof *o->queue_configs);
+	for (size_t i = 0; i < o->queues.n && r == 0; i++)
+		r = read_queue(o->queues.items[i], &o->queue_configs[i]);
+	o->uids = xcalloc(o->allow_uid.n + 1, sizeof *o->uids);
+	for (size_t i = 0; i < o->allow_uid.n && r == 0; i++)
+		r = read_uid(o->allow_uid.items[i], &o->uids[i]);
+	o->gids = xcalloc(o->allow_gid.n + 1, sizeof *o->gids);
+	for (size_t i = 0; i < o->allow_gid.n && r == 0; i++)
+		r = read_gid("allow-gid", o->allow_gid.items[i], &o->gids[i]);
+	return r;
+}
+
+static int64_t processors(void)
+{
+	long n = sysconf(_SC_NPROCESSORS_ONLN);
+
+	return n > 0 ? n : 1;
+}
+
+int options_read(struct options *o, int argc, char **argv)
+{
+	int first = opt_parse(table, ARRAY_LEN(table), o, argc, argv,
+			      "errand-service [options] [--module FILE]...");
+	int level, r;
+
+	if (first < 0)
+		return EX_USAGE;
+	if (first < argc)
+		return wrong("%s is no option; modules are given with --module %s", argv[first], argv[first]);
+	level = log_level_by_name(o->log_level);
+	if (level < 0)
+		return wrong("--log-level %s: error, warn, info or debug", o->log_level);
+	log_init("errand-service", (enum log_level)level);
+	o->socket_group = (gid_t)-1;
+	r = o->group != NULL ? read_gid("group", o->group, &o->socket_group) : 0;
+	if (r != 0 || (r = read_mode(o)) != 0 || (r = read_lists(o)) != 0)
+		return r;
+	if (o->sync_threads == 0)
+		o->sync_threads = 2 * processors();
+	o->store_spec = o->store != NULL ? xstrdup(o->store) : xasprintf("sqlite:%s/tasks.db", o->state);
+	return 0;
+}
+
+void options_deinit(struct options *o)
+{
+	for (size_t i = 0; o->queue_configs != NULL && i < o->queues.n; i++)
+		free((char *)o->queue_configs[i].name);
+	free(o->queue_configs);
+	free(o->uids);
+	free(o->gids);
+	free(o->store_spec);
+	free(o->modules.items);
+	free(o->queues.items);
+	free(o->allow_uid.items);
+	free(o->allow_gid.items);
+}

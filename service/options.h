@@ -1,0 +1,36 @@
+/* options.h: what the service can be told (errand-service(8)), read once at start;
+ * immutable after. */
+#ifndef SERVICE_OPTIONS_H
+#define SERVICE_OPTIONS_H
+
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "base/opt.h"
+#include "service/listener.h"
+#include "service/task.h"
+
+struct options {
+	/* As given; strings are borrowed from argv. */
+	const char *socket, *store, *state, *mode, *group, *log_level;
+	struct opt_list modules, queues, allow_uid, allow_gid;
+	int64_t slots, max_depth, max_result, max_log;
+	int64_t sync_threads, sync_queue, background_threads, background_queue;
+	int64_t loop_limit, drain_timeout, default_deadline, frame_timeout;
+	int64_t max_connections, max_calls, max_calls_user, max_output, max_output_user;
+	int64_t ready_fd;
+
+	/* What is made of them; owned. */
+	char *store_spec;
+	struct task_queue_config *queue_configs;
+	uid_t *uids;
+	gid_t *gids;
+	mode_t socket_mode;
+	gid_t socket_group; /* (gid_t)-1: not given */
+};
+
+/* Prints what is wrong and returns a positive exit status, or 0. */
+int options_read(struct options *o, int argc, char **argv);
+void options_deinit(struct options *o);
+
+#endif

@@ -1,0 +1,270 @@
+/* service.c: see service.h. Each part that was started is noted, so that a refusal
+ * half-way takes down what is there, in reverse order, by the same code as a stop. */
+#define _GNU_SOURCE
+#include "service/service.h"
+
+#include <errno.h>
+#include <malloc.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/util.h"
+#include "base/uuid.h"
+#include "config.h"
+#include "service/background.h"
+#include "service/call.h"
+#include "service/deadline.h"
+#include "service/depends.h"
+#include "service/dispatch.h"
+#include "service/drain.h"
+#include "service/listener.h"
+#include "service/loop.h"
+#include "service/module.h"
+#include "service/options.h"
+#include "service/pool.h"
+#include "service/process.h"
+#include "service/registry.h"
+#include "service/session.h"
+#include "service/task.h"
+#include "service/watchdog.h"
+
+#define WHY 512
+/* After the drain: for threads that have answered but not returned yet. */
+#define LINGER (NS_PER_S / 2)
+
+static struct options options;
+static struct pool *sync_pool;
+static char instance[UUID_TEXT_SIZE];
+
+const char *service_instance(void)
+{
+	return instance;
+}
+
+/* --- parts, in the order of their start --- */
+
+static int start_loop(const struct errand_module *const *modules, char *why)
+{
+	struct uuid id;
+
+	uuid_new(&id);
+	uuid_format(&id, instance);
+	loop_init();
+	drain_init(options.drain_timeout);
+	return 0;
+}
+
+static void stop_loop(void)
+{
+	drain_deinit();
+	deadline_deinit();
+	loop_deinit();
+}
+
+/* The children's thread comes first of all threads: what it forks must not inherit
+ * anybody's locks or signals. */
+static int start_process(const struct errand_module *const *modules, char *why)
+{
+	int r = process_init();
+
+	if (r < 0)
+		snprintf(why, WHY, "cannot start the thread for child processes: %s", strerror(-r));
+	return r < 0 ? EX_OSERR : 0;
+}
+
+static int start_registry(const struct errand_module *const *modules, char *why)
+{
+	int r = registry_add(module_builtin(), why, WHY);
+
+	for (; r == 0 && modules != NULL && *modules != NULL; modules++)
+		r = registry_add(*modules, why, WHY);
+	for (size_t i = 0; r == 0 && i < options.modules.n; i++) {
+		const struct errand_module *m;
+
+		r = module_load(options.modules.items[i], &m, why, WHY);
+		if (r == 0)
+			r = registry_add(m, why, WHY);
+	}
+	if (r == 0)
+		r = registry_finish(why, WHY);
+	return r < 0 ? EX_CONFIG : 0;
+}
+
+static void stop_registry(void)
+{
+	registry_deinit();
+	depends_deinit();
+	module_unload_all();
+}
+
+static int start_modules(const struct errand_module *const *modules, char *why)
+{
+	if (registry_start_modules(why, WHY) < 0)
+		return EX_CONFIG;
+	return 0;
+}
+
+static int start_depends(const struct errand_module *const *modules, char *why)
+{
+	return depends_open_process(why, WHY) < 0 ? EX_CONFIG : 0;
+}
+
+static int start_pools(const struct errand_module *const *modules, char *why)
+{
+	int r;
+
+	sync_pool = pool_new("sync", (unsigned)options.sync_threads, (size_t)options.sync_queue);
+	background_init((unsigned)options.background_threads, (size_t)options.background_queue);
+	call_init(sync_pool);
+	r = watchdog_start(options.loop_limit);
+	if (r < 0)
+		snprintf(why, WHY, "cannot start the watchdog's thread: %s", strerror(-r));
+	return r < 0 ? EX_OSERR : 0;
+}
+
+static void stop_pools(void)
+{
+	watchdog_stop();
+	background_deinit();
+	sync_pool = pool_free(sync_pool);
+	call_deinit();
+}
+
+static int start_tasks(const struct errand_module *const *modules, char *why)
+{
+	struct task_config c = {
+		.store = options.store_spec,
+		.slots = (unsigned)options.slots,
+		.queues = options.queue_configs,
+		.n_queues = options.queues.n,
+		.max_depth = (uint64_t)options.max_depth,
+		.max_result = options.max_result,
+		.max_log = options.max_log,
+	};
+
+	/* The default place is made; a place that was named must be there. */
+	if (options.store == NULL && mkdir(options.state, 0700) < 0 && errno != EEXIST) {
+		snprintf(why, WHY, "%s: %s; make the directory or name another with --state", options.state,
+			 strerror(errno));
+		return EX_CANTCREAT;
+	}
+	return task_init(&c, why, WHY) < 0 ? EX_CANTCREAT : 0;
+}
+
+static int start_sessions(const struct errand_module *const *modules, char *why)
+{
+	const struct session_limits limits = {
+		.max_output = (size_t)options.max_output,
+		.max_output_user = (size_t)options.max_output_user,
+		.max_calls = (size_t)options.max_calls,
+		.max_calls_user = (size_t)options.max_calls_user,
+		.max_sessions = (size_t)options.max_connections,
+		.frame_ns = options.frame_timeout,
+	};
+
+	session_init(&limits);
+	dispatch_init(options.default_deadline);
+	return 0;
+}
+
+static int start_listener(const struct errand_module *const *modules, char *why)
+{
+	const struct listener_config c = {
+		.path = options.socket,
+		.mode = options.socket_mode,
+		.group = options.socket_group,
+		.uids = options.uids,
+		.n_uids = options.allow_uid.n,
+		.gids = options.gids,
+		.n_gids = options.allow_gid.n,
+	};
+
+	if (listener_open(&c, why) < 0)
+		return EX_UNAVAILABLE;
+	listener_start();
+	return 0;
+}
+
+static const struct part {
+	int (*start)(const struct errand_module *const *modules, char *why); /* exit status */
+	void (*stop)(void);
+} parts[] = {
+	{start_loop, stop_loop},
+	{start_process, process_deinit},
+	{start_registry, stop_registry},
+	{start_modules, registry_stop_modules},
+	{start_depends, depends_close_process},
+	{start_pools, stop_pools},
+	{start_tasks, task_deinit},
+	{start_sessions, session_deinit},
+	{start_listener, listener_close},
+};
+
+/* --- the whole --- */
+
+static bool threads_are_back(void)
+{
+	int64_t until = clock_mono_ns() + LINGER;
+
+	return pool_drain(sync_pool, until) == 0 && background_drain(until) == 0;
+}
+
+static void stop_parts(size_t n)
+{
+	while (n-- > 0) {
+		/* A thread that does not come back would keep the pools for ever. The
+		 * store is closed by then: nothing is lost. */
+		if (parts[n].stop == stop_pools && !threads_are_back()) {
+			log_error("a handler does not return, leaving without it", "sync=%zu background=%zu",
+				  pool_busy(sync_pool), background_pending());
+			_exit(0);
+		}
+		parts[n].stop();
+	}
+}
+
+static void tell_ready(int64_t begin_ns)
+{
+	log_info("serving", "socket=%s store=%s pid=%d ms=%lld", options.socket, options.store_spec,
+		 (int)getpid(), (long long)((clock_mono_ns() - begin_ns) / NS_PER_MS));
+	if (options.ready_fd < 0)
+		return;
+	if (write((int)options.ready_fd, "ready\n", 6) < 0)
+		log_warn("--ready-fd cannot be written", "fd=%d error=\"%s\"", (int)options.ready_fd,
+			 strerror(errno));
+	close((int)options.ready_fd);
+}
+
+int errand_service_main(int argc, char **argv, const struct errand_module *const *modules)
+{
+	int64_t begin = clock_mono_ns();
+	char why[WHY] = "";
+	size_t n = 0;
+	int status;
+
+	/* Each arena a thread makes costs memory that never comes back. */
+	mallopt(M_ARENA_MAX, 2);
+	log_init("errand-service", LOG_LEVEL_INFO);
+	status = options_read(&options, argc, argv);
+	for (; status == 0 && n < ARRAY_LEN(parts); n++) {
+		status = parts[n].start(modules, why);
+		if (status != 0)
+			break;
+	}
+	if (status == 0) {
+		tell_ready(begin);
+		loop_run();
+	} else if (why[0] != '\0') {
+		log_error("cannot start", "reason=\"%s\"", why);
+	}
+	stop_parts(n);
+	if (status == 0)
+		log_info("stopped", NULL);
+	options_deinit(&options);
+	return status;
+}
