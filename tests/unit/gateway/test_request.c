@@ -77,7 +77,7 @@ static const struct {
 	{"PUT", "/items/5", "", JSON, "{\"id\":5}", "{\"id\":5}"},
 	{"PUT", "/items/5", "", JSON, "{\"id\":6}", "400 parameter id conflict"},
 	{"PUT", "/items/0", "", JSON, "{\"id\":6}", "400 parameter id conflict"},
-	{"PUT", "/items/5", "", JSON, "{\"id\":", "400 pointer # syntax"},
+	{"PUT", "/items/5", "", JSON, "{\"id\":", "400 pointer #/id syntax"},
 	{"PUT", "/items/5", "", JSON, "{\"name\":1,\"nope\":2}",
 	 "422 pointer #/name type; pointer #/nope unknown"},
 	{"PUT", "/items/x", "", JSON, "{\"name\":1}", "422 pointer #/name type; parameter id type"},
