@@ -16,6 +16,15 @@
 #include "base/uuid.h"
 #include "service/task_state.h"
 
+/* Which of a row's buffers to read or to write. */
+enum store_part {
+	PART_INPUT = 1,
+	PART_RESULT = 2,
+	PART_ERROR = 4,
+	PART_METADATA = 8,
+	PART_ALL = 15,
+};
+
 /* A task's row. Strings and buffers owned; NULL and empty where there is none.
  * Times are wall-clock microseconds, 0 = not yet. */
 struct task_row {
@@ -34,6 +43,7 @@ struct task_row {
 	char *progress_message;
 	bool cancel_asked;
 	uint64_t log_bytes, log_dropped; /* of the current attempt */
+	unsigned parts;           /* which of the buffers are here (enum store_part) */
 	struct buf input;         /* wire bytes of the method's input */
 	struct buf result;        /* wire bytes of its output */
 	struct buf error;         /* serialized errand.v1.Problem */
@@ -65,15 +75,6 @@ struct event_row {
 	struct buf data;
 };
 void event_row_deinit(struct event_row *e);
-
-/* Which of a row's buffers to read or to write. */
-enum store_part {
-	PART_INPUT = 1,
-	PART_RESULT = 2,
-	PART_ERROR = 4,
-	PART_METADATA = 8,
-	PART_ALL = 15,
-};
 
 /* What list shows: newest first (id descending); 0/NULL members do not filter. */
 struct store_filter {

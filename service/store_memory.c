@@ -147,6 +147,7 @@ static char *copy_text(const char *text)
 static void copy_row(struct task_row *to, const struct task_row *from, unsigned parts)
 {
 	*to = *from;
+	to->parts = parts;
 	to->method = copy_text(from->method);
 	to->queue = copy_text(from->queue);
 	to->progress_message = copy_text(from->progress_message);

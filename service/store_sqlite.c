@@ -137,6 +137,7 @@ static int read_parts(struct store *s, unsigned parts, struct task_row *t)
 	sqlite3_stmt *st;
 	int r;
 
+	t->parts = parts;
 	if (parts == 0)
 		return 0;
 	st = sqlite_statement(s, S_GET_DATA);

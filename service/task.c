@@ -247,6 +247,7 @@ static void create_row(struct create *c, const struct method *method, struct byt
 	row->queue = c->queue->name;
 	row->state = TASK_QUEUED;
 	row->version = 1;
+	row->parts = PART_ALL;
 	row->create_us = clock_wall_us();
 	row->run_at_us = engine_queue_us();
 	buf_append(&row->input, input.data, input.len);

@@ -30,7 +30,7 @@ static void put_text(struct buf *out, uint32_t field, const char *text)
 		pbuf_put_str(out, field, text);
 }
 
-void task_pack_time(struct buf *out, uint32_t field, int64_t us)
+static void put_time(struct buf *out, uint32_t field, int64_t us)
 {
 	AUTO_BUF t = BUF_INIT;
 
@@ -113,28 +113,29 @@ void task_pack_line(const char *stream, struct bytes text, int64_t time_us, uint
 
 	put_uint(&line, 2, attempt);
 	put_text(&line, 3, stream);
-	task_pack_time(&line, 4, time_us);
+	put_time(&line, 4, time_us);
 	put_clean_text(&line, 5, text.data, text.len);
 	put_uint(out, 6, attempt);
 	put_message(out, 8, &line);
 }
 
-void task_pack_result(const char *method, const struct buf *result, struct buf *out)
+bool task_pack_any_result(const struct task_row *row, uint32_t field, struct buf *out)
 {
-	const struct method *m = registry_method_by_name(method);
+	const struct method *m = registry_method_by_name(row->method);
 
 	if (m != NULL)
-		put_any(out, 9, m->schema->output->name, result);
+		put_any(out, field, m->schema->output->name, &row->result);
+	return m != NULL;
 }
 
 /* --- the task --- */
 
-void task_pack_attempt(const struct attempt_row *a, struct buf *out)
+static void put_attempt(const struct attempt_row *a, struct buf *out)
 {
 	put_uint(out, 1, a->number);
 	put_uint(out, 2, a->outcome);
-	task_pack_time(out, 3, a->start_us);
-	task_pack_time(out, 4, a->end_us);
+	put_time(out, 3, a->start_us);
+	put_time(out, 4, a->end_us);
 	if (a->error.len > 0)
 		put_message(out, 5, &a->error);
 	put_uint(out, 6, (uint64_t)(int64_t)a->exit_status);
@@ -142,13 +143,23 @@ void task_pack_attempt(const struct attempt_row *a, struct buf *out)
 	put_text(out, 8, a->owner);
 }
 
+void task_pack_attempts(const struct attempt_row *rows, size_t n, uint32_t field, struct buf *out)
+{
+	for (size_t i = 0; i < n; i++) {
+		AUTO_BUF a = BUF_INIT;
+
+		put_attempt(&rows[i], &a);
+		put_message(out, field, &a);
+	}
+}
+
 static void put_times(const struct task_row *row, struct buf *out)
 {
-	task_pack_time(out, 9, row->create_us);
-	task_pack_time(out, 10, row->start_us);
-	task_pack_time(out, 11, row->end_us);
+	put_time(out, 9, row->create_us);
+	put_time(out, 10, row->start_us);
+	put_time(out, 11, row->end_us);
 	if (row->state == TASK_RETRYING)
-		task_pack_time(out, 12, row->run_at_us);
+		put_time(out, 12, row->run_at_us);
 }
 
 void task_pack(const struct task_row *row, const struct attempt_row *attempts, size_t n_attempts,
@@ -167,18 +178,13 @@ void task_pack(const struct task_row *row, const struct attempt_row *attempts, s
 	if (row->progress != 0 || row->progress_message != NULL)
 		put_progress(out, 8, row->progress, row->progress_message);
 	put_times(row, out);
-	if (row->input.len > 0 && m != NULL)
+	if (row->parts & PART_INPUT && m != NULL)
 		put_any(out, 14, m->schema->input->name, &row->input);
-	if (row->state == TASK_SUCCEEDED && m != NULL && row->result.len > 0)
+	if (row->parts & PART_RESULT && row->state == TASK_SUCCEEDED && m != NULL)
 		put_any(out, 15, m->schema->output->name, &row->result);
 	if (row->error.len > 0)
 		put_message(out, 16, &row->error);
-	for (size_t i = 0; i < n_attempts; i++) {
-		AUTO_BUF a = BUF_INIT;
-
-		task_pack_attempt(&attempts[i], &a);
-		put_message(out, 17, &a);
-	}
+	task_pack_attempts(attempts, n_attempts, 17, out);
 	pbuf_put_str(out, 18, task_etag(row, etag));
 }
 

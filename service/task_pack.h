@@ -11,12 +11,12 @@ void task_pack_state(enum task_state state, uint32_t attempt, const struct buf *
 void task_pack_progress(double fraction, const char *message, uint32_t attempt, struct buf *out);
 void task_pack_line(const char *stream, struct bytes text, int64_t time_us, uint32_t attempt,
 		    struct buf *out);
-/* Field 9: the result as an Any of the method's output; nothing when the method is
- * not served here. */
-void task_pack_result(const char *method, const struct buf *result, struct buf *out);
+/* The result as an Any of the method's output in this field (9 of TaskEvent);
+ * false: the method is not served here, so its type is not known. */
+bool task_pack_any_result(const struct task_row *row, uint32_t field, struct buf *out);
 
-void task_pack_time(struct buf *out, uint32_t field, int64_t us); /* nothing when 0 */
-void task_pack_attempt(const struct attempt_row *a, struct buf *out); /* an Attempt */
+/* Each as an Attempt in this (repeated) field. */
+void task_pack_attempts(const struct attempt_row *rows, size_t n, uint32_t field, struct buf *out);
 
 /* Takes a Problem as it is and makes it say that the task will not be retried, or
  * when (delay_us > 0); reason (may be NULL) is added to its detail. */

@@ -79,7 +79,7 @@ static int fill_results(struct read *r, const struct store_ops *ops, struct stor
 		code = ops->get(s, &r->id, PART_RESULT, &row);
 		if (code < 0)
 			return code;
-		task_pack_result(row.method, &row.result, &r->rows[i].data);
+		task_pack_any_result(&row, 9, &r->rows[i].data);
 		task_row_deinit(&row);
 	}
 	return 0;
