@@ -179,7 +179,8 @@ def read_events(response):
 class Pair:
     """A gateway and a service that share a directory; each can be killed and started."""
 
-    def __init__(self, modules=(ARTICLE, TESTMOD), store="sqlite", service_args=(), gateway_args=()):
+    def __init__(self, modules=(ARTICLE, TESTMOD), store="sqlite",
+                 service_args=("--slots", "8"), gateway_args=()):
         self.dir = tempfile.mkdtemp(prefix="errand-e2e-")
         self.modules, self.store = modules, store
         self.service_args, self.gateway_args = list(service_args), list(gateway_args)
