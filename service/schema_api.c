@@ -19,8 +19,8 @@ static void schema__get(Errand__V1__Schema_Service *service, const Errand__V1__G
 	done(&reply, call);
 }
 
-static Errand__V1__Schema_Service schema_service = ERRAND__V1__SCHEMA__INIT(schema__);
-static ProtobufCService *services[] = {&schema_service.base, NULL, NULL};
+static Errand__V1__Schema_Service descriptors_service = ERRAND__V1__SCHEMA__INIT(schema__);
+static ProtobufCService *services[] = {&descriptors_service.base, NULL, NULL};
 
 const struct errand_module *module_builtin(void)
 {
