@@ -4,6 +4,19 @@
 
 #include "base/map.h"
 
+/* A stream on the free list must be as out of bounds to ASan as a freed one. */
+#ifdef __has_feature
+#if __has_feature(address_sanitizer) && !defined(__SANITIZE_ADDRESS__)
+#define __SANITIZE_ADDRESS__ 1
+#endif
+#endif
+#ifdef __SANITIZE_ADDRESS__
+#include <sanitizer/asan_interface.h>
+#else
+#define ASAN_POISON_MEMORY_REGION(p, n) ((void)0)
+#define ASAN_UNPOISON_MEMORY_REGION(p, n) ((void)0)
+#endif
+
 enum {
 	SLOTS_MIN = 16,
 	IDLE_MAX = 1024, /* streams kept for reuse */
@@ -23,17 +36,25 @@ static struct conn_stream *stream_free(struct conn_stream *s)
 	return NULL;
 }
 
+static struct conn_stream *take_idle(struct stream_table *t)
+{
+	struct conn_stream *s = t->idle;
+
+	if (s == NULL)
+		return NULL;
+	ASAN_UNPOISON_MEMORY_REGION(s, sizeof *s);
+	t->idle = s->user;
+	t->n_idle--;
+	return s;
+}
+
 void stream_table_deinit(struct stream_table *t)
 {
 	for (size_t i = 0; i < t->n_slots; i++)
 		if (t->slots[i] != NULL)
 			stream_free(t->slots[i]);
-	while (t->idle != NULL) {
-		struct conn_stream *s = t->idle;
-
-		t->idle = s->user;
-		stream_free(s);
-	}
+	while (t->idle != NULL)
+		stream_free(take_idle(t));
 	free(t->slots);
 	*t = (struct stream_table){0};
 }
@@ -85,16 +106,15 @@ static int grow(struct stream_table *t)
 
 struct conn_stream *stream_add(struct stream_table *t, uint32_t id)
 {
-	struct conn_stream *s = t->idle;
+	struct conn_stream *s;
 
 	if (t->n_used * 2 >= t->n_slots && grow(t) < 0)
 		return NULL;
-	if (s != NULL) {
-		t->idle = s->user;
-		t->n_idle--;
-	} else if ((s = malloc(sizeof *s)) == NULL) {
+	s = take_idle(t);
+	if (s == NULL)
+		s = malloc(sizeof *s);
+	if (s == NULL)
 		return NULL;
-	}
 	*s = (struct conn_stream){.id = id};
 	list_push_back(&t->live, &s->node);
 	place(t, s);
@@ -150,4 +170,5 @@ void stream_release(struct stream_table *t, struct conn_stream *s)
 	s->user = t->idle;
 	t->idle = s;
 	t->n_idle++;
+	ASAN_POISON_MEMORY_REGION(s, sizeof *s);
 }
