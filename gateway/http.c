@@ -553,16 +553,10 @@ size_t http_server_connections(const struct http_server *s)
  * whose handler does not answer even then are freed. */
 static void server_drop_conns(struct http_server *s)
 {
-	LIST_FOREACH(node, &s->conns) {
-		struct http_conn *c = LIST_ENTRY(node, struct http_conn, node);
-
-		c->busy++;
-		conn_abort(c);
-		if (c->current != NULL)
-			request_drop(c->current);
-		c->busy--;
-		conn_release(c);
-	}
+	LIST_FOREACH(node, &s->conns)
+		conn_abort(LIST_ENTRY(node, struct http_conn, node));
+	LIST_FOREACH(node, &s->orphans)
+		request_drop(LIST_ENTRY(node, struct http_conn, node)->current);
 }
 
 struct http_server *http_server_free(struct http_server *s)

@@ -3,8 +3,8 @@
  *
  * evhttp hands out its connection only with a request, so it is taken from the
  * bufferevent's callback argument right after accept (conn_adopt), before any byte
- * of the connection can have been read. Ended is always by evhttp: conn_kill
- * reports an error on the bufferevent, and evhttp's close callback tells us.
+ * of the connection can have been read. Ended is always by evhttp: conn_abort
+ * reports an error to it as the bufferevent would, and its close callback tells us.
  * Loop thread only. */
 #define _GNU_SOURCE
 #include "gateway/http_private.h"
@@ -86,8 +86,10 @@ static void conn_adopt(struct http_conn *c);
 
 void conn_release(struct http_conn *c)
 {
-	if (c->state == CONN_DEAD && c->current == NULL && c->busy == 0)
-		free(c);
+	if (c->state != CONN_DEAD || c->current != NULL || c->busy > 0)
+		return;
+	list_remove(&c->node);
+	free(c);
 }
 
 /* evhttp frees its connection; the fd is closed right after. */
@@ -108,6 +110,8 @@ static void conn_closed(struct evhttp_connection *evcon, void *arg)
 	listen_adjust(s);
 	if (c->current != NULL)
 		request_conn_lost(c->current);
+	if (c->current != NULL)
+		list_push_back(&s->orphans, &c->node);
 	evbuffer_remove_cb(bufferevent_get_input(c->bev), gate_input, c);
 	evbuffer_remove_cb(bufferevent_get_output(c->bev), gate_output, c);
 	bufferevent_decref(c->bev);
@@ -122,10 +126,11 @@ void conn_kill(struct http_conn *c)
 		return;
 	c->state = CONN_KILLED;
 	conn_disarm(c);
+	if (c->fd < 0) /* conn_adopt does the rest */
+		return;
 	bufferevent_setcb(c->bev, NULL, NULL, c->on_event, c->evhttp_arg);
 	bufferevent_disable(c->bev, EV_READ);
-	bufferevent_trigger_event(c->bev, BEV_EVENT_READING | BEV_EVENT_ERROR,
-				  BEV_TRIG_DEFER_CALLBACKS);
+	conn_todo(c);
 }
 
 void conn_abort(struct http_conn *c)
@@ -134,7 +139,7 @@ void conn_abort(struct http_conn *c)
 		return;
 	c->state = CONN_KILLED;
 	conn_disarm(c);
-	if (c->evhttp_arg == NULL)
+	if (c->fd < 0)
 		conn_adopt(c);
 	if (c->state != CONN_DEAD)
 		c->on_event(c->bev, BEV_EVENT_READING | BEV_EVENT_ERROR, c->evhttp_arg);
@@ -398,6 +403,8 @@ static void conn_adopt(struct http_conn *c)
 		 (unsigned)port);
 	setsockopt(c->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
 	conn_arm(c, WAIT_IDLE);
+	if (c->state == CONN_KILLED)
+		conn_todo(c);
 	if (!event_pending(c->server->tick_ev, EV_TIMEOUT, NULL))
 		event_add(c->server->tick_ev, &c->server->tick_period);
 }
@@ -444,7 +451,9 @@ static void work(evutil_socket_t fd, short what, void *arg)
 	while ((node = list_pop_front(&s->todo)) != NULL) {
 		struct http_conn *c = LIST_ENTRY(node, struct http_conn, todo);
 
-		if (c->state == CONN_REFUSED && conn_is_quiet(c))
+		if (c->state == CONN_KILLED)
+			conn_abort(c);
+		else if (c->state == CONN_REFUSED && conn_is_quiet(c))
 			conn_refuse(c);
 	}
 }
@@ -514,6 +523,7 @@ void conn_server_init(struct http_server *s)
 	s->timeout_ns[WAIT_WRITE] = l->write_timeout_ns;
 	s->timeout_ns[WAIT_LINGER] = LINGER_NS;
 	list_init(&s->conns);
+	list_init(&s->orphans);
 	list_init(&s->adopting);
 	list_init(&s->todo);
 	for (int i = 0; i < WAIT_KINDS; i++)

@@ -29,7 +29,7 @@ enum conn_wait { WAIT_IDLE, WAIT_HEAD, WAIT_BODY, WAIT_WRITE, WAIT_LINGER, WAIT_
 
 struct http_conn {
 	struct http_server *server;
-	struct list node;             /* in server->conns */
+	struct list node;             /* in server->conns or ->orphans */
 	struct list timed;            /* in server->timed[wait] */
 	struct list todo;             /* in server->todo or server->adopting */
 	struct bufferevent *bev;      /* a reference of our own */
@@ -84,6 +84,7 @@ struct http_server {
 	const struct http_ops *ops;
 	void *arg;
 	struct list conns;
+	struct list orphans; /* connections gone while a handler has their request */
 	struct list timed[WAIT_KINDS];
 	int64_t timeout_ns[WAIT_KINDS]; /* <= 0: none */
 	struct list adopting, todo;     /* for work_ev */

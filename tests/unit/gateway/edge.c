@@ -494,6 +494,15 @@ int edge_connect(struct edge *e)
 	return fd;
 }
 
+bool edge_refuses(struct edge *e)
+{
+	int fd = edge_connect_port(e->port);
+
+	if (fd >= 0)
+		close(fd);
+	return fd < 0;
+}
+
 void put_bytes(int fd, const void *data, size_t len)
 {
 	const char *p = data;

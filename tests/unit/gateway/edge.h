@@ -48,6 +48,7 @@ size_t edge_streamed(struct edge *e); /* bytes the stream handler has written */
 /* --- raw clients --- */
 int edge_connect(struct edge *e);
 int edge_connect_port(int port);
+bool edge_refuses(struct edge *e); /* nobody listens any more */
 void put(int fd, const char *text);
 void put_bytes(int fd, const void *data, size_t len);
 /* One whole answer (by Content-Length, chunks decoded, or to EOF), head and body.
