@@ -46,7 +46,7 @@ async def echo(b: In):
 """
 
 NGINX = """
-daemon off; worker_processes auto; pid {d}/nginx.pid; error_log {d}/nginx.log;
+{user} daemon off; worker_processes auto; pid {d}/nginx.pid; error_log {d}/nginx.log;
 events {{ worker_connections 1024; }}
 http {{
   access_log off; client_body_temp_path {d}/t1; proxy_temp_path {d}/t2;
@@ -126,7 +126,7 @@ def start_evhttp(work, b, port):
 def start_nginx(work, b, port):
     conf = os.path.join(work, "nginx.conf")
     with open(conf, "w") as f:
-        f.write(NGINX.format(d=work, port=port))
+        f.write(NGINX.format(d=work, port=port, user="user root;" if os.geteuid() == 0 else ""))
     backend = run([f"{b}/tests/bench/bench_evhttp", f"unix:{work}/backend.sock"], work, "backend")
     nginx = shutil.which("nginx") or "/usr/sbin/nginx"
     return [backend, run([nginx, "-e", f"{work}/nginx.log", "-c", conf], work, "nginx")]
