@@ -4,6 +4,7 @@
 #define _GNU_SOURCE
 #include "base/json.h"
 
+#include <float.h>
 #include <locale.h>
 #include <math.h>
 #include <pthread.h>
@@ -160,12 +161,15 @@ static uint8_t *write_decimal(uint8_t *w, uint64_t n, unsigned decimals)
 /* By printf, with the fewest digits that read back as v. */
 static uint8_t *write_probing(uint8_t *w, double v, bool single)
 {
+	int n = 0, digits = single ? 6 : 15;
 	locale_t old;
-	int n = 0;
 
 	pthread_once(&c_locale_once, make_c_locale);
 	old = uselocale(c_locale);
-	for (int digits = single ? 6 : 15; digits <= (single ? 9 : 17); digits++) {
+	/* subnormal numbers have few digits */
+	if (v < (single ? (double)FLT_MIN : DBL_MIN))
+		digits = 1;
+	for (; digits <= (single ? 9 : 17); digits++) {
 		n = snprintf((char *)w, NUMBER_MAX, "%.*g", digits, v);
 		if (single ? strtof((char *)w, NULL) == (float)v
 			   : strtod((char *)w, NULL) == v)

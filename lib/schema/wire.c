@@ -78,7 +78,7 @@ static void drop_lost_oneofs(struct wire_index *x, const struct schema_message *
 	const struct schema_field **winner;
 	size_t kept = x->n;
 
-	if (m->n_oneofs == 0)
+	if (m->n_oneofs == 0 || x->n == 0)
 		return;
 	winner = xcalloc(m->n_oneofs, 2 * sizeof *winner);
 	for (size_t i = x->n; i-- > 0;) {
