@@ -221,7 +221,8 @@ class Pair:
         return self
 
     def wait_ready(self):
-        wait_until(lambda: self.get("/readyz").status == 200, 20, "readyz")
+        """Each of the gateway's threads has a way to the service of its own."""
+        wait_until(lambda: all(self.get("/readyz").status == 200 for _ in range(12)), 20, "readyz")
 
     def close(self):
         try:
@@ -259,7 +260,10 @@ class Pair:
         return self.request("GET", path, **kw)
 
     def post(self, path, body=None, **kw):
-        return self.request("POST", path, {} if body is None else body, **kw)
+        """Without a body an empty object goes to the test module's methods, which take one."""
+        if body is None and "test" in path.partition("?")[0]:
+            body = {}
+        return self.request("POST", path, body, **kw)
 
     def raw(self, data, timeout=10):
         """Sends bytes as they are; what came back until the end or the timeout."""
@@ -295,7 +299,7 @@ class Pair:
         return wait_until(in_state, timeout, f"task {task_id} in {states}")
 
     def events(self, task_id, headers=None, timeout=60):
-        """All events until the stream ends."""
+        """The task's events; the stream's own last record, which has no id, is not one."""
         c = self.connect(timeout)
         try:
             c.request("GET", f"/v1/tasks/{task_id}/events",
@@ -303,14 +307,18 @@ class Pair:
             r = c.getresponse()
             assert r.status == 200, (r.status, r.read())
             assert r.headers["Content-Type"].startswith("text/event-stream")
-            yield from read_events(r)
+            last = None
+            for last in read_events(r):
+                if last.id is not None:
+                    yield last
+            assert last is not None and last.id is None, last
         finally:
             c.close()
 
     def logs(self, task_id):
         r = self.get(f"/v1/tasks/{task_id}/logs", headers={"Accept": "application/json"})
-        assert r.status == 200, r
-        return r.json()
+        assert r.status in (200, 204), r
+        return r.json() if r.status == 200 else []
 
 
 @pytest.fixture(scope="module")
