@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "errand/status.h"
+
 void cli_error(const char *fmt, ...)
 {
 	va_list ap;
@@ -16,6 +18,27 @@ void cli_error(const char *fmt, ...)
 	vfprintf(stderr, fmt, ap);
 	va_end(ap);
 	fputc('\n', stderr);
+}
+
+enum cli_exit cli_exit_of(int code)
+{
+	switch (code) {
+	case ERRAND_OK:
+		return CLI_OK;
+	case ERRAND_CANCELLED:
+		return CLI_CANCELLED;
+	case ERRAND_NOT_FOUND:
+		return CLI_NOT_FOUND;
+	case ERRAND_INVALID_ARGUMENT:
+	case ERRAND_OUT_OF_RANGE:
+		return CLI_DATA;
+	case ERRAND_UNAVAILABLE:
+		return CLI_UNREACHABLE;
+	case ERRAND_DEADLINE_EXCEEDED:
+		return CLI_TIMEOUT;
+	default:
+		return CLI_FAILED;
+	}
 }
 
 /* Does this argument have its value in the next one? */

@@ -23,6 +23,22 @@ enum cli_exit {
 	CLI_INTERRUPTED = 130, /* SIGINT, as shells show it */
 };
 
+/* The options every subcommand that talks to a service has: the entries of its
+ * table are CLI_COMMON(struct of it), whose member `common` this is. */
+struct cli_common {
+	const char *socket; /* NULL: the library's default */
+	bool json;
+	int64_t timeout;    /* ns; 0 = none */
+};
+
+#define CLI_COMMON(type) \
+	{"socket", 's', OPT_STRING, offsetof(type, common.socket), NULL, 0, 0, "PATH", \
+	 "the service's socket; default $ERRAND_SOCKET, else the standard place"}, \
+	{"json", 'j', OPT_FLAG, offsetof(type, common.json), NULL, 0, 0, NULL, \
+	 "output for programs: JSON, one value a line"}, \
+	{"timeout", 't', OPT_TIME, offsetof(type, common.timeout), NULL, 0, 0, "TIME", \
+	 "give up after this long, with exit status 124"}
+
 /* A subcommand: argv[0] is its full name ("errand task get"). */
 struct command {
 	const char *name, *summary;
@@ -42,6 +58,13 @@ const struct command *cli_command(const struct command *table, size_t n, const c
 /* "errand: ..." and a newline on stderr. */
 void cli_error(const char *fmt, ...) PRINTF(1, 2);
 
+/* The exit status for a call that ended with this errand_code. */
+enum cli_exit cli_exit_of(int code);
+
+int call_command(int argc, char **argv);
+int dev_command(int argc, char **argv);
 int gen_command(int argc, char **argv);
+int task_command(int argc, char **argv);
+int tasks_command(int argc, char **argv);
 
 #endif

@@ -1,48 +1,73 @@
-/* main.c: the errand command: finds the subcommand and runs it. Options that all
- * share may stand before it as well. */
+/* main.c: the errand command: finds the subcommand and runs it. Options that
+ * commands share may stand before it as well. */
 #define _GNU_SOURCE
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "cli/cli.h"
 #include "config.h"
 
 static const struct command commands[] = {
-	{"gen", "C and the embedded schema from .proto files", gen_command, "FILE.proto..."},
+	{"call", "call a method, by name or by HTTP path", call_command, "METHOD|PATH [field=value...]"},
+	{"tasks", "list tasks", tasks_command, ""},
+	{"task", "show, watch, cancel, retry or delete one task", task_command, "VERB ID"},
+	{"dev", "run service and gateway in the foreground", dev_command, "[MODULE.so...]"},
+	{"gen", "make C and the embedded schema from .proto files", gen_command, "FILE.proto..."},
 };
 
-static void help(void)
+/* Only --help, --version and the shared options come before the command. */
+struct main_conf {
+	struct cli_common common;
+};
+static const struct opt options[] = {CLI_COMMON(struct main_conf)};
+
+static void help(FILE *f)
 {
-	printf("Usage: errand COMMAND [options] [operands]\n\nCommands:\n");
+	fprintf(f, "Usage: errand COMMAND [options] [operands]\n\nCommands:\n");
 	for (size_t i = 0; i < ARRAY_LEN(commands); i++)
-		printf("  %-7s %-26s %s\n", commands[i].name, commands[i].usage,
-		       commands[i].summary);
-	printf("\n`errand COMMAND --help` shows its options; errand(1) tells the rest.\n");
+		fprintf(f, "  %-5s %-29s %s\n", commands[i].name, commands[i].usage,
+			commands[i].summary);
+	fprintf(f, "\n`errand COMMAND --help` shows its options, errand(1) tells the rest.\n");
+}
+
+/* "errand --json tasks" becomes "errand tasks --json". */
+static int run(int first, int argc, char **argv)
+{
+	const struct command *c = cli_command(commands, ARRAY_LEN(commands), "command", argv[first]);
+	AUTO_FREE char *name = NULL;
+
+	if (c == NULL)
+		return CLI_USAGE;
+	name = xasprintf("errand %s", c->name);
+	memmove(argv + 2, argv + 1, (size_t)(first - 1) * sizeof *argv);
+	argv[1] = name;
+	return c->run(argc - 1, argv + 1);
 }
 
 int main(int argc, char **argv)
 {
-	const struct command *command;
-	AUTO_FREE char *name = NULL;
+	struct main_conf conf;
+	int first;
 
+	signal(SIGPIPE, SIG_DFL); /* `errand tasks | head` ends quietly */
 	if (argc < 2) {
-		help();
+		help(stderr);
 		return CLI_USAGE;
 	}
 	if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 ||
 	    strcmp(argv[1], "help") == 0) {
-		help();
+		help(stdout);
 		return CLI_OK;
 	}
-	if (strcmp(argv[1], "--version") == 0) {
-		printf("errand %s\n", PACKAGE_VERSION);
-		return CLI_OK;
-	}
-	command = cli_command(commands, ARRAY_LEN(commands), "command", argv[1]);
-	if (command == NULL)
+	first = opt_parse(options, ARRAY_LEN(options), &conf, argc, argv,
+			  "errand COMMAND [options] [operands]");
+	if (first < 0)
 		return CLI_USAGE;
-	name = xasprintf("errand %s", command->name);
-	argv[1] = name;
-	return command->run(argc - 1, argv + 1);
+	if (first == argc) {
+		help(stderr);
+		return CLI_USAGE;
+	}
+	return run(first, argc, argv);
 }

@@ -1,0 +1,43 @@
+/* backend.h: the service a command talks to: one connection, its schema, and the
+ * deadline of the whole command. Functions return an enum cli_exit after having
+ * said on stderr what went wrong. */
+#ifndef CLI_BACKEND_H
+#define CLI_BACKEND_H
+
+#include "base/buf.h"
+#include "cli/cli.h"
+#include "errand/client.h"
+#include "schema/schema.h"
+
+struct backend {
+	const struct cli_common *common; /* borrowed */
+	struct errand_client *client;
+	struct schema *schema; /* NULL until backend_schema */
+	int64_t deadline;      /* monotonic ns; INT64_MAX = none */
+};
+
+int backend_open(struct backend *b, const struct cli_common *common);
+void backend_close(struct backend *b);
+
+/* Connects again until somebody answers or the deadline has passed; says so once. */
+int backend_reopen(struct backend *b);
+
+/* Asks for the schema once. */
+int backend_schema(struct backend *b);
+
+/* What is left until the deadline; 0 = no deadline, negative = passed. */
+int64_t backend_time_left(const struct backend *b);
+
+/* One unary call of a method that must succeed: the payload, or the problem on
+ * stderr. *replyp is given on CLI_OK only. */
+int backend_call(struct backend *b, const char *service, const char *method,
+		 const struct buf *in, struct errand_reply **replyp);
+
+/* What to exit with after a call's transport failed with r (< 0), said. */
+int backend_failed(const struct backend *b, int r);
+/* The same for a reply with a code other than OK. */
+int backend_refused(const struct backend *b, const char *what, const struct errand_reply *reply);
+
+#define TASKS_SERVICE "errand.v1.Tasks"
+
+#endif

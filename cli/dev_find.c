@@ -1,0 +1,89 @@
+#define _GNU_SOURCE
+#include "cli/dev_find.h"
+
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli/cli.h"
+
+/* The folder this program was started from; in a build tree with libtool it is
+ * DIR/.libs/errand behind a script DIR/errand. Owned by the caller. */
+static char *own_folder(void)
+{
+	char path[PATH_MAX];
+	ssize_t n = readlink("/proc/self/exe", path, sizeof path - 1);
+	char *slash;
+
+	if (n < 0)
+		return xstrdup(BINDIR);
+	path[n] = '\0';
+	slash = strrchr(path, '/');
+	*slash = '\0';
+	return xstrdup(path);
+}
+
+/* Takes path: gives it back when it is there, else frees it. */
+static char *if_there(char *path, int mode)
+{
+	if (access(path, mode) == 0)
+		return path;
+	free(path);
+	return NULL;
+}
+
+static bool in_libs(const char *folder)
+{
+	size_t len = strlen(folder);
+
+	return len >= 6 && strcmp(folder + len - 6, "/.libs") == 0;
+}
+
+char *dev_find_program(const char *name, const char *variable)
+{
+	const char *named = getenv(variable);
+	AUTO_FREE char *own = own_folder();
+	char *found = NULL;
+
+	if (named != NULL && *named != '\0') {
+		found = if_there(xstrdup(named), X_OK);
+		if (found == NULL)
+			cli_error("dev: %s=%s cannot be run", variable, named);
+		return found;
+	}
+	/* libtool's script first: the program behind it lacks its libraries */
+	if (in_libs(own))
+		found = if_there(xasprintf("%s/../%s", own, name), X_OK);
+	if (found == NULL)
+		found = if_there(xasprintf("%s/%s", own, name), X_OK);
+	if (found == NULL)
+		found = if_there(xasprintf("%s/../sbin/%s", own, name), X_OK);
+	if (found == NULL)
+		found = if_there(xasprintf("%s/%s", SBINDIR, name), X_OK);
+	if (found == NULL)
+		cli_error("dev: %s not found beside errand or in %s: install it, or set %s", name,
+			  SBINDIR, variable);
+	return found;
+}
+
+char *dev_find_example(void)
+{
+	const char *named = getenv("ERRAND_MODULE_DIR");
+	AUTO_FREE char *own = own_folder();
+	char *found = NULL;
+
+	if (named != NULL && *named != '\0')
+		found = if_there(xasprintf("%s/article.so", named), R_OK);
+	if (found == NULL && in_libs(own))
+		found = if_there(xasprintf("%s/article.so", own), R_OK);
+	if (found == NULL)
+		found = if_there(xasprintf("%s/.libs/article.so", own), R_OK);
+	if (found == NULL)
+		found = if_there(xasprintf("%s/article.so", PKGLIBDIR), R_OK);
+	if (found == NULL)
+		found = if_there(xasprintf("%s/../lib/errand/article.so", own), R_OK);
+	if (found == NULL)
+		cli_error("dev: no MODULE.so given, and the example article.so is not in %s",
+			  PKGLIBDIR);
+	return found;
+}

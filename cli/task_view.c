@@ -1,0 +1,171 @@
+#define _GNU_SOURCE
+#include "cli/task_view.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "base/clock.h"
+#include "base/pbuf.h"
+#include "cli/cli.h"
+
+static const char *const state_names[TASK_N_STATES] = {
+	"STATE_UNSPECIFIED", "QUEUED", "RUNNING", "RETRYING", "CANCELLING",
+	"SUCCEEDED", "FAILED", "CANCELLED",
+};
+
+const char *task_view_state_name(int state)
+{
+	return state > 0 && state < TASK_N_STATES ? state_names[state] : "?";
+}
+
+int task_view_state_by_name(const char *name)
+{
+	for (int i = 1; i < TASK_N_STATES; i++)
+		if (strcasecmp(state_names[i], name) == 0)
+			return i;
+	return -1;
+}
+
+bool task_view_ended(int state)
+{
+	return state == TASK_SUCCEEDED || state == TASK_FAILED || state == TASK_CANCELLED;
+}
+
+int task_view_exit(int state)
+{
+	return state == TASK_SUCCEEDED ? CLI_OK : state == TASK_CANCELLED ? CLI_CANCELLED :
+									     CLI_FAILED;
+}
+
+/* google.protobuf.Timestamp */
+static int64_t read_time(struct bytes wire)
+{
+	struct pbuf_reader r = pbuf_reader(wire.data, wire.len);
+	int64_t us = 0;
+	struct pbuf_field f;
+
+	while (pbuf_next(&r, &f)) {
+		if (f.number == 1)
+			us += (int64_t)f.value * US_PER_S;
+		else if (f.number == 2)
+			us += (int64_t)(int32_t)f.value / 1000;
+	}
+	return us;
+}
+
+/* errand.v1.Progress */
+static struct bytes read_progress(struct bytes wire, double *fractionp)
+{
+	struct pbuf_reader r = pbuf_reader(wire.data, wire.len);
+	struct bytes message = {NULL, 0};
+	struct pbuf_field f;
+
+	*fractionp = 0;
+	while (pbuf_next(&r, &f)) {
+		if (f.number == 1 && f.wire == PBUF_I64)
+			*fractionp = pbuf_double(f.value);
+		else if (f.number == 2)
+			message = f.bytes;
+	}
+	if (!(*fractionp >= 0 && *fractionp <= 1))
+		*fractionp = *fractionp > 1;
+	return message;
+}
+
+static void set(char **p, struct bytes text)
+{
+	free(*p);
+	*p = xstrndup(text.len > 0 ? (const char *)text.data : "", text.len);
+}
+
+static void load_field(struct task_view *v, const struct pbuf_field *f)
+{
+	switch (f->number) {
+	case 1: set(&v->id, f->bytes); break;
+	case 2: set(&v->method, f->bytes); break;
+	case 3: v->state = (int)f->value; break;
+	case 4: set(&v->queue, f->bytes); break;
+	case 6: v->attempt = (unsigned)f->value; break;
+	case 8:
+		v->has_progress = true;
+		set(&v->message, read_progress(f->bytes, &v->fraction));
+		break;
+	case 9: v->create_us = read_time(f->bytes); break;
+	case 10: v->start_us = read_time(f->bytes); break;
+	case 11: v->end_us = read_time(f->bytes); break;
+	case 12: v->next_us = read_time(f->bytes); break;
+	case 16:
+		buf_reset(&v->error);
+		buf_append(&v->error, f->bytes.data, f->bytes.len);
+		break;
+	}
+}
+
+bool task_view_load(struct task_view *v, struct bytes wire)
+{
+	struct pbuf_reader r = pbuf_reader(wire.data, wire.len);
+	struct bytes none = {(const uint8_t *)"", 0};
+	struct pbuf_field f;
+
+	task_view_deinit(v);
+	set(&v->id, none);
+	set(&v->method, none);
+	set(&v->queue, none);
+	while (pbuf_next(&r, &f))
+		load_field(v, &f);
+	return !r.bad;
+}
+
+void task_view_deinit(struct task_view *v)
+{
+	free(v->id);
+	free(v->method);
+	free(v->queue);
+	free(v->message);
+	buf_deinit(&v->error);
+	*v = (struct task_view){0};
+}
+
+/* errand.v1.LogLine */
+static void read_log(struct task_event *e, struct bytes wire)
+{
+	struct pbuf_reader r = pbuf_reader(wire.data, wire.len);
+	struct pbuf_field f;
+
+	while (pbuf_next(&r, &f)) {
+		if (f.number == 3)
+			e->log_stream = f.bytes;
+		else if (f.number == 5)
+			e->log_text = f.bytes;
+	}
+}
+
+bool task_event_load(struct task_event *e, struct bytes wire)
+{
+	struct pbuf_reader r = pbuf_reader(wire.data, wire.len);
+	struct pbuf_field f;
+
+	*e = (struct task_event){0};
+	while (pbuf_next(&r, &f)) {
+		switch (f.number) {
+		case 1: e->seq = f.value; break;
+		case 2: e->event = f.bytes; break;
+		case 3: e->time_us = read_time(f.bytes); break;
+		case 5: e->state = (int)f.value; break;
+		case 6: e->attempt = (unsigned)f.value; break;
+		case 7:
+			e->has_progress = true;
+			e->message = read_progress(f.bytes, &e->fraction);
+			break;
+		case 8: read_log(e, f.bytes); break;
+		case 10: e->error = f.bytes; break;
+		}
+	}
+	return !r.bad;
+}
+
+bool task_event_is(const struct task_event *e, const char *event)
+{
+	return e->event.len == strlen(event) && memcmp(e->event.data, event, e->event.len) == 0;
+}
