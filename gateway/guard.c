@@ -186,33 +186,28 @@ static const uint8_t *step_star(struct guard_state *g, const uint8_t *p, const u
 
 static void judge_version(struct guard_state *g)
 {
-	const char *v = g->value;
-
 	g->state = LINE_CR;
-	if (memcmp(v, "HTTP/1.1", 8) == 0)
-		return;
-	g->http10 = memcmp(v, "HTTP/1.0", 8) == 0;
-	if (g->http10)
-		return;
-	if (memcmp(v, "HTTP/", 5) == 0 && v[5] >= '0' && v[5] <= '9' && v[6] == '.' &&
-	    v[7] >= '0' && v[7] <= '9')
+	g->http10 = memcmp(g->value, "HTTP/1.0", 8) == 0;
+	if (!g->http10 && memcmp(g->value, "HTTP/1.1", 8) != 0)
 		refuse(g, 505, "only HTTP/1.1 and HTTP/1.0 are spoken here");
-	else
-		refuse(g, 400, "the HTTP version is malformed");
 }
 
 static const uint8_t *step_version(struct guard_state *g, const uint8_t *p, const uint8_t *end)
 {
-	for (; p < end && g->state == VERSION && !g->verdict.status; p++) {
-		if (*p <= ' ') {
+	static const char form[] = "HTTP/0.0";
+
+	for (; p < end && g->state == VERSION; p++) {
+		char want = form[g->value_len];
+
+		if (want == '0' ? *p < '0' || *p > '9' : *p != want)
 			refuse(g, 400, "the HTTP version is malformed");
-			return p;
-		}
 		g->value[g->value_len++] = (char)*p;
-		if (g->value_len == 8)
+		if (g->value_len == 8 && !g->verdict.status)
 			judge_version(g);
+		if (g->verdict.status)
+			return p;
 	}
-	return g->verdict.status ? p - 1 : p;
+	return p;
 }
 
 static const uint8_t *step_line_cr(struct guard_state *g, const uint8_t *p, const uint8_t *end)

@@ -126,6 +126,10 @@ static void on_done(struct http_request *r, int status, size_t sent, void *arg)
 {
 	struct edge *e = arg;
 
+	/* the request can still be read here, whatever has become of its client */
+	assert_int_equal(http_path(r)[0], http_verb(r)[0] == 'O' ? http_path(r)[0] : '/');
+	assert_true(http_header(r, "host") == NULL || strlen(http_header(r, "host")) == 1);
+	assert_true(strlen(http_peer(r)) > 8);
 	pthread_mutex_lock(&e->lock);
 	e->status = status;
 	e->sent = sent;
@@ -627,6 +631,14 @@ void answer_read(int fd, struct answer *a, bool no_body)
 void expect_eof(int fd)
 {
 	assert_int_equal(get_byte(fd), -1);
+}
+
+void read_all(int fd, struct buf *out)
+{
+	int c;
+
+	while ((c = get_byte(fd)) >= 0)
+		buf_append_byte(out, (uint8_t)c);
 }
 
 void ask(struct edge *e, const char *text, struct answer *a)

@@ -66,5 +66,6 @@ bool answer_has(const struct answer *a, const char *line);
 /* Sends text on a new connection, reads one answer. */
 void ask(struct edge *e, const char *text, struct answer *a);
 void expect_eof(int fd);
+void read_all(int fd, struct buf *out); /* to the end */
 
 #endif

@@ -11,10 +11,10 @@
 #include <cmocka.h>
 
 #include "edge.h"
+#include "vectors.h"
 
-#define H "Host: a\r\n"
-#define GET(target) "GET " target " HTTP/1.1\r\n" H "\r\n"
-#define SMUGGLED GET("/SMUGGLED")
+#undef GET
+#define GET(target) TARGET(target)
 
 static struct edge *e;
 
@@ -207,6 +207,38 @@ static void test_refused_in_order(void **state)
 	assert_int_equal(a.status, 400);
 	expect_eof(fd);
 	close(fd);
+}
+
+/* evhttp runs exactly the requests the gate has counted, and no HTML of its own
+ * ever comes back. */
+static void test_vectors(void **state)
+{
+	struct http_limits limits = edge_limits();
+
+	edge_stop(e);
+	limits.max_body = 1000; /* test_guard's */
+	limits.max_headers = 12;
+	e = edge_start(&limits);
+	for (size_t i = 0; i < ARRAY_LEN(vectors); i++) {
+		const struct vector *v = &vectors[i];
+		long n = edge_get(e, EDGE_REQUESTS), refused = edge_get(e, EDGE_REFUSED);
+		AUTO_BUF all = BUF_INIT;
+		int fd = edge_connect(e);
+
+		put_bytes(fd, v->raw, v->len);
+		if (v->status == 0)
+			shutdown(fd, SHUT_WR);
+		read_all(fd, &all);
+		close(fd);
+		edge_wait_conns(e, 0);
+		if (edge_get(e, EDGE_REQUESTS) != n + v->n)
+			print_error("vector %zu: %.*s\n", i, (int)v->len, v->raw);
+		assert_int_equal(edge_get(e, EDGE_REQUESTS), n + v->n);
+		assert_int_equal(edge_get(e, EDGE_REFUSED), refused + (v->status != 0));
+		assert_null(strstr(buf_cstr(&all), "text/html"));
+		if (v->status != 0)
+			assert_int_equal(edge_status(e), v->status);
+	}
 }
 
 static void test_pipeline(void **state)
@@ -443,7 +475,7 @@ int main(void)
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 	const struct CMUnitTest tests[] = {
 		T(test_get), T(test_head), T(test_verbs), T(test_no_content), T(test_headers),
-		T(test_refused), T(test_refused_in_order), T(test_pipeline), T(test_http10),
+		T(test_refused), T(test_refused_in_order), T(test_vectors), T(test_pipeline), T(test_http10),
 		T(test_close), T(test_empty_line), T(test_chunked_body), T(test_large_body),
 		T(test_expect), T(test_stream), T(test_stream_http10), T(test_stream_at_once),
 		T(test_pipelined_while_held),
