@@ -128,7 +128,7 @@ static void on_done(struct http_request *r, int status, size_t sent, void *arg)
 
 	/* the request can still be read here, whatever has become of its client */
 	assert_int_equal(http_path(r)[0], http_verb(r)[0] == 'O' ? http_path(r)[0] : '/');
-	assert_true(http_header(r, "host") == NULL || strlen(http_header(r, "host")) == 1);
+	assert_true(http_header(r, "host") == NULL || strlen(http_header(r, "host")) < 300);
 	assert_true(strlen(http_peer(r)) > 8);
 	pthread_mutex_lock(&e->lock);
 	e->status = status;
