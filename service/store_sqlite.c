@@ -337,12 +337,14 @@ static int sqlite_queues(struct store *s, char ***out, size_t *n_out)
 			r = sqlite_next(s, st);
 			name = r > 0 ? column_text(st, 0) : NULL;
 			sqlite3_reset(st);
-			if (name == NULL)
+			if (name == NULL) {
+				r = MIN(r, 0);
 				break;
+			}
 			*out = xrealloc(*out, (*n_out + 1) * sizeof **out);
 			(*out)[(*n_out)++] = last = name;
 		}
-	return r < 0 ? r : 0;
+	return r;
 }
 
 static bool filter_takes(const struct store_filter *f, sqlite3_stmt *st)

@@ -37,7 +37,7 @@ def test_all_faults_at_once(pair):
 
 
 def test_malformed_json(pair):
-    for body in ("{", "", "[1]x", '{"a":}', '{"text_value":"a","text_value":"b"}', "nul"):
+    for body in ("{", "[1]x", '{"a":}', '{"text_value":"a","text_value":"b"}', "nul"):
         problem(pair.post("/test/echo", body), (400, 422))
 
 

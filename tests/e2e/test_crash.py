@@ -19,7 +19,7 @@ def test_service_killed_in_an_encode(make_pair, clips):
     out = pair.path("out.mp4")
     task_id = pair.submit("/encode", {"input_path": f"{clips}/clip.mp4", "output_path": out,
                                       "preset": "veryslow"})
-    queued = pair.submit("/test/task-touch", {"name": "queued", "ms": 60000})
+    queued = pair.submit("/test/task-sleep", {"ms": 60000})
     pids = wait_until(lambda: processes("ffmpeg", task_id))
     pair.service.kill()
     wait_until(lambda: all(map(pid_gone, pids)), 5, "ffmpeg dies with the service")
@@ -38,6 +38,7 @@ def test_service_killed_in_an_encode(make_pair, clips):
     assert not [n for n in os.listdir(pair.dir) if n.startswith(".errand-")]
     assert pair.task(queued)["state"] in ("QUEUED", "RUNNING")
     pair.post(f"/v1/tasks/{queued}:cancel")
+    pair.wait_task(queued, ("CANCELLED",))
 
 
 def test_gateway_killed_leaves_the_task_running(make_pair):

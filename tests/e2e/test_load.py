@@ -49,11 +49,11 @@ def test_a_thousand_items_beside_blocking_calls(make_pair):
 
 def test_connections_are_kept_and_pipelined(pair):
     body = b'{"text_value":"p"}'
-    request = (b"POST /test/echo HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
-               b"Content-Length: %d\r\n\r\n" % len(body) + body)
+    request = (b"POST /test/echo HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n%s"
+               b"Content-Length: %d\r\n\r\n%s")
     with socket.create_connection(("127.0.0.1", pair.port), timeout=60) as s:
-        s.sendall(request * 50)
-        s.shutdown(socket.SHUT_WR)
+        s.sendall(request % (b"", len(body), body) * 49)
+        s.sendall(request % (b"Connection: close\r\n", len(body), body))
         out = b""
         while chunk := s.recv(65536):
             out += chunk
