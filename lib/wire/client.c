@@ -283,6 +283,8 @@ int errand_client_dispatch(struct errand_client *c)
 	if (err == 0) {
 		expire(c);
 		client_write(c); /* what the callbacks have queued */
+		if (conn_feed(c->conn, NULL, 0) < 0) /* a frame was lost: no memory */
+			err = client_lose(c, ERRAND_RESOURCE_EXHAUSTED, conn_why(c->conn));
 	}
 	c->busy = false;
 	return err;

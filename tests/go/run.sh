@@ -1,13 +1,14 @@
 #!/bin/sh
-# run.sh: containerd's Go client against our conn, and our client against its server.
-# Run by `make check` in the build directory; needs tests/unit/wire/wire_server and
-# wire_call, built there.
+# run.sh: containerd's Go client against our conn, our client against its server, and
+# both against errand-service. Run by `make check` in the build directory, where
+# tests/unit/wire/wire_server and wire_call, the service and the example are built.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 build=$PWD
 "$here/build.sh" "$build/tests/go"
 dir=$(mktemp -d "${TMPDIR:-/tmp}/errand-go.XXXXXX")
-trap 'exec 3>&- 4>&-; wait; rm -rf "$dir"' EXIT
+service=''
+trap 'exec 3>&- 4>&-; [ -z "$service" ] || kill "$service"; wait; rm -rf "$dir"' EXIT
 failed=0
 
 # expect WHAT WANT COMMAND...: standard output must be WANT.
@@ -85,4 +86,38 @@ expect 'C and our server' "code=0 message=${nl}$(hex hi)" c "$dir/ours" $peer Ec
 expect 'C streams from our server' \
 	"message $(hex cc)${nl}message $(hex bb)${nl}code=0 message=" \
 	c --stream "$dir/ours" $peer Count "$(hex '2 2')"
+
+# --- both, the real service ---
+
+./errand-service --socket "$dir/real" --module "$build/.libs/article.so" --store memory \
+	--state "$dir" 2>"$dir/service.log" &
+service=$!
+n=0
+until [ -S "$dir/real" ]; do
+	n=$((n + 1))
+	if [ $n -gt 200 ] || ! kill -0 "$service"; then
+		cat "$dir/service.log"
+		exit 1
+	fi
+	sleep 0.05
+done
+# same WHAT SERVICE METHOD [HEX]: Go's answer is ours.
+same() {
+	what=$1
+	shift
+	expect "$what" "$(c --plain "$dir/real" "$@")" go "$dir/real" "$@"
+	expect "$what, after Hello" "$(c "$dir/real" "$@")" go "$dir/real" "$@"
+}
+article=article.v1.Article
+expect 'GetItem, 100 at once' "code=0 message=${nl}0801120ce7a4bae4be8be59586e59381199a99999999f95840" \
+	go -n 100 "$dir/real" $article GetItem 0801
+same 'GetItem' $article GetItem 0801
+same 'a method that is not there' $article None
+same 'a service that is not there' article.v1.None GetItem
+same 'a payload that is none' $article GetItem ffff
+same 'a task that is not there' errand.v1.Tasks GetTask 0a023131
+same 'the schema' errand.v1.Schema Get
+expect 'Go has a deadline shorter than the method' 4 \
+	sh -c "'$build/tests/go/ttrpc_call' -timeout 200ms '$dir/real' $article GetItem 0801 |
+		sed -n 's/^code=\([0-9]*\) .*/\1/p; s/^no answer: context deadline exceeded/4/p'"
 exit $failed
