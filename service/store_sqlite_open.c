@@ -92,31 +92,44 @@ static const char *const sql[N_STATEMENTS] = {
 
 /* --- errors and statements --- */
 
-static bool disk_is_full(struct store *s, int rc)
+/* SQLite knows ENOSPC of a write only; quota, file size limit and what comes out
+ * at an fsync are told by errno. */
+static bool disk_is_full(int rc, int err)
 {
-	int err = sqlite3_system_errno(s->db);
+	rc &= 0xff;
+	return rc == SQLITE_FULL ||
+	       (rc == SQLITE_IOERR && (err == ENOSPC || err == EDQUOT || err == EFBIG));
+}
 
-	return (rc & 0xff) == SQLITE_FULL ||
-	       ((rc & 0xff) == SQLITE_IOERR && (err == ENOSPC || err == EDQUOT || err == EFBIG));
+static bool is_sync(int rc)
+{
+	return rc == SQLITE_IOERR_FSYNC || rc == SQLITE_IOERR_DIR_FSYNC;
 }
 
 int sqlite_failed(struct store *s, int rc)
 {
-	int full = sqlite3_extended_errcode(s->db);
+	int err = errno, last = sqlite3_extended_errcode(s->db);
 
-	rc = (full & 0xff) == (rc & 0xff) ? full : rc;
-	snprintf(s->why, sizeof s->why, "store %s: %s", s->file.path, sqlite3_errmsg(s->db));
-	if (rc == SQLITE_IOERR_FSYNC || rc == SQLITE_IOERR_DIR_FSYNC) {
-		s->sync_failed = true;
-		log_error("store: fsync failed; nothing is accepted any more: check the disk, then "
-			  "restart", "file=%s error=%s", s->file.path, sqlite3_errstr(rc));
-	}
-	if (disk_is_full(s, rc)) {
+	rc = (last & 0xff) == (rc & 0xff) ? last : rc;
+	if (disk_is_full(rc, err)) {
 		snprintf(s->why, sizeof s->why, "store %s: the disk is full", s->file.path);
 		return -ERRAND_RESOURCE_EXHAUSTED;
 	}
+	snprintf(s->why, sizeof s->why, "store %s: %s", s->file.path, sqlite3_errmsg(s->db));
+	if (is_sync(rc) && !s->sync_failed) {
+		s->sync_failed = true;
+		log_error("store: fsync failed; nothing is accepted any more: check the disk, then "
+			  "restart", "file=%s error=%s", s->file.path, strerror(err));
+	}
 	rc &= 0xff;
 	return rc == SQLITE_CORRUPT || rc == SQLITE_NOTADB ? -ERRAND_DATA_LOSS : -ERRAND_UNAVAILABLE;
+}
+
+/* errno as the step leaves it: nothing of before. */
+static int step(sqlite3_stmt *st)
+{
+	errno = 0;
+	return st == NULL ? SQLITE_ERROR : sqlite3_step(st);
 }
 
 sqlite3_stmt *sqlite_statement(struct store *s, enum statement which)
@@ -130,7 +143,7 @@ sqlite3_stmt *sqlite_statement(struct store *s, enum statement which)
 
 int sqlite_run(struct store *s, sqlite3_stmt *st)
 {
-	int rc = st == NULL ? SQLITE_ERROR : sqlite3_step(st);
+	int rc = step(st);
 	int code = rc == SQLITE_DONE || rc == SQLITE_ROW ? 0 : sqlite_failed(s, rc);
 
 	sqlite3_reset(st);
@@ -139,7 +152,7 @@ int sqlite_run(struct store *s, sqlite3_stmt *st)
 
 int sqlite_next(struct store *s, sqlite3_stmt *st)
 {
-	int rc = st == NULL ? SQLITE_ERROR : sqlite3_step(st);
+	int rc = step(st);
 	int code;
 
 	if (rc == SQLITE_ROW)
@@ -337,6 +350,7 @@ void sqlite_tidy(struct store *s)
 
 	if (s->log_pages < LOG_PAGES_MAX || s->sync_failed)
 		return;
+	errno = 0;
 	rc = sqlite3_wal_checkpoint_v2(s->db, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
 	s->log_pages = 0;
 	if (rc != SQLITE_OK) {

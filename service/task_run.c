@@ -26,8 +26,9 @@
 #define END_AGAIN_NS NS_PER_S
 #define END_TRIES_STOPPING 3           /* of an end that is INTERRUPTED */
 #define GRACE_DEFAULT_NS (10 * NS_PER_S)
-#define STUCK_MARGIN_NS (5 * NS_PER_S) /* after the grace */
 #define INTERRUPT_NS NS_PER_S          /* for handlers to stop by themselves */
+
+int64_t task_stuck_margin_ns = 5 * NS_PER_S;
 
 struct task_run {
 	struct uuid id;
@@ -519,7 +520,7 @@ static void on_stuck(void *arg)
 static void give_up_after(struct task_run *run, int64_t ns)
 {
 	if (!run->stuck)
-		loop_timer_start(&run->stuck_timer, ns + grace_of(run->method) + STUCK_MARGIN_NS, on_stuck,
+		loop_timer_start(&run->stuck_timer, ns + grace_of(run->method) + task_stuck_margin_ns, on_stuck,
 				 run);
 }
 

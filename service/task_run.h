@@ -10,5 +10,7 @@ struct method;
 struct task_retry task_run_retry(const struct method *method);
 /* In [0, 1). */
 double task_run_random(void);
+/* After the grace, before a handler that does not stop is given up; for tests. */
+extern int64_t task_stuck_margin_ns;
 
 #endif

@@ -1,0 +1,951 @@
+/* test_store.c: what every kind of store promises (service/store.h), asked of each
+ * kind by the same functions; then what only a file can do wrong. */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <ftw.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <sqlite3.h>
+#include <sys/file.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+
+#include <cmocka.h>
+
+#include "base/log.h"
+#include "errand/status.h"
+#include "service/store.h"
+
+struct fixture {
+	const struct store_ops *ops;
+	struct store *s;
+	char dir[64], file[96];
+	char why[512];
+};
+
+static int remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
+{
+	return remove(path);
+}
+
+static struct fixture *fixture_new(const struct store_ops *ops)
+{
+	struct fixture *f = xcalloc(1, sizeof *f);
+
+	f->ops = ops;
+	strcpy(f->dir, "/tmp/errand-store-XXXXXX");
+	assert_non_null(mkdtemp(f->dir));
+	snprintf(f->file, sizeof f->file, "%s/tasks.db", f->dir);
+	return f;
+}
+
+static void open_store(struct fixture *f)
+{
+	int r = f->ops->open(f->file, &f->s, f->why, sizeof f->why);
+
+	if (r != 0)
+		fail_msg("open: %d %s", r, f->why);
+}
+
+static void close_store(struct fixture *f)
+{
+	if (f->s != NULL)
+		f->ops->close(f->s);
+	f->s = NULL;
+}
+
+static int setup_memory(void **state)
+{
+	*state = fixture_new(&store_memory);
+	open_store(*state);
+	return 0;
+}
+
+static int setup_sqlite(void **state)
+{
+	*state = fixture_new(&store_sqlite);
+	open_store(*state);
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	struct fixture *f = *state;
+
+	close_store(f);
+	nftw(f->dir, remove_one, 8, FTW_DEPTH | FTW_PHYS);
+	free(f);
+	return 0;
+}
+
+/* --- rows --- */
+
+static struct uuid id_of(unsigned n)
+{
+	struct uuid u = {{0x01, 0x93, 0, 0, 0, 0, 0x70, 0, 0x80}};
+
+	u.b[12] = (uint8_t)(n >> 24);
+	u.b[13] = (uint8_t)(n >> 16);
+	u.b[14] = (uint8_t)(n >> 8);
+	u.b[15] = (uint8_t)n;
+	return u;
+}
+
+static struct task_row row_of(unsigned n)
+{
+	struct task_row t = {.id = id_of(n), .method = xstrdup("pkg.S/M"), .queue = xstrdup("default"),
+			     .state = TASK_QUEUED, .version = 1, .create_us = 1000 + n,
+			     .run_at_us = 1000 + n};
+
+	buf_append_str(&t.input, "input");
+	buf_append_str(&t.metadata, "meta");
+	return t;
+}
+
+#define ROW __attribute__((cleanup(task_row_deinit))) struct task_row
+
+static void begin(struct fixture *f)
+{
+	assert_int_equal(f->ops->begin(f->s), 0);
+}
+
+static void commit(struct fixture *f)
+{
+	assert_int_equal(f->ops->commit(f->s), 0);
+}
+
+static void put(struct fixture *f, const struct task_row *t)
+{
+	begin(f);
+	assert_int_equal(f->ops->insert(f->s, t), 0);
+	commit(f);
+}
+
+static void put_in(struct fixture *f, unsigned n, const char *queue, enum task_state state,
+		   int priority, int64_t run_at_us)
+{
+	ROW t = row_of(n);
+
+	free(t.queue);
+	t.queue = xstrdup(queue);
+	t.state = state;
+	t.priority = priority;
+	t.run_at_us = run_at_us;
+	put(f, &t);
+}
+
+static void assert_buf(const struct buf *b, const char *text)
+{
+	assert_int_equal(b->len, strlen(text));
+	assert_memory_equal(b->data ? b->data : (uint8_t *)"", text, b->len);
+}
+
+/* --- the contract --- */
+
+static void keeps_every_member(void **state)
+{
+	struct fixture *f = *state;
+	ROW t = row_of(7);
+	ROW got = {0};
+
+	t.state = TASK_RETRYING;
+	t.priority = -3;
+	t.version = 1ULL << 40;
+	t.attempt = 4000000000u;
+	t.failures = 3;
+	t.crash_count = 2;
+	t.start_us = 1LL << 50;
+	t.end_us = 5;
+	t.progress = 0.25;
+	t.progress_message = xstrdup("a 'quoted' \xc3\xa4");
+	t.cancel_asked = true;
+	t.log_bytes = 77;
+	t.log_dropped = 88;
+	buf_append(&t.result, "r\0r", 3);
+	buf_append_str(&t.error, "problem");
+	put(f, &t);
+	assert_int_equal(f->ops->get(f->s, &t.id, PART_ALL, &got), 0);
+	assert_memory_equal(&got.id, &t.id, sizeof t.id);
+	assert_string_equal(got.method, "pkg.S/M");
+	assert_string_equal(got.queue, "default");
+	assert_int_equal(got.state, TASK_RETRYING);
+	assert_int_equal(got.priority, -3);
+	assert_true(got.version == 1ULL << 40 && got.attempt == 4000000000u);
+	assert_true(got.failures == 3 && got.crash_count == 2);
+	assert_true(got.create_us == 1007 && got.start_us == 1LL << 50 && got.end_us == 5);
+	assert_true(got.run_at_us == 1007 && got.progress == 0.25 && got.cancel_asked);
+	assert_string_equal(got.progress_message, "a 'quoted' \xc3\xa4");
+	assert_true(got.log_bytes == 77 && got.log_dropped == 88 && got.parts == PART_ALL);
+	assert_buf(&got.input, "input");
+	assert_buf(&got.metadata, "meta");
+	assert_buf(&got.error, "problem");
+	assert_int_equal(got.result.len, 3);
+	assert_memory_equal(got.result.data, "r\0r", 3);
+}
+
+static void reads_only_the_parts_asked_for(void **state)
+{
+	struct fixture *f = *state;
+	ROW t = row_of(1);
+	ROW got = {0};
+
+	put(f, &t);
+	assert_int_equal(f->ops->get(f->s, &t.id, PART_METADATA, &got), 0);
+	assert_int_equal(got.input.len, 0);
+	assert_buf(&got.metadata, "meta");
+	assert_int_equal(got.parts, PART_METADATA);
+}
+
+static void update_writes_what_may_change(void **state)
+{
+	struct fixture *f = *state;
+	ROW t = row_of(1);
+	ROW got = {0};
+
+	buf_append_str(&t.error, "old error");
+	put(f, &t);
+	t.state = TASK_RUNNING;
+	t.version = 2;
+	t.attempt = 1;
+	t.create_us = 99; /* is not written */
+	buf_reset(&t.input);
+	buf_append_str(&t.result, "result");
+	buf_reset(&t.error);
+	begin(f);
+	assert_int_equal(f->ops->update(f->s, &t, PART_RESULT), 0);
+	commit(f);
+	assert_int_equal(f->ops->get(f->s, &t.id, PART_ALL, &got), 0);
+	assert_true(got.state == TASK_RUNNING && got.version == 2 && got.attempt == 1);
+	assert_int_equal(got.create_us, 1001);
+	assert_buf(&got.input, "input");
+	assert_buf(&got.result, "result");
+	assert_buf(&got.error, "old error");
+	begin(f);
+	assert_int_equal(f->ops->update(f->s, &t, PART_ERROR), 0);
+	commit(f);
+	task_row_deinit(&got);
+	assert_int_equal(f->ops->get(f->s, &t.id, PART_ALL, &got), 0);
+	assert_int_equal(got.error.len, 0);
+	assert_buf(&got.result, "result");
+}
+
+static void what_is_not_there_is_not_found(void **state)
+{
+	struct fixture *f = *state;
+	struct uuid id = id_of(9);
+	ROW got = {0};
+	struct event_row *events;
+	size_t n;
+
+	assert_int_equal(f->ops->get(f->s, &id, PART_ALL, &got), -ERRAND_NOT_FOUND);
+	assert_int_equal(f->ops->events(f->s, &id, 0, 0, 10, &events, &n), 0);
+	assert_int_equal(n, 0);
+	event_rows_free(events, n);
+}
+
+static void the_same_id_twice_is_refused(void **state)
+{
+	struct fixture *f = *state;
+	ROW t = row_of(1);
+
+	put(f, &t);
+	begin(f);
+	assert_true(f->ops->insert(f->s, &t) < 0);
+	f->ops->rollback(f->s);
+}
+
+static struct event_row event_of(uint64_t seq, enum event_kind kind, const char *text)
+{
+	struct event_row e = {.seq = seq, .kind = kind, .time_us = (int64_t)(100 + seq)};
+
+	buf_append_str(&e.data, text);
+	return e;
+}
+
+static void add_event(struct fixture *f, const struct uuid *id, uint64_t seq, enum event_kind kind,
+		      const char *text)
+{
+	struct event_row e = event_of(seq, kind, text);
+
+	assert_int_equal(f->ops->add_event(f->s, id, &e), 0);
+	event_row_deinit(&e);
+}
+
+/* The seqs and kinds of events after `after`, as "2s 3p ". */
+static const char *event_list(struct fixture *f, const struct uuid *id, uint64_t after,
+			      enum event_kind kind, size_t limit)
+{
+	static char text[512];
+	struct event_row *rows;
+	size_t n, at = 0;
+
+	assert_int_equal(f->ops->events(f->s, id, after, kind, limit, &rows, &n), 0);
+	text[0] = 0;
+	for (size_t i = 0; i < n; i++)
+		at += (size_t)snprintf(text + at, sizeof text - at, "%d%c ", (int)rows[i].seq,
+				       "?splr"[rows[i].kind]);
+	event_rows_free(rows, n);
+	return text;
+}
+
+static void rollback_undoes_everything(void **state)
+{
+	struct fixture *f = *state;
+	ROW t = row_of(1);
+	ROW other = row_of(2);
+	ROW got = {0};
+	struct attempt_row a = {.task = t.id, .number = 1, .start_us = 5, .owner = (char *)"me"};
+	struct attempt_row *attempts;
+	struct uuid id1 = t.id;
+	uint64_t n, changes;
+	size_t n_attempts;
+
+	put(f, &t);
+	begin(f);
+	assert_int_equal(f->ops->put_attempt(f->s, &a), 0);
+	add_event(f, &t.id, 2, EVENT_PROGRESS, "half");
+	commit(f);
+	changes = f->ops->changes(f->s);
+
+	begin(f);
+	t.state = TASK_RUNNING;
+	t.version = 3;
+	assert_int_equal(f->ops->insert(f->s, &other), 0);
+	assert_int_equal(f->ops->update(f->s, &t, 0), 0);
+	a.outcome = OUTCOME_OK;
+	assert_int_equal(f->ops->put_attempt(f->s, &a), 0);
+	a.number = 2;
+	assert_int_equal(f->ops->put_attempt(f->s, &a), 0);
+	assert_int_equal(f->ops->drop_progress(f->s, &t.id), 0);
+	add_event(f, &t.id, 3, EVENT_STATE, "x");
+	assert_int_equal(f->ops->remove(f->s, &t.id), 0);
+	f->ops->rollback(f->s);
+
+	assert_true(f->ops->changes(f->s) > changes);
+	assert_int_equal(f->ops->get(f->s, &other.id, 0, &got), -ERRAND_NOT_FOUND);
+	assert_int_equal(f->ops->get(f->s, &id1, PART_ALL, &got), 0);
+	assert_int_equal(got.state, TASK_QUEUED);
+	assert_buf(&got.input, "input");
+	assert_string_equal(event_list(f, &id1, 0, 0, 10), "2p ");
+	assert_int_equal(f->ops->attempts(f->s, &id1, &attempts, &n_attempts), 0);
+	assert_int_equal(n_attempts, 1);
+	assert_int_equal(attempts[0].outcome, OUTCOME_NONE);
+	attempt_rows_free(attempts, n_attempts);
+	assert_int_equal(f->ops->count(f->s, "default", TASK_QUEUED, &n), 0);
+	assert_int_equal(n, 1);
+	assert_int_equal(f->ops->count(f->s, "default", TASK_RUNNING, &n), 0);
+	assert_int_equal(n, 0);
+}
+
+/* The numbers of the ids that are due, as "3 1 ". */
+static const char *due_list(struct fixture *f, const char *queue, int64_t now, size_t n)
+{
+	static char text[256];
+	struct task_row rows[32];
+	size_t n_rows, at = 0;
+
+	assert_int_equal(f->ops->due(f->s, queue, now, n, rows, &n_rows), 0);
+	text[0] = 0;
+	for (size_t i = 0; i < n_rows; i++) {
+		assert_buf(&rows[i].input, "input");
+		assert_buf(&rows[i].metadata, "meta");
+		at += (size_t)snprintf(text + at, sizeof text - at, "%d ", rows[i].id.b[15]);
+		task_row_deinit(&rows[i]);
+	}
+	return text;
+}
+
+static void due_goes_by_priority_then_age(void **state)
+{
+	struct fixture *f = *state;
+
+	put_in(f, 1, "q", TASK_QUEUED, 0, 10);
+	put_in(f, 2, "q", TASK_QUEUED, 5, 30);
+	put_in(f, 3, "q", TASK_QUEUED, 5, 20);
+	put_in(f, 4, "q", TASK_RETRYING, 1, 50);
+	put_in(f, 5, "q", TASK_RETRYING, 9, 60);
+	put_in(f, 6, "other", TASK_QUEUED, 99, 1);
+	put_in(f, 7, "q", TASK_RUNNING, 99, 1);
+	put_in(f, 9, "q", TASK_QUEUED, 0, 10);
+	assert_string_equal(due_list(f, "q", 49, 10), "3 2 1 9 ");
+	assert_string_equal(due_list(f, "q", 50, 10), "3 2 4 1 9 ");
+	assert_string_equal(due_list(f, "q", 100, 2), "5 3 ");
+	assert_string_equal(due_list(f, "nobody", 100, 2), "");
+}
+
+static void next_due_is_the_next_retry(void **state)
+{
+	struct fixture *f = *state;
+	int64_t at = -1;
+
+	assert_int_equal(f->ops->next_due(f->s, "q", 0, &at), 0);
+	assert_int_equal(at, 0);
+	put_in(f, 1, "q", TASK_RETRYING, 0, 500);
+	put_in(f, 2, "q", TASK_RETRYING, 0, 400);
+	put_in(f, 3, "q", TASK_QUEUED, 0, 300);
+	put_in(f, 4, "p", TASK_RETRYING, 0, 200);
+	assert_int_equal(f->ops->next_due(f->s, "q", 100, &at), 0);
+	assert_int_equal(at, 400);
+	assert_int_equal(f->ops->next_due(f->s, "q", 400, &at), 0);
+	assert_int_equal(at, 500);
+}
+
+static void owned_and_queues_and_count(void **state)
+{
+	struct fixture *f = *state;
+	struct task_row rows[8];
+	char **names;
+	size_t n;
+	uint64_t count;
+
+	put_in(f, 1, "a", TASK_RUNNING, 0, 1);
+	put_in(f, 2, "a", TASK_CANCELLING, 0, 1);
+	put_in(f, 3, "b", TASK_QUEUED, 0, 1);
+	put_in(f, 4, "c", TASK_RETRYING, 0, 1);
+	put_in(f, 5, "d", TASK_SUCCEEDED, 0, 1);
+	put_in(f, 6, "b", TASK_QUEUED, 0, 1);
+	assert_int_equal(f->ops->owned(f->s, 8, rows, &n), 0);
+	assert_int_equal(n, 2);
+	for (size_t i = 0; i < n; i++)
+		task_row_deinit(&rows[i]);
+	assert_int_equal(f->ops->owned(f->s, 1, rows, &n), 0);
+	assert_int_equal(n, 1);
+	task_row_deinit(&rows[0]);
+	assert_int_equal(f->ops->queues(f->s, &names, &n), 0);
+	assert_int_equal(n, 2);
+	assert_true(names[0][0] != names[1][0]);
+	for (size_t i = 0; i < n; i++)
+		assert_true(names[i][0] == 'b' || names[i][0] == 'c');
+	store_queues_free(names, n);
+	assert_int_equal(f->ops->count(f->s, "b", TASK_QUEUED, &count), 0);
+	assert_int_equal(count, 2);
+	assert_int_equal(f->ops->count(f->s, "d", TASK_SUCCEEDED, &count), 0);
+	assert_int_equal(count, 1);
+	assert_int_equal(f->ops->count(f->s, "c", TASK_RETRYING, &count), 0);
+	assert_int_equal(count, 1);
+}
+
+/* The page's ids as "3 2 ", and "+" when there may be more. */
+static const char *list_text(struct fixture *f, struct store_filter *filter)
+{
+	static char text[256];
+	struct store_page page;
+	size_t at = 0;
+
+	assert_int_equal(f->ops->list(f->s, filter, &page), 0);
+	text[0] = 0;
+	for (size_t i = 0; i < page.n; i++) {
+		assert_int_equal(page.rows[i].input.len, 0);
+		at += (size_t)snprintf(text + at, sizeof text - at, "%d ", page.rows[i].id.b[15]);
+	}
+	if (page.more)
+		snprintf(text + at, sizeof text - at, "+");
+	filter->after = page.last;
+	filter->after_set = page.more;
+	store_page_deinit(&page);
+	return text;
+}
+
+static void list_pages_newest_first(void **state)
+{
+	struct fixture *f = *state;
+	struct store_filter all = {.limit = 2};
+	struct store_filter queued = {.limit = 10, .state = TASK_QUEUED};
+	struct store_filter queue = {.limit = 10, .queue = "b"};
+	struct store_filter method = {.limit = 10, .method = "pkg.S/M"};
+	struct store_filter none = {.limit = 10, .method = "pkg.S/N"};
+
+	put_in(f, 1, "a", TASK_QUEUED, 0, 1);
+	put_in(f, 2, "b", TASK_SUCCEEDED, 0, 1);
+	put_in(f, 3, "a", TASK_QUEUED, 0, 1);
+	put_in(f, 4, "b", TASK_QUEUED, 0, 1);
+	assert_string_equal(list_text(f, &all), "4 3 +");
+	put_in(f, 5, "b", TASK_QUEUED, 0, 1); /* newer: not on a page after */
+	assert_string_equal(list_text(f, &all), "2 1 +");
+	assert_string_equal(list_text(f, &all), "");
+	assert_string_equal(list_text(f, &queued), "5 4 3 1 ");
+	assert_string_equal(list_text(f, &queue), "5 4 2 ");
+	assert_string_equal(list_text(f, &method), "5 4 3 2 1 ");
+	assert_string_equal(list_text(f, &none), "");
+}
+
+static void a_page_looks_at_a_bounded_number(void **state)
+{
+	struct fixture *f = *state;
+	struct store_filter rare = {.limit = 10, .queue = "rare"};
+
+	put_in(f, 0, "rare", TASK_QUEUED, 0, 1);
+	begin(f);
+	for (unsigned i = 1; i <= STORE_LIST_SCAN; i++) {
+		ROW t = row_of(i);
+
+		assert_int_equal(f->ops->insert(f->s, &t), 0);
+	}
+	commit(f);
+	assert_string_equal(list_text(f, &rare), "+");
+	assert_string_equal(list_text(f, &rare), "0 ");
+}
+
+static void attempts_come_by_number(void **state)
+{
+	struct fixture *f = *state;
+	ROW t = row_of(1);
+	struct attempt_row a = {.task = t.id, .number = 2, .start_us = 7, .owner = (char *)"host/1"};
+	struct attempt_row *rows;
+	size_t n;
+
+	put(f, &t);
+	begin(f);
+	a.number = 1;
+	assert_int_equal(f->ops->put_attempt(f->s, &a), 0);
+	a.number = 2;
+	assert_int_equal(f->ops->put_attempt(f->s, &a), 0);
+	a.outcome = OUTCOME_EXIT;
+	a.exit_status = 3;
+	a.end_us = 9;
+	buf_append_str(&a.error, "why");
+	assert_int_equal(f->ops->put_attempt(f->s, &a), 0);
+	commit(f);
+	buf_deinit(&a.error);
+	assert_int_equal(f->ops->attempts(f->s, &t.id, &rows, &n), 0);
+	assert_int_equal(n, 2);
+	assert_true(rows[0].number == 1 && rows[0].outcome == OUTCOME_NONE && rows[0].end_us == 0);
+	assert_true(rows[1].number == 2 && rows[1].outcome == OUTCOME_EXIT &&
+		    rows[1].exit_status == 3 && rows[1].start_us == 7 && rows[1].end_us == 9);
+	assert_buf(&rows[1].error, "why");
+	assert_string_equal(rows[1].owner, "host/1");
+	attempt_rows_free(rows, n);
+}
+
+static void events_come_in_order(void **state)
+{
+	struct fixture *f = *state;
+	ROW t = row_of(1);
+	ROW other = row_of(2);
+	struct event_row *rows;
+	size_t n;
+
+	put(f, &t);
+	put(f, &other);
+	begin(f);
+	add_event(f, &t.id, 2, EVENT_STATE, "run");
+	add_event(f, &t.id, 3, EVENT_PROGRESS, "1");
+	add_event(f, &t.id, 4, EVENT_LOG, "line");
+	add_event(f, &other.id, 2, EVENT_STATE, "run");
+	commit(f);
+	assert_string_equal(event_list(f, &t.id, 0, 0, 10), "2s 3p 4l ");
+	assert_string_equal(event_list(f, &t.id, 2, 0, 1), "3p ");
+	assert_string_equal(event_list(f, &t.id, 0, EVENT_LOG, 10), "4l ");
+	assert_string_equal(event_list(f, &t.id, UINT64_MAX, 0, 10), "");
+	begin(f);
+	assert_int_equal(f->ops->drop_progress(f->s, &t.id), 0);
+	add_event(f, &t.id, 5, EVENT_PROGRESS, "2");
+	add_event(f, &t.id, 6, EVENT_RESULT, "");
+	commit(f);
+	assert_string_equal(event_list(f, &t.id, 0, 0, 10), "2s 4l 5p 6r ");
+	assert_int_equal(f->ops->events(f->s, &t.id, 4, 0, 10, &rows, &n), 0);
+	assert_int_equal(n, 2);
+	assert_buf(&rows[0].data, "2");
+	assert_int_equal(rows[0].time_us, 105);
+	event_rows_free(rows, n);
+}
+
+static void remove_takes_all_of_it(void **state)
+{
+	struct fixture *f = *state;
+	ROW t = row_of(1);
+	ROW got = {0};
+	struct attempt_row a = {.task = t.id, .number = 1}, *rows;
+	size_t n;
+
+	put(f, &t);
+	begin(f);
+	assert_int_equal(f->ops->put_attempt(f->s, &a), 0);
+	add_event(f, &t.id, 2, EVENT_STATE, "x");
+	commit(f);
+	begin(f);
+	assert_int_equal(f->ops->remove(f->s, &t.id), 0);
+	commit(f);
+	assert_int_equal(f->ops->get(f->s, &t.id, 0, &got), -ERRAND_NOT_FOUND);
+	assert_string_equal(event_list(f, &t.id, 0, 0, 10), "");
+	assert_int_equal(f->ops->attempts(f->s, &t.id, &rows, &n), 0);
+	assert_int_equal(n, 0);
+	assert_string_equal(due_list(f, "default", 1 << 30, 8), "");
+	put(f, &t); /* nothing of the former one is left */
+	assert_int_equal(f->ops->get(f->s, &t.id, PART_ALL, &got), 0);
+	assert_int_equal(got.result.len, 0);
+}
+
+static void tails_find_one_or_none(void **state)
+{
+	struct fixture *f = *state;
+	struct uuid id;
+
+	put_in(f, 0x00abcdef, "q", TASK_QUEUED, 0, 1);
+	put_in(f, 0x01abcdef, "q", TASK_QUEUED, 0, 1);
+	put_in(f, 0x00abcde0, "q", TASK_QUEUED, 0, 1);
+	assert_int_equal(f->ops->find_tail(f->s, "abcde0", &id), 0);
+	assert_int_equal(id.b[15], 0xe0);
+	assert_int_equal(f->ops->find_tail(f->s, "ABCDE0", &id), 0);
+	assert_int_equal(f->ops->find_tail(f->s, "abcdef", &id), -ERRAND_FAILED_PRECONDITION);
+	assert_int_equal(f->ops->find_tail(f->s, "1abcdef", &id), 0);
+	assert_int_equal(id.b[12], 1);
+	assert_int_equal(f->ops->find_tail(f->s, "8000-000000abcdef", &id), 0);
+	assert_int_equal(id.b[12], 0);
+	assert_int_equal(f->ops->find_tail(f->s, "bcdef", &id), -ERRAND_NOT_FOUND);
+	assert_int_equal(f->ops->find_tail(f->s, "99999999", &id), -ERRAND_NOT_FOUND);
+	assert_int_equal(f->ops->find_tail(f->s, "' OR 1=1", &id), -ERRAND_NOT_FOUND);
+	assert_int_equal(f->ops->find_tail(f->s, "", &id), -ERRAND_NOT_FOUND);
+}
+
+static void large_buffers_come_back_whole(void **state)
+{
+	struct fixture *f = *state;
+	ROW t = row_of(1);
+	ROW got = {0};
+
+	for (int i = 0; i < 1 << 20; i++)
+		buf_append_byte(&t.input, (uint8_t)(i * 7));
+	put(f, &t);
+	assert_int_equal(f->ops->get(f->s, &t.id, PART_INPUT, &got), 0);
+	assert_int_equal(got.input.len, t.input.len);
+	assert_memory_equal(got.input.data, t.input.data, t.input.len);
+}
+
+/* --- files --- */
+
+static void reopened_it_is_all_there(void **state)
+{
+	struct fixture *f = *state;
+	struct stat st;
+
+	put_in(f, 1, "q", TASK_QUEUED, 0, 1);
+	close_store(f);
+	assert_int_equal(stat(f->file, &st), 0);
+	assert_int_equal(st.st_mode & 077, 0);
+	open_store(f);
+	assert_string_equal(due_list(f, "q", 10, 2), "1 ");
+}
+
+static void assert_refused(struct fixture *f, int code, const char *word)
+{
+	struct store *s = NULL;
+	int r = f->ops->open(f->file, &s, f->why, sizeof f->why);
+
+	if (r == 0)
+		f->ops->close(s);
+	assert_int_equal(r, -code);
+	if (strstr(f->why, word) == NULL)
+		fail_msg("\"%s\" does not say \"%s\"", f->why, word);
+	assert_non_null(strstr(f->why, f->file));
+}
+
+static void write_file(const char *path, const void *data, size_t len)
+{
+	int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0600);
+
+	assert_true(fd >= 0 && write(fd, data, len) == (ssize_t)len);
+	close(fd);
+}
+
+static size_t read_file(const char *path, char *out, size_t size)
+{
+	int fd = open(path, O_RDONLY);
+	ssize_t n = read(fd, out, size);
+
+	assert_true(fd >= 0 && n >= 0);
+	close(fd);
+	return (size_t)n;
+}
+
+static void the_second_service_is_refused(void **state)
+{
+	struct fixture *f = *state;
+	char mine[32];
+
+	snprintf(mine, sizeof mine, "in use by pid %d", (int)getpid());
+	assert_refused(f, ERRAND_FAILED_PRECONDITION, mine);
+	put_in(f, 1, "q", TASK_QUEUED, 0, 1); /* and the first one is not disturbed */
+}
+
+static void a_dead_owner_is_no_owner(void **state)
+{
+	struct fixture *f = *state;
+	struct store *s;
+	int status;
+	pid_t pid;
+
+	close_store(f);
+	fflush(NULL);
+	pid = fork();
+	if (pid == 0) {
+		if (f->ops->open(f->file, &s, f->why, sizeof f->why) != 0)
+			_exit(1);
+		raise(SIGKILL);
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_true(WIFSIGNALED(status));
+	open_store(f);
+}
+
+static void not_a_database_is_left_alone(void **state)
+{
+	struct fixture *f = *state;
+	static const char text[] = "my diary, which is longer than the hundred bytes that a header "
+				   "of an SQLite database has, so that all of it is looked at.";
+	char got[256];
+
+	close_store(f);
+	write_file(f->file, text, sizeof text);
+	assert_refused(f, ERRAND_DATA_LOSS, "not an SQLite database");
+	assert_int_equal(read_file(f->file, got, sizeof got), sizeof text);
+	assert_memory_equal(got, text, sizeof text);
+	write_file(f->file, "short", 5);
+	assert_refused(f, ERRAND_DATA_LOSS, "not an SQLite database");
+}
+
+static void run_sql(const char *file, const char *sql)
+{
+	sqlite3 *db;
+
+	assert_int_equal(sqlite3_open(file, &db), SQLITE_OK);
+	assert_int_equal(sqlite3_exec(db, sql, NULL, NULL, NULL), SQLITE_OK);
+	sqlite3_close(db);
+}
+
+static void a_foreign_database_is_left_alone(void **state)
+{
+	struct fixture *f = *state;
+	char before[16384], after[16384];
+	size_t n;
+
+	close_store(f);
+	unlink(f->file);
+	run_sql(f->file, "CREATE TABLE mine (x); INSERT INTO mine VALUES (1)");
+	n = read_file(f->file, before, sizeof before);
+	assert_refused(f, ERRAND_FAILED_PRECONDITION, "another program");
+	assert_int_equal(read_file(f->file, after, sizeof after), n);
+	assert_memory_equal(before, after, n);
+}
+
+static void a_newer_file_is_refused(void **state)
+{
+	struct fixture *f = *state;
+
+	close_store(f);
+	run_sql(f->file, "PRAGMA user_version = 99");
+	assert_refused(f, ERRAND_FAILED_PRECONDITION, "upgrade errand");
+}
+
+static void a_file_locked_by_another_program_is_refused(void **state)
+{
+	struct fixture *f = *state;
+	sqlite3 *db;
+
+	close_store(f);
+	assert_int_equal(sqlite3_open(f->file, &db), SQLITE_OK);
+	assert_int_equal(sqlite3_exec(db, "BEGIN EXCLUSIVE; SELECT * FROM task", NULL, NULL, NULL),
+			 SQLITE_OK);
+	assert_refused(f, ERRAND_UNAVAILABLE, "locked by another program");
+	sqlite3_close(db);
+	open_store(f);
+}
+
+static void links_and_directories_are_refused(void **state)
+{
+	struct fixture *f = *state;
+	char other[128];
+
+	close_store(f);
+	snprintf(other, sizeof other, "%s/other.db", f->dir);
+	assert_int_equal(link(f->file, other), 0);
+	assert_refused(f, ERRAND_FAILED_PRECONDITION, "hard links");
+	unlink(f->file);
+	assert_int_equal(symlink(other, f->file), 0);
+	assert_refused(f, ERRAND_FAILED_PRECONDITION, "symbolic link");
+	unlink(f->file);
+	assert_int_equal(mkdir(f->file, 0700), 0);
+	assert_refused(f, ERRAND_FAILED_PRECONDITION, "no regular file");
+	snprintf(f->file, sizeof f->file, "%s/nowhere/tasks.db", f->dir);
+	assert_refused(f, ERRAND_UNAVAILABLE, "must exist");
+}
+
+static void a_log_without_its_file_is_refused(void **state)
+{
+	struct fixture *f = *state;
+	char log[128];
+
+	close_store(f);
+	snprintf(log, sizeof log, "%s-wal", f->file);
+	write_file(log, "log", 3);
+	write_file(f->file, "", 0);
+	assert_refused(f, ERRAND_DATA_LOSS, "empty but its log");
+	unlink(f->file);
+	assert_refused(f, ERRAND_DATA_LOSS, "missing but its log");
+}
+
+/* One byte of each page in turn: opened and right, or refused; never wrong. */
+static void a_flipped_byte_is_seen_or_harmless(void **state)
+{
+	struct fixture *f = *state;
+	static char whole[1 << 20], bad[1 << 20];
+	size_t n, n_refused = 0;
+
+	begin(f);
+	for (unsigned i = 1; i <= 200; i++) {
+		ROW t = row_of(i);
+
+		assert_int_equal(f->ops->insert(f->s, &t), 0);
+	}
+	commit(f);
+	close_store(f);
+	n = read_file(f->file, whole, sizeof whole);
+	assert_true(n > 8 * 4096 && n < sizeof whole);
+	for (size_t at = 5; at < n; at += 4096) {
+		struct store *s = NULL;
+
+		memcpy(bad, whole, n);
+		bad[at] ^= 0x41;
+		write_file(f->file, bad, n);
+		if (f->ops->open(f->file, &s, f->why, sizeof f->why) < 0) {
+			n_refused++;
+			assert_int_equal(read_file(f->file, bad + n, sizeof bad - n), n);
+			assert_memory_equal(bad, bad + n, n);
+		} else {
+			f->ops->close(s);
+		}
+	}
+	assert_true(n_refused > 3);
+	write_file(f->file, whole, n / 2 / 4096 * 4096);
+	assert_refused(f, ERRAND_DATA_LOSS, "copy");
+	write_file(f->file, whole, n);
+	open_store(f);
+}
+
+static int insert_many(struct fixture *f, unsigned from, unsigned n)
+{
+	int r = f->ops->begin(f->s);
+
+	for (unsigned i = from; i < from + n && r == 0; i++) {
+		ROW t = row_of(i);
+
+		for (int k = 0; k < 100; k++)
+			buf_append_str(&t.input, "0123456789abcdef");
+		r = f->ops->insert(f->s, &t);
+	}
+	if (r == 0)
+		r = f->ops->commit(f->s);
+	if (r < 0)
+		f->ops->rollback(f->s);
+	return r;
+}
+
+static void a_full_disk_refuses_and_recovers(void **state)
+{
+	struct fixture *f = *state;
+	struct rlimit old, small;
+	unsigned n = 0;
+	uint64_t count;
+	int r = 0;
+
+	signal(SIGXFSZ, SIG_IGN);
+	assert_int_equal(getrlimit(RLIMIT_FSIZE, &old), 0);
+	small = old;
+	small.rlim_cur = 512 << 10;
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &small), 0);
+	while (r == 0 && n < 2000) {
+		r = insert_many(f, n, 10);
+		n += r == 0 ? 10 : 0;
+	}
+	if (r != -ERRAND_RESOURCE_EXHAUSTED)
+		fail_msg("%d: %s", r, f->ops->error(f->s));
+	assert_non_null(strstr(f->ops->error(f->s), "full"));
+	assert_true(n >= 10);
+	assert_int_equal(f->ops->count(f->s, "default", TASK_QUEUED, &count), 0);
+	assert_int_equal(count, n);
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &old), 0);
+	assert_int_equal(insert_many(f, n, 10), 0);
+	close_store(f);
+	open_store(f);
+	assert_int_equal(f->ops->count(f->s, "default", TASK_QUEUED, &count), 0);
+	assert_int_equal(count, n + 10);
+}
+
+static int no_open(void **state)
+{
+	*state = fixture_new(&store_sqlite);
+	return 0;
+}
+
+static void no_file_named(void **state)
+{
+	struct fixture *f = *state;
+	struct store *s;
+	const char *arg;
+
+	assert_int_equal(f->ops->open("", &s, f->why, sizeof f->why), -ERRAND_INVALID_ARGUMENT);
+	assert_ptr_equal(store_kind("sqlite:/a:b", &arg), &store_sqlite);
+	assert_string_equal(arg, "/a:b");
+	assert_ptr_equal(store_kind("memory", &arg), &store_memory);
+	assert_null(store_kind("mem", &arg));
+	assert_null(store_kind("postgres:x", &arg));
+}
+
+static void upgrading_is_all_or_nothing(void **state)
+{
+	struct fixture *f = *state;
+
+	/* As if the first start had been killed before its first commit. */
+	run_sql(f->file, "PRAGMA journal_mode = WAL");
+	open_store(f);
+	put_in(f, 1, "q", TASK_QUEUED, 0, 1);
+}
+
+#define BOTH(fn) \
+	{"memory: " #fn, fn, setup_memory, teardown, NULL}, \
+	{"sqlite: " #fn, fn, setup_sqlite, teardown, NULL}
+#define FILE_ONLY(fn) {"sqlite: " #fn, fn, setup_sqlite, teardown, NULL}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		BOTH(keeps_every_member),
+		BOTH(reads_only_the_parts_asked_for),
+		BOTH(update_writes_what_may_change),
+		BOTH(what_is_not_there_is_not_found),
+		BOTH(the_same_id_twice_is_refused),
+		BOTH(rollback_undoes_everything),
+		BOTH(due_goes_by_priority_then_age),
+		BOTH(next_due_is_the_next_retry),
+		BOTH(owned_and_queues_and_count),
+		BOTH(list_pages_newest_first),
+		BOTH(a_page_looks_at_a_bounded_number),
+		BOTH(attempts_come_by_number),
+		BOTH(events_come_in_order),
+		BOTH(remove_takes_all_of_it),
+		BOTH(tails_find_one_or_none),
+		BOTH(large_buffers_come_back_whole),
+		FILE_ONLY(reopened_it_is_all_there),
+		FILE_ONLY(the_second_service_is_refused),
+		FILE_ONLY(a_dead_owner_is_no_owner),
+		FILE_ONLY(not_a_database_is_left_alone),
+		FILE_ONLY(a_foreign_database_is_left_alone),
+		FILE_ONLY(a_newer_file_is_refused),
+		FILE_ONLY(a_file_locked_by_another_program_is_refused),
+		FILE_ONLY(links_and_directories_are_refused),
+		FILE_ONLY(a_log_without_its_file_is_refused),
+		FILE_ONLY(a_flipped_byte_is_seen_or_harmless),
+		FILE_ONLY(a_full_disk_refuses_and_recovers),
+		{"sqlite: no_file_named", no_file_named, no_open, teardown, NULL},
+		{"sqlite: upgrading_is_all_or_nothing", upgrading_is_all_or_nothing, no_open, teardown,
+		 NULL},
+	};
+
+	log_init("test_store", LOG_LEVEL_ERROR);
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
