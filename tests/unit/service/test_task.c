@@ -610,6 +610,15 @@ static void a_method_that_is_gone_fails_its_tasks(void **state)
 
 /* --- queues --- */
 
+static size_t n_open_calls(void)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < n_calls; i++)
+		n += !calls[i].over;
+	return n;
+}
+
 static void slots_bound_what_runs_and_turns_are_kept(void **state)
 {
 	struct outcome o[8];
@@ -623,7 +632,7 @@ static void slots_bound_what_runs_and_turns_are_kept(void **state)
 		struct errand_call *c = await_call(i + 1);
 
 		assert_string_equal(c->id, o[i].id);
-		assert_true(task_running() <= 8 - i);
+		assert_true(n_open_calls() <= 4);
 		answer_ok(c, "");
 	}
 	await_state(o[7].id, TASK_SUCCEEDED);
