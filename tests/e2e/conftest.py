@@ -28,7 +28,7 @@ REPORT = re.compile(r"(ERROR|WARNING): (Address|Leak|Thread|Memory)Sanitizer|run
 
 def _sanitized():
     with open(os.path.join(BUILD, "Makefile"), encoding="utf-8") as f:
-        return "-fsanitize=" in f.read()
+        return re.search(r"^ERRAND_CFLAGS = .*-fsanitize=", f.read(), re.M) is not None
 
 
 SANITIZED = _sanitized()

@@ -190,7 +190,8 @@ def test_flood_is_drained_and_capped(pair):
 def test_child_has_only_what_it_was_given(pair):
     """FAULTS 31."""
     task = pair.wait_task(pair.submit("/test/task-run", {
-        "argv": ["sh", "-c", "(ls /proc/$$/fd; env | cut -d= -f1 | sort) | tr '\\n' ' ' >&2"]}))
+        "argv": ["sh", "-c", "exec >&2; for f in /proc/$$/fd/*; do [ -e $f ] && echo ${f##*/};"
+                             "done; env | cut -d= -f1 | sort"]}))
     assert task["result"]["tail"].split() == ["0", "1", "2", "HOME", "LANG", "PATH", "PWD", "TMPDIR"]
 
 
