@@ -49,7 +49,7 @@ static void child(const char *const *more, int ready)
 	for (; more != NULL && *more != NULL; more++)
 		argv[argc++] = (char *)*more;
 	dup2(log, STDERR_FILENO);
-	_exit(errand_service_main(argc, argv, modules));
+	exit(errand_service_main(argc, argv, modules));
 }
 
 static void start_with(const char *const *more)
