@@ -103,6 +103,8 @@ static void on_readable(evutil_socket_t listen_fd, short what, void *arg)
 int listener_open(const struct listener_config *config, char why[SOCK_WHY])
 {
 	conf = *config;
+	if (strncmp(conf.path, "unix:", 5) == 0)
+		conf.path += 5;
 	fd = sock_listen_unix(conf.path, conf.mode, &lock_fd, why);
 	if (fd < 0)
 		return fd;
