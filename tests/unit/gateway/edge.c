@@ -22,6 +22,9 @@
 
 #include "base/clock.h"
 #include "base/list.h"
+#include "gateway/access.h"
+
+bool edge_keep_access;
 
 struct edge {
 	struct http_limits limits;
@@ -124,12 +127,15 @@ int edge_status(struct edge *e)
 
 static void on_done(struct http_request *r, int status, size_t sent, void *arg)
 {
+	static const struct access_extra extra = {
+		.request_id = "id-1", .route = "/{x}", .upstream_ns = 1500000};
 	struct edge *e = arg;
 
 	/* the request can still be read here, whatever has become of its client */
 	assert_int_equal(http_path(r)[0], http_verb(r)[0] == 'O' ? http_path(r)[0] : '/');
 	assert_true(http_header(r, "host") == NULL || strlen(http_header(r, "host")) < 300);
 	assert_true(strlen(http_peer(r)) > 8);
+	access_write(r, &extra, status, sent);
 	pthread_mutex_lock(&e->lock);
 	e->status = status;
 	e->sent = sent;
@@ -305,6 +311,7 @@ static void on_refused(const char *peer, int status, const char *why, void *arg)
 {
 	struct edge *e = arg;
 
+	access_refused(peer, status, why, NULL);
 	pthread_mutex_lock(&e->lock);
 	e->status = status;
 	pthread_mutex_unlock(&e->lock);
@@ -443,7 +450,10 @@ struct edge *edge_start(const struct http_limits *limits)
 {
 	int port, fd = edge_listen(&port);
 	struct edge *e = edge_new(limits, fd);
+	char why[256];
 
+	if (!edge_keep_access)
+		assert_int_equal(access_open("off", why, sizeof why), 0);
 	e->port = port;
 	assert_int_equal(pipe2(e->command, O_CLOEXEC), 0);
 	evutil_make_socket_nonblocking(e->command[0]);

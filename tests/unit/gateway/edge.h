@@ -27,6 +27,7 @@ enum edge_count {
 	EDGE_DRAINED, EDGE_COUNTS
 };
 
+extern bool edge_keep_access; /* false: the access log is off */
 struct http_limits edge_limits(void); /* generous ones, to be changed */
 struct edge *edge_start(const struct http_limits *limits);
 struct edge *edge_stop(struct edge *e);
