@@ -11,7 +11,7 @@
 #include "gateway/http.h"
 #include "gateway/upstream.h"
 
-/* The options, one for all threads; only `draining` changes after the start. */
+/* The options, one for all threads; only the last two change after the start. */
 struct gateway_config {
 	const char *listen, *socket, *access_log;
 	const char *schema;    /* file with a descriptor set, for a plain ttrpc server; or NULL */
@@ -23,6 +23,7 @@ struct gateway_config {
 	int64_t drain_timeout;
 	int64_t ready_fd;  /* gets "PORT\n" when listening; -1 = none */
 	_Atomic bool draining;
+	_Atomic unsigned n_up; /* threads with a connection to the service */
 };
 
 /* What a loop thread has; one per thread. */

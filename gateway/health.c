@@ -20,7 +20,7 @@ static const char *unready(const struct gateway_thread *t)
 {
 	if (t->config->draining)
 		return "draining: the gateway is about to stop";
-	if (!upstream_is_up(t->upstream))
+	if (!upstream_is_up(t->upstream) || t->config->n_up < t->config->threads)
 		return "no connection to the service";
 	if (t->snapshot == NULL)
 		return "the service has not sent its schema yet";

@@ -23,6 +23,8 @@ enum { DRAIN_LOOK_US = 10000 };
 
 struct worker {
 	struct gateway_thread t;
+	_Atomic unsigned *n_up;  /* of the configuration */
+	bool up;                 /* counted there */
 	pthread_t thread;
 	bool started;
 	int wake_fd;             /* eventfd, owned */
@@ -90,10 +92,14 @@ static void on_state(struct upstream *u, bool up, const char *why, void *arg)
 	struct worker *w = arg;
 	AUTO_BUF quoted = BUF_INIT;
 
+	if (up)
+		snapshot_refresh(&w->t.snapshot);
+	if (up != w->up)
+		atomic_fetch_add(w->n_up, up ? 1u : -1u);
+	w->up = up;
 	if (w->t.index != 0) /* all threads see the same */
 		return;
 	if (up) {
-		snapshot_refresh(&w->t.snapshot);
 		log_info("service up", "socket=%s", w->t.config->socket);
 		return;
 	}
@@ -149,13 +155,14 @@ static struct event_base *worker_base(void)
 	return base;
 }
 
-struct worker *worker_new(const struct gateway_config *config, unsigned index, int fd)
+struct worker *worker_new(struct gateway_config *config, unsigned index, int fd)
 {
 	const struct http_limits limits = worker_limits(config);
 	struct worker *w = xcalloc(1, sizeof *w);
 
 	w->t.config = config;
 	w->t.index = index;
+	w->n_up = &config->n_up;
 	w->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	w->t.base = worker_base();
 	exchange_thread_init(&w->t);

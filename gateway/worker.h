@@ -9,7 +9,7 @@
 struct worker;
 
 /* Takes fd (listening); config is borrowed. NULL when it failed (logged). */
-struct worker *worker_new(const struct gateway_config *config, unsigned index, int fd);
+struct worker *worker_new(struct gateway_config *config, unsigned index, int fd);
 /* 0, or -errno: the thread could not be made. */
 int worker_start(struct worker *w);
 /* From any thread: stop accepting, finish what is under way, at most
