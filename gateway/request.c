@@ -14,6 +14,7 @@
 
 #include "base/clock.h"
 #include "base/err.h"
+#include "base/json.h"
 #include "base/pbuf.h"
 #include "gateway/query.h"
 #include "schema/transcode.h"
@@ -487,9 +488,13 @@ static void request_pass_header(const struct request_source *src, const char *na
 				struct wire_request *out)
 {
 	const char *value = source_header(src, name);
+	struct bytes text;
 
-	if (value != NULL && *value != '\0')
-		wire_pair_add(out->metadata, &out->n_metadata, key, text_bytes(value));
+	if (value == NULL || *value == '\0')
+		return;
+	text = text_bytes(value);
+	if (json_utf8_valid(text.data, text.len) == text.len) /* metadata are strings */
+		wire_pair_add(out->metadata, &out->n_metadata, key, text);
 }
 
 static void request_metadata(struct request *q, const struct request_source *src,

@@ -3,12 +3,13 @@ import json
 import os
 import signal
 import socket
+import struct
 import subprocess
 import threading
 import time
 
 import pytest
-from conftest import ARTICLE, BUILD, TESTMOD, rss_kb, wait_until
+from conftest import ARTICLE, BUILD, TESTMOD, Pair, rss_kb, wait_until
 
 SSE = {"Accept": "text/event-stream"}
 NDJSON = {"Accept": "application/x-ndjson"}
@@ -185,7 +186,7 @@ def test_silent_service_is_504_and_late_answers_are_dropped(make_pair):
 def test_drain_ends_streams_and_finishes_calls(make_pair):
     p = make_pair(gateway_args=["--threads", "1"])
     streaming, calling = p.connect(), p.connect()
-    streaming.request("GET", "/test/stream?count=2&interval_ms=20000", headers=SSE)
+    streaming.request("GET", "/test/stream?count=2&interval_ms=3000", headers=SSE)
     stream = streaming.getresponse()
     assert stream.readline().startswith(b"data:")
     calling.request("POST", "/test/wait", b'{"ms": 700}', {"Content-Type": "application/json"})
@@ -217,3 +218,66 @@ def test_port_in_use(pair):
                        capture_output=True, text=True, timeout=20)
     assert r.returncode == 1
     assert str(pair.port) in r.stderr
+
+
+# --- in front of any ttrpc server ---
+
+def plain_ttrpc(listener):
+    """Knows ttrpc, not Hello; answers every other method with its own input."""
+    def serve(s):
+        with s, s.makefile("rb") as f:
+            while len(head := f.read(10)) == 10:
+                length, stream = struct.unpack(">II", head[:8])
+                request = f.read(length)
+                if b"Hello" in request:
+                    answer = b"\x0a\x04\x08\x0c\x12\x00"  # Status{code: 12}
+                else:
+                    answer = b"\x12" + field(request, 3)  # Response.payload = 2
+                s.sendall(struct.pack(">IIBB", len(answer), stream, 2, 0) + answer)
+    while True:
+        try:
+            serve(listener.accept()[0])
+        except OSError:
+            return
+
+
+def field(message, number):
+    """Length and bytes of a short field; all fields before it are strings."""
+    at = 0
+    while at < len(message):
+        n = message[at + 1]
+        if message[at] == number << 3 | 2:
+            return message[at + 1:at + 2 + n]
+        at += 2 + n
+    return b"\x00"
+
+
+def test_in_front_of_a_plain_ttrpc_server(tmp_path):
+    top = os.path.join(os.path.dirname(__file__), "..", "..")
+    subprocess.run(["protoc", "-I", f"{top}/proto", "-I", f"{top}/examples/article", "--include_imports",
+                    f"--descriptor_set_out={tmp_path}/a.pb", "article.proto"], check=True)
+    listener = socket.socket(socket.AF_UNIX)
+    listener.bind(f"{tmp_path}/s")
+    listener.listen()
+    server = threading.Thread(target=plain_ttrpc, args=(listener,), daemon=True)
+    server.start()
+    p = Pair(gateway_args=["--threads", "1", "--schema", f"{tmp_path}/a.pb"])
+    p.socket = f"{tmp_path}/s"
+    try:
+        p.start_gateway()
+        p.wait_ready()
+        assert p.get("/items/7").json() == {"item_id": 7, "name": "", "price": 0}
+        problem(p.get("/v1/tasks"), 404, "NOT_FOUND")
+    finally:
+        p.close()
+        listener.shutdown(socket.SHUT_RDWR)
+        listener.close()
+        server.join(5)
+
+
+def test_headers_that_are_not_text_harm_nobody(pair):
+    for name in ("If-None-Match", "Last-Event-ID", "traceparent", "Prefer", "Accept", "X-Request-Id"):
+        out = pair.raw(f"GET /search HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{name}: ".encode() +
+                       b"\xff\xfe\r\n\r\n")
+        assert out.split(b" ")[1] in (b"200", b"400", b"406"), out
+    assert "service down" not in pair.gateway.text().split("service up")[-1]
