@@ -51,9 +51,9 @@ static inline uint8_t *buf_reserve(struct buf *b, size_t more)
 
 static inline void buf_append(struct buf *b, const void *data, size_t len)
 {
-	uint8_t *p = buf_reserve(b, len);
+	uint8_t *p;
 
-	if (p == NULL || len == 0)
+	if (len == 0 || (p = buf_reserve(b, len)) == NULL)
 		return;
 	memcpy(p, data, len);
 	b->len += len;

@@ -67,7 +67,7 @@ static uint8_t *write_escape(uint8_t *w, uint8_t c)
 /* Invariant: what is reserved holds the rest of the input as it is, and 8 bytes. */
 void json_put_string(struct buf *b, const char *s, size_t len)
 {
-	const uint8_t *p = (const uint8_t *)s, *end = p + len;
+	const uint8_t *p = (const uint8_t *)s, *end = len ? p + len : p;
 	uint8_t *w = buf_reserve(b, len + 8);
 
 	if (w == NULL)
@@ -259,7 +259,7 @@ void json_put_float(struct buf *b, float v)
 
 size_t json_utf8_valid(const uint8_t *s, size_t len)
 {
-	const uint8_t *p = s, *end = s + len;
+	const uint8_t *p = s, *end = len ? s + len : s;
 
 	while (p < end) {
 		uint64_t v;

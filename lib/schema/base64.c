@@ -64,7 +64,7 @@ void base64_encode(struct buf *out, struct bytes data)
 {
 	const uint8_t *p = data.data;
 	size_t n = data.len;
-	uint8_t *w = buf_reserve(out, (n + 2) / 3 * 4);
+	uint8_t *w = buf_reserve(out, (n + 2) / 3 * 4 + 1);
 
 	if (w == NULL)
 		return;

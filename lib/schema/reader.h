@@ -29,7 +29,7 @@ struct reader {
 	const struct place *at;
 	struct buf *out;       /* borrowed */
 	size_t out_limit;      /* out->len may not pass it */
-	unsigned depth, wire_depth;
+	unsigned depth, wire_depth; /* of JSON; of messages, the outermost being 0 */
 	bool nul;              /* the last string read has a U+0000 in it */
 	struct fault_list *faults;
 	enum fault_place fault_place;

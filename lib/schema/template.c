@@ -131,7 +131,8 @@ static int parse_plain(struct parser *s, const char *end)
 	while (s->p < end && is_literal_char(*s->p))
 		s->p++;
 	if (s->p == start)
-		return fail(s, s->p == end ? "an empty segment" : "\"%c\" is not allowed here", *s->p);
+		return s->p == end || *s->p == '/' ? fail(s, "an empty segment")
+						: fail(s, "\"%c\" is not allowed here", *s->p);
 	literal = decode_literal(start, (size_t)(s->p - start));
 	if (literal == NULL)
 		return fail(s, "a percent sign without two hex digits");

@@ -26,7 +26,7 @@ static bool test_and_set(uint64_t *bits, size_t i)
 
 static int nest(struct reader *r)
 {
-	if (r->wire_depth == TRANSCODE_WIRE_DEPTH)
+	if (r->wire_depth + 1 == TRANSCODE_WIRE_DEPTH)
 		return reader_syntax(r, "depth", "nested over %d messages deep", TRANSCODE_WIRE_DEPTH);
 	r->wire_depth++;
 	return READ_OK;

@@ -241,7 +241,7 @@ static int read_any(struct reader *r, const struct schema_message *m)
 				    "\"@type\" is missing: it names the message, as in "
 				    "\"type.googleapis.com/pkg.Message\"");
 	}
-	if (r->wire_depth == TRANSCODE_WIRE_DEPTH)
+	if (r->wire_depth + 1 == TRANSCODE_WIRE_DEPTH)
 		return reader_syntax(r, "depth", "nested over %d messages deep", TRANSCODE_WIRE_DEPTH);
 	r->wire_depth++;
 	reader_tag(r, &m->fields[0]);
