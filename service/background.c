@@ -10,7 +10,8 @@
 
 struct background_job {
 	struct list link;
-	struct pool_job job;
+	struct pool_job job; /* of the first of a chain */
+	struct list chain;   /* of the first: the links of the others */
 	char *name; /* owned */
 	int (*fn)(void *arg);
 	void *arg;
@@ -50,6 +51,7 @@ struct background_job *background_new(const char *name, int (*fn)(void *arg), vo
 	}
 	b = xcalloc(1, sizeof *b);
 	list_init(&b->link);
+	list_init(&b->chain);
 	b->name = xstrdup(name);
 	b->fn = fn;
 	b->arg = arg;
@@ -63,9 +65,8 @@ static void end(struct background_job *b)
 	atomic_fetch_sub(&n_pending, 1);
 }
 
-static void run(struct pool_job *job)
+static void run_one(struct background_job *b)
 {
-	struct background_job *b = CONTAINER_OF(job, struct background_job, job);
 	int64_t begin = clock_mono_ns();
 	int r = b->fn(b->arg);
 
@@ -78,26 +79,48 @@ static void run(struct pool_job *job)
 	end(b);
 }
 
-void background_start(struct background_job *b)
+static void fail(struct background_job *b)
 {
-	list_remove(&b->link);
-	b->job.run = run;
-	if (pool_submit(pool, &b->job) == 0)
-		return;
-	/* Only when not even one thread can be made. */
 	atomic_fetch_add(&n_failed, 1);
 	log_error("background work could not be started", "name=%s", b->name);
 	end(b);
 }
 
+/* The first of a chain and those behind it: a failure does not stop the next. */
+static void for_chain(struct background_job *b, void (*fn)(struct background_job *b))
+{
+	struct list chain, *node;
+
+	list_init(&chain);
+	list_splice(&chain, &b->chain);
+	fn(b);
+	while ((node = list_pop_front(&chain)) != NULL)
+		fn(LIST_ENTRY(node, struct background_job, link));
+}
+
+static void run(struct pool_job *job)
+{
+	for_chain(CONTAINER_OF(job, struct background_job, job), run_one);
+}
+
+void background_start(struct list *links)
+{
+	struct list *node = list_pop_front(links);
+	struct background_job *b;
+
+	if (node == NULL)
+		return;
+	b = LIST_ENTRY(node, struct background_job, link);
+	list_splice(&b->chain, links);
+	b->job.run = run;
+	/* Refused only when not even one thread can be made. */
+	if (pool_submit(pool, &b->job) < 0)
+		for_chain(b, fail);
+}
+
 struct list *background_link(struct background_job *b)
 {
 	return &b->link;
-}
-
-struct background_job *background_of_link(struct list *node)
-{
-	return LIST_ENTRY(node, struct background_job, link);
 }
 
 size_t background_pending(void)

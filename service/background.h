@@ -20,11 +20,11 @@ void background_deinit(void);
 
 /* name is copied, arg borrowed until it has run. NULL when there is no place. */
 struct background_job *background_new(const char *name, int (*fn)(void *arg), void *arg);
-/* Takes the job; it runs soon. */
-void background_start(struct background_job *job);
-/* The job's link, free for its owner to use until background_start. */
+/* The job's link, for its owner to keep it in a list until it starts. */
 struct list *background_link(struct background_job *job);
-struct background_job *background_of_link(struct list *node);
+/* Takes the jobs of a list of links, which is empty after it: they run soon, one
+ * after another, in this order. */
+void background_start(struct list *links);
 
 size_t background_pending(void); /* made and not yet run */
 uint64_t background_done(void), background_failed(void);

@@ -190,7 +190,7 @@ static void close_values(struct errand_call *call)
 		const struct dependency *d = call->method->needs[--call->n_opened];
 
 		if (d->def->scope == ERRAND_SCOPE_CALL && !d->overridden && d->def->close != NULL)
-			d->def->close(call->values[call->n_opened], call->answer.code);
+			d->def->close(call->values[call->n_opened], call->code);
 	}
 }
 
@@ -230,6 +230,7 @@ void call_check_end(struct errand_call *call)
 void call_answer_written(struct errand_call *call, bool handler)
 {
 	pthread_mutex_lock(&call->lock);
+	call->code = call->answer.code;
 	call->answer_ready = true;
 	pthread_mutex_unlock(&call->lock);
 	call_poke(call);
@@ -293,17 +294,17 @@ static void deliver(struct errand_call *call)
 	struct method *m = (struct method *)call->method;
 	bool wanted;
 
-	if (call->delivered || !call_stream_empty(call))
+	if (call->delivered)
 		return;
 	pthread_mutex_lock(&call->lock);
-	call->delivered = call->answer_ready;
+	call->delivered = call->answer_ready && list_empty(&call->out);
 	wanted = !call->source_gone;
 	call->source_gone = call->source_gone || call->delivered;
 	pthread_mutex_unlock(&call->lock);
 	if (!call->delivered)
 		return;
 	deadline_drop(&call->deadline);
-	if (call->answer.code != 0)
+	if (call->code != 0)
 		atomic_fetch_add_explicit(&m->n_failed, 1, memory_order_relaxed);
 	if (wanted)
 		call->source->answered(call, &call->answer, call->source_arg);
@@ -332,7 +333,7 @@ static void clean_on_loop(struct errand_call *call)
 /* DONE: work after the response may begin. */
 static void finish(struct errand_call *call)
 {
-	struct list after, *node;
+	struct list after;
 	bool done;
 
 	list_init(&after);
@@ -347,8 +348,7 @@ static void finish(struct errand_call *call)
 	pthread_mutex_unlock(&call->lock);
 	if (!done)
 		return;
-	while ((node = list_pop_front(&after)) != NULL)
-		background_start(background_of_link(node));
+	background_start(&after);
 	atomic_fetch_sub(&n_live, 1);
 	call_unref(call);
 }

@@ -123,6 +123,8 @@ bool call_has_after(struct errand_call *call);
 
 /* Calls not DONE yet, for drain. */
 size_t call_count(void);
+/* Handlers that run on threads now, of whatever pool. */
+size_t call_on_threads(void);
 
 /* sync is borrowed: where SYNC handlers run. */
 void call_init(struct pool *sync);

@@ -92,6 +92,7 @@ struct errand_call {
 	bool source_gone;           /* L: source_arg must not be used any more */
 	bool cancel_due;            /* L: the loop is to cancel it */
 	bool final;                 /* L: errand_final */
+	int code;                   /* answer.code, once that is ready; not the source's */
 	struct answer answer;       /* whose the state says; the loop's once it is ready */
 	struct list after;          /* L: background_link of jobs */
 	bool after_started;         /* L: jobs added now start at once */
@@ -147,7 +148,6 @@ void call_refuse(struct errand_call *call, int code, const char *why);
 
 /* call_stream.c; loop thread */
 void call_stream_flush(struct errand_call *call);
-bool call_stream_empty(struct errand_call *call);
 void call_stream_ready(struct errand_call *call);
 
 /* call_api.c; loop thread */

@@ -164,7 +164,16 @@ void call_run(struct errand_call *call)
 	call_check_end(call);
 }
 
+static _Atomic size_t n_on_threads;
+
+size_t call_on_threads(void)
+{
+	return atomic_load(&n_on_threads);
+}
+
 void call_run_on_pool(struct pool_job *job)
 {
+	atomic_fetch_add(&n_on_threads, 1);
 	call_run(CONTAINER_OF(job, struct errand_call, run));
+	atomic_fetch_sub(&n_on_threads, 1);
 }

@@ -13,16 +13,6 @@
 #define OUT_HIGH (256u << 10) /* bytes that wait before a sending thread is held */
 #define OUT_MAX (8u << 20)    /* and before a handler that does not listen is stopped */
 
-bool call_stream_empty(struct errand_call *call)
-{
-	bool empty;
-
-	pthread_mutex_lock(&call->lock);
-	empty = list_empty(&call->out);
-	pthread_mutex_unlock(&call->lock);
-	return empty;
-}
-
 /* With the lock held. */
 static void discard(struct errand_call *call)
 {

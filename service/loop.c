@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <event2/event.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdatomic.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -28,6 +29,7 @@ static struct list deferred; /* loop thread */
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static struct list posted;
 static bool woken; /* the eventfd was written and the loop has not taken the list yet */
+static atomic_uint n_waking; /* threads about to write to it: it must stay open */
 
 static void on_wake(evutil_socket_t fd, short what, void *arg)
 {
@@ -58,6 +60,9 @@ void loop_init(void)
 
 void loop_deinit(void)
 {
+	/* Its job may have been run before the thread that posted it is out of write. */
+	while (atomic_load(&n_waking) > 0)
+		sched_yield();
 	event_free(wake_event);
 	event_base_free(base);
 	close(wake_fd);
@@ -93,9 +98,13 @@ void loop_post(struct loop_job *job)
 	/* The loop looks at the list before it waits: its own posts need no wake-up. */
 	must_wake = !woken && !current;
 	woken = woken || must_wake;
-	pthread_mutex_unlock(&lock);
 	if (must_wake)
-		wake();
+		atomic_fetch_add(&n_waking, 1);
+	pthread_mutex_unlock(&lock);
+	if (!must_wake)
+		return;
+	wake(); /* not under the lock: the loop wants it as soon as it is awake */
+	atomic_fetch_sub(&n_waking, 1);
 }
 
 void loop_defer(struct loop_job *job)

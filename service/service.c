@@ -211,7 +211,7 @@ static bool threads_are_back(void)
 {
 	int64_t until = clock_mono_ns() + LINGER;
 
-	return pool_drain(sync_pool, until) == 0 && background_drain(until) == 0;
+	return pool_drain(sync_pool, until) == 0 && background_drain(until) == 0 && call_on_threads() == 0;
 }
 
 static void stop_parts(size_t n)
@@ -220,8 +220,8 @@ static void stop_parts(size_t n)
 		/* A thread that does not come back would keep the pools for ever. The
 		 * store is closed by then: nothing is lost. */
 		if (parts[n].stop == stop_pools && !threads_are_back()) {
-			log_error("a handler does not return, leaving without it", "sync=%zu background=%zu",
-				  pool_busy(sync_pool), background_pending());
+			log_error("a handler does not return, leaving without it",
+				  "handlers=%zu background=%zu", call_on_threads(), background_pending());
 			_exit(0);
 		}
 		parts[n].stop();

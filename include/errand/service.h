@@ -84,7 +84,8 @@ void errand_timer(struct errand_call *call, int64_t ns, void (*fn)(struct errand
 
 /* fn(arg) runs on the `background` pool once the answer is on its way, also when
  * that is an error. Returning non-zero is a failure, logged with `name` and
- * counted; the next one runs all the same. 0, or -ERRAND_RESOURCE_EXHAUSTED when
+ * counted; the next one runs all the same. The work of one call runs in the order it
+ * was given, one at a time. 0, or -ERRAND_RESOURCE_EXHAUSTED when
  * the pool's queue is full (nothing is kept; answer UNAVAILABLE). A process that
  * is killed loses it: work that must happen is a task. */
 int errand_after(struct errand_call *call, const char *name, int (*fn)(void *arg), void *arg);
