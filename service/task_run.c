@@ -26,16 +26,18 @@
 #define END_AGAIN_NS NS_PER_S
 #define END_TRIES_STOPPING 3           /* of an end that is INTERRUPTED */
 #define GRACE_DEFAULT_NS (10 * NS_PER_S)
-#define INTERRUPT_NS NS_PER_S          /* for handlers to stop by themselves */
 
 int64_t task_stuck_margin_ns = 5 * NS_PER_S;
+int64_t task_interrupt_wait_ns = NS_PER_S;
 
 struct task_run {
 	struct uuid id;
 	uint32_t attempt;
 	struct task_queue *queue;
 	const struct method *method;
-	struct errand_call *call;  /* NULL once answered or abandoned */
+	struct list start_node;    /* in to_start, until it is started */
+	struct task_row row;       /* until then */
+	struct errand_call *call;  /* NULL before it is started, once answered or abandoned */
 	struct feed *feed;
 	bool cancel_asked, interrupted;
 	bool slot_free;            /* the slot is not counted (any more) */
@@ -46,6 +48,9 @@ struct task_run {
 	uint64_t dropped;          /* bytes of log lines, for the note at the end */
 	struct end *end;           /* the op under way, or to be tried again */
 };
+
+static struct list to_start = LIST_INIT(to_start); /* runs; start_job is deferred while there are */
+static struct loop_job start_job;
 
 /* What was said since the last flush, written in one op. */
 struct flush {
@@ -261,6 +266,8 @@ static void run_free(struct task_run *run)
 	loop_timer_cancel(&run->flush_timer);
 	loop_timer_cancel(&run->stuck_timer);
 	feed_free(run->feed);
+	list_remove(&run->start_node);
+	task_row_deinit(&run->row);
 	free(run);
 }
 
@@ -551,6 +558,35 @@ static void start_call(struct task_run *run, const struct task_row *row)
 		give_up_after(run, timeout_ns);
 }
 
+static void run_start(struct task_run *run)
+{
+	if (engine.draining) {
+		run->interrupted = true;
+		end_with(run, OUTCOME_INTERRUPTED, ERRAND_UNAVAILABLE, "the service was stopping");
+	} else if (run->cancel_asked) {
+		end_with(run, OUTCOME_CANCELLED, ERRAND_CANCELLED, "cancelled before it ran");
+	} else if (run->method == NULL) {
+		AUTO_FREE char *detail = xasprintf("method %s is not served here: start the service with "
+						   "the module that has it, then retry the task",
+						   run->row.method);
+
+		end_with(run, OUTCOME_ERROR, ERRAND_UNIMPLEMENTED, detail);
+	} else {
+		start_call(run, &run->row);
+	}
+	task_row_deinit(&run->row);
+}
+
+static void start_all(struct loop_job *job)
+{
+	struct list *node;
+
+	while ((node = list_pop_front(&to_start)) != NULL)
+		run_start(LIST_ENTRY(node, struct task_run, start_node));
+}
+
+/* Started at the end of the turn: the caller of a task that was created in the same
+ * commit has his answer first, whatever the handler does then. */
 void task_run_start(struct task_queue *q, struct task_row *row)
 {
 	struct task_run *run = xcalloc(1, sizeof *run);
@@ -561,29 +597,25 @@ void task_run_start(struct task_queue *q, struct task_row *row)
 	run->method = registry_method_by_name(row->method);
 	run->feed = feed_new(engine.config.max_log, feed_on_news, run);
 	run->flush_ns = run->progress_ns = INT64_MIN / 2;
+	run->row = *row;
+	*row = (struct task_row){0};
 	map_put(&engine.runs, &run->id, sizeof run->id, run);
 	engine.n_runs++;
-	if (engine.draining) {
-		run->interrupted = true;
-		end_with(run, OUTCOME_INTERRUPTED, ERRAND_UNAVAILABLE, "the service was stopping");
-	} else if (run->method == NULL) {
-		AUTO_FREE char *detail = xasprintf("method %s is not served here: start the service with "
-						   "the module that has it, then retry the task", row->method);
-
-		end_with(run, OUTCOME_ERROR, ERRAND_UNIMPLEMENTED, detail);
-	} else {
-		start_call(run, row);
-	}
-	task_row_deinit(row);
+	start_job.run = start_all;
+	if (list_empty(&to_start))
+		loop_defer(&start_job);
+	list_push_back(&to_start, &run->start_node);
 }
 
 void task_run_cancel(const struct uuid *id)
 {
 	struct task_run *run = map_get(&engine.runs, id, sizeof *id);
 
-	if (run == NULL || run->call == NULL)
+	if (run == NULL)
 		return;
 	run->cancel_asked = true;
+	if (run->call == NULL)
+		return;
 	give_up_after(run, 0);
 	call_cancel(run->call, ERRAND_CANCELLED, false);
 }
@@ -618,13 +650,15 @@ void task_interrupt_all(void (*done)(void *arg), void *arg)
 			run->interrupted = true;
 			call_cancel(run->call, ERRAND_CANCELLED, false);
 		}
-	loop_timer_start(&engine.interrupt_timer, engine.n_runs ? INTERRUPT_NS : 0, interrupt_rest, NULL);
+	loop_timer_start(&engine.interrupt_timer, engine.n_runs ? task_interrupt_wait_ns : 0, interrupt_rest, NULL);
 }
 
 void task_run_free_all(void)
 {
 	struct task_run *run;
 
+	if (!list_empty(&to_start))
+		list_remove(&start_job.node);
 	for (size_t pos = 0; (run = map_next(&engine.runs, &pos)) != NULL;) {
 		if (run->call != NULL)
 			call_cancel(run->call, ERRAND_CANCELLED, true);

@@ -10,7 +10,8 @@ struct method;
 struct task_retry task_run_retry(const struct method *method);
 /* In [0, 1). */
 double task_run_random(void);
-/* After the grace, before a handler that does not stop is given up; for tests. */
-extern int64_t task_stuck_margin_ns;
+/* Tests shorten these. After the grace, before a handler that does not stop is
+ * given up; at the stop, for handlers to end by themselves. */
+extern int64_t task_stuck_margin_ns, task_interrupt_wait_ns;
 
 #endif

@@ -318,6 +318,7 @@ static int setup(bool sqlite)
 	config = (struct task_config){.store = spec, .slots = 4, .queues = queue_configs, .n_queues = 1,
 				      .max_depth = 1000, .max_result = 32, .max_log = 4096};
 	n_pool_threads = 0;
+	task_interrupt_wait_ns = 50 * NS_PER_MS;
 	unserved = false;
 	loop_init();
 	start();
