@@ -4,9 +4,11 @@ ERRAND_KILL_ROUNDS is the number of rounds of the last test (200 is the full tes
 """
 
 import collections
+import contextlib
 import http.client
 import os
 import random
+import sqlite3
 import subprocess
 import threading
 import time
@@ -168,3 +170,6 @@ def test_nothing_acknowledged_is_lost_or_ends_twice(make_pair):
             assert 1 <= with_effect[name] <= len(outcomes), task
         else:  # killed with it three times
             assert task["state"] == "FAILED" and outcomes == ["LEASE_LOST"] * 3, task
+    pair.service.stop()
+    with contextlib.closing(sqlite3.connect(pair.path("state", "tasks.db"))) as db:
+        assert db.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
