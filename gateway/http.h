@@ -4,7 +4,15 @@
  *
  * A handler answers exactly once: http_reply, or http_stream_begin ...
  * http_stream_end. Until then on_gone may tell that the client went away (the
- * request lives on until it is answered; the answer is then dropped). */
+ * request lives on until it is answered; the answer is then dropped). A client that
+ * closes only its own direction while a handler works counts as gone: it looks the
+ * same as one that has left. One that did so before an answer that is given at
+ * once still gets it.
+ *
+ * Refused without a handler, as problem+json and with the end of the connection:
+ * what the guard refuses (guard.h) and heads or bodies that take too long (408).
+ * Answers to requests sent before those come first. The process must ignore
+ * SIGPIPE. */
 #ifndef GATEWAY_HTTP_H
 #define GATEWAY_HTTP_H
 

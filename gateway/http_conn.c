@@ -83,6 +83,7 @@ void conn_next(struct http_conn *c)
 static void gate_input(struct evbuffer *, const struct evbuffer_cb_info *, void *);
 static void gate_output(struct evbuffer *, const struct evbuffer_cb_info *, void *);
 static void conn_adopt(struct http_conn *c);
+static void conn_keep(struct http_conn *c, bool on);
 
 void conn_release(struct http_conn *c)
 {
@@ -103,6 +104,8 @@ static void conn_closed(struct evhttp_connection *evcon, void *arg)
 	if (c->fd >= 0)
 		s->by_fd[c->fd] = NULL;
 	conn_unclog(c);
+	if (c->fd >= 0)
+		conn_keep(c, false);
 	conn_disarm(c);
 	list_remove(&c->node);
 	list_remove(&c->todo);
@@ -279,6 +282,21 @@ static void gate_judge(struct http_conn *c, struct evbuffer *in, size_t n)
 		c->state = CONN_REFUSED;
 }
 
+/* evhttp switches EV_READ off and on once a request, which would be an epoll_ctl
+ * each time. A second event that stays keeps the kernel's interest as it is. It has
+ * to go where nothing reads, or the loop would spin. */
+static void keep_nothing(evutil_socket_t fd, short what, void *arg)
+{
+}
+
+static void conn_keep(struct http_conn *c, bool on)
+{
+	if (on)
+		event_add(&c->keep, NULL);
+	else
+		event_del(&c->keep);
+}
+
 /* The client asks again and again without waiting for answers. */
 static void conn_closed_early(evutil_socket_t fd, short what, void *arg)
 {
@@ -288,6 +306,7 @@ static void conn_closed_early(evutil_socket_t fd, short what, void *arg)
 static void conn_clog(struct http_conn *c)
 {
 	c->clogged = true;
+	conn_keep(c, false);
 	bufferevent_setwatermark(c->bev, EV_READ, 0, CLOG_BYTES);
 	event_assign(&c->closed, c->server->base, c->fd, EV_CLOSED, conn_closed_early, c);
 	event_add(&c->closed, NULL);
@@ -300,6 +319,7 @@ void conn_unclog(struct http_conn *c)
 	c->clogged = false;
 	event_del(&c->closed);
 	bufferevent_setwatermark(c->bev, EV_READ, 0, 0);
+	conn_keep(c, true);
 }
 
 /* Runs inside evbuffer_read, so before evhttp looks at the bytes. */
@@ -397,6 +417,8 @@ static void conn_adopt(struct http_conn *c)
 		return;
 	}
 	by_fd_put(c->server, c);
+	event_assign(&c->keep, c->server->base, c->fd, EV_READ | EV_PERSIST, keep_nothing, NULL);
+	conn_keep(c, true);
 	evhttp_connection_set_closecb(evcon, conn_closed, c);
 	evhttp_connection_get_peer(evcon, &address, &port);
 	snprintf(c->peer, sizeof c->peer, strchr(address, ':') ? "[%s]:%u" : "%s:%u", address,

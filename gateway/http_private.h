@@ -45,6 +45,7 @@ struct http_conn {
 	bool gate_busy;               /* the gate itself is changing the input */
 	bool clogged;                 /* reading is paused, too much was sent ahead */
 	struct event closed;          /* EV_CLOSED while clogged */
+	struct event keep;            /* EV_READ, does nothing: see conn_keep */
 	/* evhttp's own callbacks on bev */
 	bufferevent_data_cb on_read, on_write;
 	bufferevent_event_cb on_event;

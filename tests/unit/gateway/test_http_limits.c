@@ -37,6 +37,23 @@ static int teardown(void **state)
 	return 0;
 }
 
+static int64_t cpu_ns(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
+	return t.tv_sec * NS_PER_S + t.tv_nsec;
+}
+
+/* The loop waits instead of turning. */
+static void check_at_rest(void)
+{
+	int64_t begin = cpu_ns();
+
+	poll(NULL, 0, 100); /* the time is what is measured */
+	assert_true(cpu_ns() - begin < 30 * NS_PER_MS);
+}
+
 /* Everything the peer sends until it ends; its size. */
 static size_t drain(int fd)
 {
@@ -288,6 +305,7 @@ static void test_flood_while_held(void **state)
 		sent += n > 0 ? (size_t)n : 0;
 	}
 	assert_true(sent < 20 << 20); /* what the kernel holds, and 64 KiB */
+	check_at_rest();
 	close(fd); /* cannot be seen: the end is queued behind what is not read */
 	edge_answer(e);
 	edge_wait_conns(e, 0);
@@ -404,6 +422,8 @@ static void test_quiet_stream(void **state)
 	fd = edge_connect(e);
 	put(fd, GET("/open"));
 	edge_wait(e, EDGE_HELD, 1);
+	put(fd, GET("/ahead"));
+	check_at_rest();
 	idle = edge_connect(e);
 	expect_eof(idle);
 	close(idle);
@@ -415,14 +435,6 @@ static void test_quiet_stream(void **state)
 }
 
 /* --- too much --- */
-
-static int64_t cpu_ns(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
-	return t.tv_sec * NS_PER_S + t.tv_nsec;
-}
 
 static void check_endless(const char *before, const char *unit, int status)
 {
