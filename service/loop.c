@@ -162,7 +162,9 @@ void loop_run(void)
 	run_posted();
 	run_deferred();
 	while (!atomic_load(&stopping)) {
-		int how = EVLOOP_NO_EXIT_ON_EMPTY | (has_work() ? EVLOOP_NONBLOCK : EVLOOP_ONCE);
+		/* NONBLOCK alone goes on while there are active events: one whose handler
+		 * leaves the work to a deferred job would keep us in there for ever. */
+		int how = EVLOOP_NO_EXIT_ON_EMPTY | EVLOOP_ONCE | (has_work() ? EVLOOP_NONBLOCK : 0);
 
 		event_base_loop(base, how);
 		run_posted();
