@@ -12,6 +12,7 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -103,14 +104,16 @@ static int child_fds(const struct spawn *s, int failure)
 }
 
 /* Default handlers before the mask is lifted: the service's own must not run here,
- * where its memory is shared. Numbers the C library keeps to itself are refused. */
+ * where its memory is shared. By the system call, since sigaction(3) refuses the
+ * numbers the C library keeps to itself, which may have come ignored from whoever
+ * started the service; all zeros is SIG_DFL in each machine's layout. */
 static void child_signals(void)
 {
-	struct sigaction sa = {.sa_handler = SIG_DFL};
+	static const char zeros[64];
 	sigset_t none;
 
 	for (int sig = 1; sig < NSIG; sig++)
-		sigaction(sig, &sa, NULL);
+		syscall(SYS_rt_sigaction, sig, zeros, NULL, (size_t)8);
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
 }

@@ -170,6 +170,8 @@ def test_nothing_acknowledged_is_lost_or_ends_twice(make_pair):
             assert 1 <= with_effect[name] <= len(outcomes), task
         else:  # killed with it three times
             assert task["state"] == "FAILED" and outcomes == ["LEASE_LOST"] * 3, task
+    print(f"{rounds} kills, {len(acked)} tasks acknowledged, "
+          f"{sum(len(t['attempts']) > 1 for t in ended.values())} of them run again")
     pair.service.stop()
     with contextlib.closing(sqlite3.connect(pair.path("state", "tasks.db"))) as db:
         assert db.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
