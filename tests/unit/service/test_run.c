@@ -39,16 +39,14 @@ bool loop_is_current(void)
 	return on_loop;
 }
 
+/* The hook runs under the lock: after call_off_cancel it does not run any more. */
 static void call_stop(struct errand_call *call, int code)
 {
-	void (*hook)(void *);
-
 	pthread_mutex_lock(&call->lock);
 	call->cancel_code = code;
-	hook = call->hook;
+	if (call->hook != NULL)
+		call->hook(call->hook_arg);
 	pthread_mutex_unlock(&call->lock);
-	if (hook != NULL)
-		hook(call->hook_arg);
 }
 
 struct call_hook *call_on_cancel_any(struct errand_call *call, void (*fn)(void *arg), void *arg)
@@ -56,9 +54,9 @@ struct call_hook *call_on_cancel_any(struct errand_call *call, void (*fn)(void *
 	pthread_mutex_lock(&call->lock);
 	call->hook = fn;
 	call->hook_arg = arg;
-	pthread_mutex_unlock(&call->lock);
 	if (call->cancel_code)
 		fn(arg);
+	pthread_mutex_unlock(&call->lock);
 	return (struct call_hook *)call;
 }
 
