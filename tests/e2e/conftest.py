@@ -26,12 +26,13 @@ TESTMOD = os.path.join(BUILD, "tests", "e2e", ".libs", "testmod.so")
 REPORT = re.compile(r"(ERROR|WARNING): (Address|Leak|Thread|Memory)Sanitizer|runtime error:")
 
 
-def _sanitized():
+def _sanitizers():
     with open(os.path.join(BUILD, "Makefile"), encoding="utf-8") as f:
-        return re.search(r"^ERRAND_CFLAGS = .*-fsanitize=", f.read(), re.M) is not None
+        m = re.search(r"^ERRAND_CFLAGS = .*-fsanitize=(\S+)", f.read(), re.M)
+        return m[1] if m else ""
 
 
-SANITIZED = _sanitized()
+SANITIZED = _sanitizers()  # "", "address,undefined" or "thread"
 TERMINAL = ("SUCCEEDED", "FAILED", "CANCELLED")
 
 
@@ -191,7 +192,7 @@ class Pair:
         self.port = 0
         self.env = dict(os.environ, ARTICLE_DIR=self.dir, TZ="UTC",
                         ASAN_OPTIONS="quarantine_size_mb=4:allocator_may_return_null=1",
-                        TSAN_OPTIONS="die_after_fork=0")
+                        TSAN_OPTIONS=f"die_after_fork=0:suppressions={TOP}/tests/tsan.supp")
 
     def path(self, *names):
         return os.path.join(self.dir, *names)

@@ -25,7 +25,7 @@ struct errand_call {
 	pthread_mutex_t lock;
 	void (*hook)(void *arg);
 	void *hook_arg;
-	int cancel_code;
+	_Atomic int cancel_code;
 	const char *cancel_at; /* cancel when this line is logged or seen */
 	struct buf log;
 	int code, status, signal;
