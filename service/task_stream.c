@@ -49,6 +49,7 @@ static bool send_log(struct stream *s, Errand__V1__TaskEvent *event)
 {
 	if (event->log == NULL || (s->attempt != 0 && event->log->attempt != s->attempt))
 		return true;
+	event->log->_seq_case = ERRAND__V1__LOG_LINE___SEQ_SEQ;
 	event->log->seq = event->seq;
 	return send_message(s, &event->log->base);
 }
