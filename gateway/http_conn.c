@@ -184,7 +184,7 @@ static enum errand_code refusal_code(int status)
 	case 408:
 		return ERRAND_DEADLINE_EXCEEDED;
 	case 413:
-		return ERRAND_OUT_OF_RANGE;
+		return ERRAND_RESOURCE_EXHAUSTED;
 	default:
 		return ERRAND_INVALID_ARGUMENT;
 	}

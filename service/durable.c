@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/util.h"
 #include "errand/status.h"
 #include "schema/scan.h"
@@ -29,6 +30,20 @@ struct durable {
 static struct bytes text(const char *s)
 {
 	return (struct bytes){(const uint8_t *)s, strlen(s)};
+}
+
+/* What of Prefer was done (RFC 7240): out lives as long as the answer. */
+static void put_applied(const struct durable *d, struct wire_response *w, char out[64])
+{
+	bool wait = d->accept && d->wait_ns > 0;
+
+	if (!d->asked && !wait)
+		return;
+	snprintf(out, 64, "%s%s", d->asked ? "respond-async" : "", d->asked && wait ? ", " : "");
+	if (wait)
+		snprintf(out + strlen(out), 64 - strlen(out), "wait=%lld",
+			 (long long)(d->wait_ns / NS_PER_S));
+	wire_pair_add(w->metadata, &w->n_metadata, "preference-applied", text(out));
 }
 
 static void durable_free(struct durable *d)
@@ -64,7 +79,7 @@ static void answer_task(struct durable *d, const struct task_row *row)
 	AUTO_BUF packed = BUF_INIT;
 	struct wire_response w;
 	struct request *r = d->request;
-	char location[64], etag[TASK_ETAG_SIZE], retry[16];
+	char location[64], etag[TASK_ETAG_SIZE], retry[16], applied[64];
 
 	task_pack(row, NULL, 0, &packed);
 	snprintf(location, sizeof location, "/v1/tasks/%s", d->id);
@@ -79,8 +94,7 @@ static void answer_task(struct durable *d, const struct task_row *row)
 	wire_pair_add(w.metadata, &w.n_metadata, "retry-after", text(retry));
 	wire_pair_add(w.metadata, &w.n_metadata, "etag", text(task_etag(row, etag)));
 	wire_pair_add(w.metadata, &w.n_metadata, "cache-control", text("no-store"));
-	if (d->asked)
-		wire_pair_add(w.metadata, &w.n_metadata, "preference-applied", text("respond-async"));
+	put_applied(d, &w, applied);
 	durable_free(d);
 	session_answer(r, &w, NULL, NULL);
 }
@@ -89,12 +103,14 @@ static void answer_result(struct durable *d, const struct task_row *row)
 {
 	struct wire_response w;
 	struct request *r = d->request;
+	char applied[64];
 
 	w.code = 0;
 	w.message = w.details = (struct bytes){0};
 	w.payload = buf_bytes(&row->result);
 	w.n_metadata = 0;
 	wire_pair_add(w.metadata, &w.n_metadata, "cache-control", text("no-store"));
+	put_applied(d, &w, applied);
 	durable_free(d);
 	session_answer(r, &w, NULL, NULL);
 }

@@ -25,8 +25,10 @@ def test_prefer_wait_answers_with_the_result(pair):
     r = pair.post("/test/task-echo", {"int32_value": 7}, headers={"Prefer": "wait=20"})
     assert r.status == 200, r
     assert r.json()["int32_value"] == 7
+    assert r.headers["Preference-Applied"] == "wait=20"
     r = pair.post("/test/task-sleep", {"ms": 3000}, headers={"Prefer": "wait=1"})
     assert r.status == 202, r
+    assert r.headers["Preference-Applied"] == "wait=1"
 
 
 def test_prefer_respond_async_makes_a_task_of_any_method(pair):
