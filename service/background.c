@@ -36,8 +36,6 @@ size_t background_drain(int64_t deadline_ns)
 void background_deinit(void)
 {
 	pool = pool_free(pool);
-	if (atomic_load(&n_pending) > 0)
-		log_error("background work was dropped at stop", "jobs=%zu", atomic_load(&n_pending));
 	atomic_store(&n_pending, 0);
 }
 
@@ -96,6 +94,21 @@ static void for_chain(struct background_job *b, void (*fn)(struct background_job
 	fn(b);
 	while ((node = list_pop_front(&chain)) != NULL)
 		fn(LIST_ENTRY(node, struct background_job, link));
+}
+
+static void drop(struct background_job *b)
+{
+	atomic_fetch_add(&n_failed, 1);
+	log_error("background work was dropped at stop", "name=%s", b->name);
+	end(b);
+}
+
+void background_drop(void)
+{
+	struct pool_job *job;
+
+	while ((job = pool_take(pool)) != NULL)
+		for_chain(CONTAINER_OF(job, struct background_job, job), drop);
 }
 
 static void run(struct pool_job *job)

@@ -15,7 +15,9 @@ struct background_job;
 void background_init(unsigned n_threads, size_t max_queue);
 /* Waits until all is done or the monotonic deadline has passed; what is left. */
 size_t background_drain(int64_t deadline_ns);
-/* Waits for what runs; what has not begun is dropped and logged. */
+/* What has not begun is dropped, and logged by name. */
+void background_drop(void);
+/* Waits for what runs. */
 void background_deinit(void);
 
 /* name is copied, arg borrowed until it has run. NULL when there is no place. */

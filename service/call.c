@@ -154,13 +154,16 @@ void call_notify(struct errand_call *call, void (*fn)(struct errand_call *, void
 
 /* --- the answer --- */
 
-/* The handler has nothing more to say: its answer is written, or was too late. */
+/* The handler has nothing more to say: its answer is written, or was too late. From
+ * then on his reference may be given back on another thread: we need our own. */
 static void handler_filled(struct errand_call *call)
 {
+	call_ref(call);
 	pthread_mutex_lock(&call->lock);
 	call->handler_filled = true;
 	pthread_mutex_unlock(&call->lock);
 	call_check_end(call);
+	call_unref(call);
 }
 
 bool call_answer_take(struct errand_call *call, bool handler)

@@ -134,7 +134,7 @@ static bool begin(struct errand_call *call)
 	return ok;
 }
 
-void call_run(struct errand_call *call)
+static void run(struct errand_call *call)
 {
 	char why[256];
 	bool silent;
@@ -162,6 +162,15 @@ void call_run(struct errand_call *call)
 	call->returned = true;
 	pthread_mutex_unlock(&call->lock);
 	call_check_end(call);
+}
+
+/* With a reference of our own: the handler's may go as soon as it has answered and
+ * returned, on whatever thread that is seen. */
+void call_run(struct errand_call *call)
+{
+	call_ref(call);
+	run(call);
+	call_unref(call);
 }
 
 static _Atomic size_t n_on_threads;

@@ -162,6 +162,18 @@ size_t pool_busy(struct pool *p)
 	return n;
 }
 
+struct pool_job *pool_take(struct pool *p)
+{
+	struct list *node;
+
+	pthread_mutex_lock(&p->lock);
+	node = list_pop_front(&p->jobs);
+	if (node != NULL)
+		p->n_waiting--;
+	pthread_mutex_unlock(&p->lock);
+	return node != NULL ? LIST_ENTRY(node, struct pool_job, node) : NULL;
+}
+
 size_t pool_drain(struct pool *p, int64_t deadline_ns)
 {
 	struct timespec ts = {deadline_ns / NS_PER_S, deadline_ns % NS_PER_S};

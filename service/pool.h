@@ -29,6 +29,8 @@ size_t pool_busy(struct pool *p);
 /* Waits until all jobs have run or the monotonic deadline has passed; returns how
  * many were left. */
 size_t pool_drain(struct pool *p, int64_t deadline_ns);
+/* Takes back a job that waits, or NULL. Any thread. */
+struct pool_job *pool_take(struct pool *p);
 /* Stops the threads after their current jobs and waits for them (a job that never
  * ends keeps it waiting: ask pool_busy first); waiting jobs are dropped. NULL-safe. */
 struct pool *pool_free(struct pool *p);

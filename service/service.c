@@ -211,6 +211,7 @@ static bool threads_are_back(void)
 {
 	int64_t until = clock_mono_ns() + LINGER;
 
+	background_drop();
 	return pool_drain(sync_pool, until) == 0 && background_drain(until) == 0 && call_on_threads() == 0;
 }
 

@@ -183,8 +183,20 @@ static int after_bad(void *arg)
 	return -5;
 }
 
+static int after_slow(void *arg)
+{
+	probe_note("after one");
+	nap(300);
+	return 0;
+}
+
 static void probe__after(Service *s, const Note *in, Closure done, void *call)
 {
+	if (in->ms) {
+		errand_after(call, "job-slow", after_slow, NULL);
+		done(in, call);
+		return;
+	}
 	errand_after(call, "job-one", after_ok, "one");
 	errand_after(call, "job-two", after_bad, "two");
 	errand_after(call, "job-three", after_ok, "three");

@@ -225,6 +225,30 @@ static void test_many(void **state)
 	assert_int_equal(n_answers, 500);
 }
 
+/* The answer, the handler's return and the loop's delivery in every order. */
+static void test_races(void **state)
+{
+	static const char *const methods[] = {"Elsewhere", "Keep", "Work", "NeedsSync"};
+
+	for (int round = 0; round < 300; round++) {
+		n_answers = 0;
+		start(methods[round % 4], "", 0, 0);
+		for (int i = 1; i < 4; i++) {
+			Probe__V1__Note in = PROBE__V1__NOTE__INIT;
+			int saved = n_answers;
+
+			n_answers = 0;
+			start_with("Elsewhere", &in, i == 3 ? 1 : 0);
+			n_answers = saved;
+		}
+		want_answers = 4;
+		run();
+		if (round % 10 == 0)
+			settle();
+	}
+	settle();
+}
+
 static void test_fail(void **state)
 {
 	start("Fail", "oh", ERRAND_NOT_FOUND, 0);
@@ -672,7 +696,7 @@ static void test_block(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(test_answers), TEST(test_many), TEST(test_fail), TEST(test_twice), TEST(test_silent),
+		TEST(test_answers), TEST(test_many), TEST(test_races), TEST(test_fail), TEST(test_twice), TEST(test_silent),
 		TEST(test_bad_payload), TEST(test_nesting), TEST(test_large), TEST(test_pool_full),
 		TEST(test_needs), TEST(test_needs_refuse), TEST(test_after), TEST(test_after_error),
 		TEST(test_after_hold), TEST(test_after_abandoned), TEST(test_cancel), TEST(test_abandon),

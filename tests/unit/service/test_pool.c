@@ -84,6 +84,31 @@ static void test_bounds(void **state)
 	sem_destroy(&go);
 }
 
+static void test_take(void **state)
+{
+	struct pool *p = pool_new("test", 1, 10);
+	struct job stuck, next;
+	sem_t begun, go;
+	_Atomic int count = 0;
+
+	sem_init(&begun, 0, 0);
+	sem_init(&go, 0, 0);
+	stuck = (struct job){.job.run = run, .begun = &begun, .go = &go, .count = &count};
+	next = (struct job){.job.run = run, .count = &count};
+	assert_null(pool_take(p));
+	assert_int_equal(pool_submit(p, &stuck.job), 0);
+	sem_wait(&begun);
+	assert_int_equal(pool_submit(p, &next.job), 0);
+	assert_ptr_equal(pool_take(p), &next.job);
+	assert_null(pool_take(p));
+	sem_post(&go);
+	assert_int_equal(pool_drain(p, in_5s()), 0);
+	assert_int_equal(count, 1);
+	pool_free(p);
+	sem_destroy(&begun);
+	sem_destroy(&go);
+}
+
 static void test_order_and_reuse(void **state)
 {
 	struct pool *p = pool_new("test", 1, 1000);
@@ -158,6 +183,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_bounds),
+		cmocka_unit_test(test_take),
 		cmocka_unit_test(test_order_and_reuse),
 		cmocka_unit_test(test_lazy),
 		cmocka_unit_test(test_resize),

@@ -16,6 +16,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -617,6 +618,65 @@ static void test_limits(void **state)
 	assert_true(log_has("too many connections"));
 }
 
+static long cpu_ticks(void)
+{
+	char path[64], text[512] = "";
+	unsigned long user, system;
+	char *p;
+	int fd;
+
+	snprintf(path, sizeof path, "/proc/%d/stat", service);
+	fd = open(path, O_RDONLY);
+	assert_true(read(fd, text, sizeof text - 1) > 0);
+	close(fd);
+	p = strrchr(text, ')');
+	assert_int_equal(sscanf(p, ") %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu", &user, &system), 2);
+	return (long)(user + system);
+}
+
+/* No descriptors left: it waits instead of spinning, and recovers by itself. */
+static void test_no_descriptors(void **state)
+{
+	struct rlimit few = {40, 40}, old;
+	int fds[60];
+	long ticks;
+
+	client = errand_client_close(client);
+	assert_int_equal(stop(), 0);
+	getrlimit(RLIMIT_NOFILE, &old);
+	few.rlim_max = old.rlim_max;
+	setrlimit(RLIMIT_NOFILE, &few);
+	start_with(NULL);
+	setrlimit(RLIMIT_NOFILE, &old);
+	for (size_t i = 0; i < ARRAY_LEN(fds); i++)
+		fds[i] = raw_connect();
+	assert_true(log_has("cannot accept connections"));
+	ticks = cpu_ticks();
+	nanosleep(&(struct timespec){0, 500 * MS}, NULL); /* the time over which it must not spin */
+	assert_true(cpu_ticks() - ticks < sysconf(_SC_CLK_TCK) / 10);
+	for (size_t i = 0; i < ARRAY_LEN(fds); i++)
+		close(fds[i]);
+	assert_int_equal(errand_client_open(&client, socket_path, NULL), 0);
+	assert_text(call("Echo", "recovered", 0, 0), "recovered");
+}
+
+/* Background work that cannot end in time is dropped by name, and never in silence. */
+static void test_drop(void **state)
+{
+	static const char *const more[] = {"--drain-timeout", "50ms", "--background-threads", "1", NULL};
+
+	client = errand_client_close(client);
+	assert_int_equal(stop(), 0);
+	start_with(more);
+	assert_int_equal(errand_client_open(&client, socket_path, NULL), 0);
+	assert_text(call("After", "", 0, 300), "");
+	assert_text(call("After", "", 0, 0), "");
+	assert_true(trace_has("after one"));
+	assert_int_equal(stop(), 0);
+	assert_true(log_has("background work was dropped"));
+	assert_non_null(strstr(read_log(), "name=job-one"));
+}
+
 /* Another user is refused before a byte of his is read (needs root to become one). */
 static void test_peer(void **state)
 {
@@ -698,6 +758,14 @@ static void test_second_signal(void **state)
 
 static void test_signals(void **state)
 {
+	struct waiter w = {0};
+
+	for (int i = 0; i < 200; i++)
+		submit(client, "Elsewhere", 20, &w);
+	for (int i = 0; i < 5000; i++)
+		kill(service, i % 2 ? SIGHUP : SIGPIPE);
+	dispatch_until(client, &w, 200);
+	assert_int_equal(w.code, 0);
 	kill(service, SIGHUP);
 	kill(service, SIGPIPE);
 	assert_true(log_has("SIGHUP"));
@@ -759,7 +827,8 @@ int main(void)
 		TEST(test_concurrent), TEST(test_pool_full), TEST(test_cancel), TEST(test_disconnect),
 		TEST(test_after), TEST(test_watchdog), TEST(test_streams), TEST(test_slow_reader),
 		TEST(test_stream_stop), TEST(test_task), TEST(test_schema), TEST(test_garbage),
-		TEST(test_slow_frame), TEST(test_limits), TEST(test_peer), TEST(test_drain),
+		TEST(test_slow_frame), TEST(test_limits), TEST(test_no_descriptors),
+		TEST(test_drop), TEST(test_peer), TEST(test_drain),
 		TEST(test_drain_timeout), TEST(test_second_signal), TEST(test_signals),
 		TEST(test_second_service), TEST(test_usage),
 	};
