@@ -72,7 +72,7 @@ void bar_draw(struct buf *out, const char *label, double fraction, int64_t eta_s
 	put_blocks(out, fraction, cells, utf8);
 	/* not 100% before it is */
 	buf_printf(out, " %3d%%", fraction >= 1 ? 100 : (int)(fraction * 100));
-	if (eta_s >= 0)
+	if (eta_s >= 0 && fraction < 1)
 		buf_printf(out, "  ETA %" PRId64 ":%02" PRId64, eta_s / 60, eta_s % 60);
 	used = bar_columns((const char *)out->data + begin, out->len - begin);
 	if (message != NULL && *message != '\0' && used + 4 < (size_t)width) {

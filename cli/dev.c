@@ -369,6 +369,18 @@ static void on_signals(struct dev *d)
 	}
 }
 
+/* Listening is not yet serving: the gateway must have the service's schema, each of
+ * its threads by a connection of its own, and nobody knows which one answers. */
+static bool is_serving(const struct dev *d)
+{
+	enum { TIMES = 8, MS = 100 };
+
+	for (int i = 0; i < TIMES; i++)
+		if (!dev_http_ready(d->url + strlen("http://"), MS))
+			return false;
+	return true;
+}
+
 /* Restarts that are due, the announcement, the end of patience. Milliseconds until
  * there is something to do again, -1: nothing by itself. */
 static int do_due(struct dev *d)
@@ -384,9 +396,7 @@ static int do_due(struct dev *d)
 			next = MIN(next, c->restart_ns);
 	}
 	if (d->n_stops == 0 && !d->announced && d->address != NULL) {
-		/* listening is not yet serving: it must have the service's schema */
-		if (dev_http_ready(d->url + strlen("http://"), 100) ||
-		    now - d->begin_ns > 10 * NS_PER_S)
+		if (is_serving(d) || now - d->begin_ns > 10 * NS_PER_S)
 			announce(d);
 		else
 			next = MIN(next, now + 2 * NS_PER_MS);

@@ -118,7 +118,7 @@ static void show_progress(struct watch *w, const struct task_event *e)
 	fprintf(w->options->out, "%s %3d%% ", show_time(e->time_us, when),
 		(int)(e->fraction * 100));
 	show_text(w->options->out, (const char *)e->message.data, e->message.len);
-	if (eta >= 0)
+	if (eta > 0)
 		fprintf(w->options->out, " ETA %d:%02d", (int)(eta / 60), (int)(eta % 60));
 	fputc('\n', w->options->out);
 	fflush(w->options->out);
