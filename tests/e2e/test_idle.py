@@ -3,7 +3,7 @@
 import pytest
 from conftest import ARTICLE, SANITIZED, Pair, rss_kb
 
-pytestmark = pytest.mark.skipif(SANITIZED, reason="measures release builds; this one has sanitizers")
+pytestmark = pytest.mark.skipif(bool(SANITIZED), reason="measures release builds; this one has sanitizers")
 
 
 def test_memory_and_start():
