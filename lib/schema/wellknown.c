@@ -251,7 +251,7 @@ bool mask_path_format(struct buf *b, struct bytes path)
 	for (size_t i = 0; i < path.len; i++) {
 		uint8_t c = path.data[i];
 
-		if (c >= 'A' && c <= 'Z')
+		if ((c >= 'A' && c <= 'Z') || c == ',')
 			return false;
 		if (c == '_') {
 			if (++i == path.len || path.data[i] < 'a' || path.data[i] > 'z')
@@ -260,5 +260,5 @@ bool mask_path_format(struct buf *b, struct bytes path)
 		}
 		buf_append_byte(b, c);
 	}
-	return true;
+	return path.len > 0;
 }
