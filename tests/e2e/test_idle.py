@@ -6,6 +6,11 @@ from conftest import ARTICLE, SANITIZED, Pair, rss_kb
 pytestmark = pytest.mark.skipif(bool(SANITIZED), reason="measures release builds; this one has sanitizers")
 
 
+def children(pid):
+    with open(f"/proc/{pid}/task/{pid}/children", encoding="utf-8") as f:
+        return [int(p) for p in f.read().split()]
+
+
 def test_memory_and_start():
     best_kb, best_s = 1 << 30, 60.0
     for _ in range(3):  # the best of three: a busy machine starts late, never early
@@ -13,7 +18,9 @@ def test_memory_and_start():
         try:
             pair.start()
             assert pair.post("/send-notification/a@b.c").status == 200
-            best_kb = min(best_kb, rss_kb(pair.gateway.pid) + rss_kb(pair.service.pid))
+            pids = [pair.gateway.pid, pair.service.pid] + children(pair.service.pid)  # the warden
+            assert len(pids) == 3
+            best_kb = min(best_kb, sum(map(rss_kb, pids)))
             best_s = min(best_s, max(pair.service.ready_s, pair.gateway.ready_s))
         finally:
             pair.close()
