@@ -195,6 +195,8 @@ static size_t target_index(const struct template *t, size_t i, size_t n_rest)
 static void put_variables(const struct template *t, const struct target *target, size_t n_rest,
 			  struct call_input *in)
 {
+	char *colon = cut_verb(target, t->verb);
+
 	for (size_t i = 0; i < t->n_variables; i++) {
 		const struct template_variable *v = &t->variables[i];
 		size_t first = target_index(t, v->first, n_rest);
@@ -209,6 +211,8 @@ static void put_variables(const struct template *t, const struct target *target,
 		}
 		call_input_text(in, v->name, strlen(v->name), buf_cstr(&value), value.len);
 	}
+	if (colon != NULL)
+		*colon = ':';
 }
 
 static void put_query(const char *query, struct call_input *in)

@@ -134,6 +134,8 @@ void gen_schema_c(const char *name, const char *source, struct bytes set, struct
 	buf_printf(out,
 		"/* Made by errand gen from %s: do not edit. */\n"
 		"#include \"%s.schema.h\"\n\n"
+		"#ifdef __GNUC__\n#pragma GCC diagnostic ignored \"-Woverlength-strings\"\n"
+		"#endif\n\n"
 		"const uint8_t %s_schema[%zu] =",
 		source, name, name, set.len);
 	for (size_t at = 0; at < set.len; at += LINE) {
