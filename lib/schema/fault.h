@@ -17,7 +17,8 @@ struct fault {
 	enum fault_kind kind;
 	enum fault_place place;
 	char *where;  /* "#/note/title", "q" */
-	char *rule;   /* "type", "range", "unknown", "syntax", "string.min_len" */
+	char *rule;   /* of the transcoder: type range unknown enum oneof nul any bare;
+		       * syntax utf8 duplicate depth size (these are FAULT_SYNTAX) */
 	char *detail; /* a sentence */
 	char *value;  /* what was there, at most 64 bytes of it; or NULL */
 };

@@ -273,8 +273,10 @@ int scalar_read(struct reader *r, const struct schema_field *f, struct scalar *v
 
 static int text_from_text(struct reader *r, struct bytes text, struct scalar *v)
 {
-	if (json_utf8_valid(text.data, text.len) != text.len)
-		return reader_fault(r, "utf8", NULL, 0, "not UTF-8");
+	if (json_utf8_valid(text.data, text.len) != text.len) {
+		fault_add(r->faults, FAULT_SYNTAX, r->fault_place, r->prefix, "utf8", NULL, 0, "not UTF-8");
+		return READ_SKIP;
+	}
 	if (memchr(text.data, 0, text.len) != NULL)
 		return reader_fault(r, "nul", NULL, 0, "a string may not contain U+0000");
 	v->text = text;
