@@ -58,6 +58,10 @@ const struct command *cli_command(const struct command *table, size_t n, const c
 /* "errand: ..." and a newline on stderr. */
 void cli_error(const char *fmt, ...) PRINTF(1, 2);
 
+/* The folder this program was started from, owned by the caller; in a build tree
+ * with libtool it is DIR/.libs behind a script DIR/errand. */
+char *cli_folder(void);
+
 /* The exit status for a call that ended with this errand_code. */
 enum cli_exit cli_exit_of(int code);
 

@@ -1,27 +1,10 @@
 #define _GNU_SOURCE
 #include "cli/dev_find.h"
 
-#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "cli/cli.h"
-
-/* The folder this program was started from; in a build tree with libtool it is
- * DIR/.libs/errand behind a script DIR/errand. Owned by the caller. */
-static char *own_folder(void)
-{
-	char path[PATH_MAX];
-	ssize_t n = readlink("/proc/self/exe", path, sizeof path - 1);
-	char *slash;
-
-	if (n < 0)
-		return xstrdup(BINDIR);
-	path[n] = '\0';
-	slash = strrchr(path, '/');
-	*slash = '\0';
-	return xstrdup(path);
-}
 
 /* Takes path: gives it back when it is there, else frees it. */
 static char *if_there(char *path, int mode)
@@ -42,7 +25,7 @@ static bool in_libs(const char *folder)
 char *dev_find_program(const char *name, const char *variable)
 {
 	const char *named = getenv(variable);
-	AUTO_FREE char *own = own_folder();
+	AUTO_FREE char *own = cli_folder();
 	char *found = NULL;
 
 	if (named != NULL && *named != '\0') {
@@ -69,7 +52,7 @@ char *dev_find_program(const char *name, const char *variable)
 char *dev_find_example(void)
 {
 	const char *named = getenv("ERRAND_MODULE_DIR");
-	AUTO_FREE char *own = own_folder();
+	AUTO_FREE char *own = cli_folder();
 	char *found = NULL;
 
 	if (named != NULL && *named != '\0')

@@ -137,6 +137,19 @@ static void include_own_folders(struct gen *g)
 	}
 }
 
+/* errand/v1 and google/api, from an installation anywhere; protoc brings
+ * google/protobuf itself. */
+static void include_installed(struct gen *g)
+{
+	AUTO_FREE char *own = cli_folder();
+	AUTO_FREE char *beside = xasprintf("%s/../share/errand/proto", own);
+
+	if (is_folder(PKGDATADIR "/proto"))
+		arg(g, "-I" PKGDATADIR "/proto");
+	else if (is_folder(beside))
+		arg_take(g, xasprintf("-I%s", beside));
+}
+
 static int read_protos(struct gen *g, struct buf *set)
 {
 	AUTO_FREE char *path = xasprintf("%s/set.pb", g->work);
@@ -150,9 +163,7 @@ static int read_protos(struct gen *g, struct buf *set)
 		arg_take(g, xasprintf("-I%s", g->conf.include.items[i]));
 	if (g->conf.include.n == 0)
 		arg(g, "-I.");
-	/* errand/v1, google/api; protoc brings google/protobuf itself */
-	if (is_folder(PKGDATADIR "/proto"))
-		arg(g, "-I" PKGDATADIR "/proto");
+	include_installed(g);
 	include_own_folders(g);
 	for (int i = 0; i < g->n_files; i++)
 		arg(g, g->files[i]);
