@@ -23,13 +23,12 @@ class Dev:
 
     def __init__(self, *args, state, env=None):
         self.state = state
-        self.log = os.path.join(tempfile.mkdtemp(prefix="errand-dev-log-"), "log")
+        self.log = tempfile.NamedTemporaryFile(prefix="errand-dev-log-")  # gone with us
         env = dict(os.environ, ARTICLE_DIR=state, **(env or {}))
         env.pop("ERRAND_SOCKET", None)
-        with open(self.log, "ab") as err:
-            self.popen = subprocess.Popen([ERRAND, "dev", "--json", "--state", state, *args], env=env,
-                                          stdout=subprocess.PIPE, stderr=err,
-                                          stdin=subprocess.DEVNULL)
+        self.popen = subprocess.Popen([ERRAND, "dev", "--json", "--state", state, *args], env=env,
+                                      stdout=subprocess.PIPE, stderr=self.log,
+                                      stdin=subprocess.DEVNULL)
         self.events = []
 
     def next(self, event, timeout=30):
@@ -50,7 +49,7 @@ class Dev:
         return self
 
     def text(self):
-        with open(self.log, encoding="utf-8", errors="replace") as f:
+        with open(self.log.name, encoding="utf-8", errors="replace") as f:
             return f.read()
 
     def children(self):
