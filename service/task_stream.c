@@ -1,7 +1,7 @@
 /* task_stream.c: WatchEvents and GetLogs: a task's watch as a stream of messages.
  * The stream's window paces the watch: nothing is read ahead of the client. A
- * client that comes back with all it can ever get is answered 204, which tells an
- * EventSource to stay away. Loop thread. */
+ * client that comes back with all it can ever get is answered 204 when it speaks SSE,
+ * which tells an EventSource to stay away; others get an empty list. Loop thread. */
 #include "service/task_stream.h"
 
 #include <errno.h>
@@ -16,6 +16,7 @@ struct stream {
 	struct errand_call *call;
 	struct task_watch *watch;
 	bool logs;          /* LogLine instead of TaskEvent */
+	bool sse;           /* the client is an EventSource, or like one */
 	uint32_t attempt;   /* logs of this one only; 0 = all */
 	size_t n_sent;
 };
@@ -98,7 +99,7 @@ static void on_ended(int code, const char *why, void *arg)
 	if (code != 0) {
 		errand_fail(s->call, code, "%s", why);
 	} else {
-		if (s->n_sent == 0)
+		if (s->n_sent == 0 && s->sse)
 			errand_set_metadata(s->call, "errand-http-status", "204");
 		errand_stream_end(s->call);
 	}
@@ -143,9 +144,11 @@ static void start(struct stream *s, const char *id, uint64_t after, enum event_k
 
 static struct stream *stream_new(struct errand_call *call)
 {
+	const char *accept = errand_metadata(call, "accept");
 	struct stream *s = xcalloc(1, sizeof *s);
 
 	s->call = call;
+	s->sse = accept != NULL && strstr(accept, "text/event-stream") != NULL;
 	return s;
 }
 
@@ -163,8 +166,6 @@ void task_stream_events(Errand__V1__Tasks_Service *service,
 void task_stream_logs(Errand__V1__Tasks_Service *service, const Errand__V1__GetLogsRequest *in,
 		      Errand__V1__LogLine_Closure done, void *call)
 {
-	const char *accept = errand_metadata(call, "accept");
-	bool sse = accept != NULL && strstr(accept, "text/event-stream") != NULL;
 	uint64_t after = 0;
 	struct stream *s;
 
@@ -173,5 +174,5 @@ void task_stream_logs(Errand__V1__Tasks_Service *service, const Errand__V1__GetL
 	s = stream_new(call);
 	s->logs = true;
 	s->attempt = in->attempt;
-	start(s, in->id, after, EVENT_LOG, in->follow || sse);
+	start(s, in->id, after, EVENT_LOG, in->follow || s->sse);
 }

@@ -128,6 +128,10 @@ def test_events_resume_by_last_event_id(pair):
     r = pair.get(f"/v1/tasks/{task_id}/events",
                  headers={"Last-Event-ID": str(ids[-1]), "Accept": "text/event-stream"})
     assert r.status == 204, r
+    assert pair.logs(task_id) == []  # no lines, but not an EventSource either
+    for accept, body in (("application/x-ndjson", b'{"@end":{}}\n'), ("application/json", b"[]")):
+        r = pair.get(f"/v1/tasks/{task_id}/events?after_seq={ids[-1]}", headers={"Accept": accept})
+        assert (r.status, r.body.strip()) == (200, body.strip()), r
 
 
 def test_list_pages_and_filters(make_pair):
