@@ -141,11 +141,11 @@ static void answer_live(struct durable *d, const struct task_row *row, int code,
 
 /* --- the way of a request --- */
 
-static void on_waited(int code, const char *why, const struct task_row *row, void *arg)
+/* What there is to answer with when the waiting is over; live_code and live_why
+ * for a task that is still under way. */
+static void answer_now(struct durable *d, int code, const char *why, const struct task_row *row,
+		       int live_code, const char *live_why)
 {
-	struct durable *d = arg;
-
-	d->wait = NULL;
 	if (code != 0)
 		answer_error(d, code, why, (struct bytes){0});
 	else if (row->state == TASK_SUCCEEDED)
@@ -153,7 +153,15 @@ static void on_waited(int code, const char *why, const struct task_row *row, voi
 	else if (task_state_terminal(row->state))
 		answer_failed(d, row);
 	else
-		answer_live(d, row, ERRAND_DEADLINE_EXCEEDED, "not done within the deadline");
+		answer_live(d, row, live_code, live_why);
+}
+
+static void on_waited(int code, const char *why, const struct task_row *row, void *arg)
+{
+	struct durable *d = arg;
+
+	d->wait = NULL;
+	answer_now(d, code, why, row, ERRAND_DEADLINE_EXCEEDED, "not done within the deadline");
 }
 
 static void on_created(int code, const char *why, const struct task_row *row, void *arg)
@@ -197,14 +205,8 @@ static void on_ended_early(int code, const char *why, const struct task_row *row
 
 	if (d->request == NULL)
 		durable_free(d);
-	else if (code != 0)
-		answer_error(d, code, why, (struct bytes){0});
-	else if (row->state == TASK_SUCCEEDED)
-		answer_result(d, row);
-	else if (task_state_terminal(row->state))
-		answer_failed(d, row);
 	else
-		answer_live(d, row, ERRAND_UNAVAILABLE, "the service is stopping");
+		answer_now(d, code, why, row, ERRAND_UNAVAILABLE, "the service is stopping");
 }
 
 /* Before on_created has come there is nothing to say yet; it comes soon. */
