@@ -9,12 +9,12 @@
 #include <event2/event.h>
 #include <event2/event_struct.h>
 #include <stdio.h>
-#include <sys/socket.h>
 
 #include "base/buf.h"
 #include "base/err.h"
 #include "base/pbuf.h"
 #include "base/sock.h"
+#include "wire/conn_io.h"
 
 enum {
 	READ_SIZE = 65536,
@@ -95,25 +95,13 @@ static bool uplink_close_if_done(struct uplink *l)
 /* Writes what waits. False when the connection was lost (the link may be gone). */
 static bool uplink_write(struct uplink *l)
 {
-	for (;;) {
-		struct iovec iov[2];
-		struct msghdr m = {.msg_iov = iov};
-		ssize_t n;
+	int r = conn_write(l->conn, l->fd, NULL);
 
-		m.msg_iovlen = (size_t)conn_output(l->conn, iov);
-		if (m.msg_iovlen == 0)
-			return true;
-		n = sendmsg(l->fd, &m, MSG_NOSIGNAL);
-		if (n > 0) {
-			conn_sent(l->conn, (size_t)n);
-		} else if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) {
-			event_add(&l->writable, NULL);
-			return true;
-		} else if (n < 0 && errno != EINTR) {
-			l->ops->closed(l, strerror(errno), l->arg);
-			return false;
-		}
-	}
+	if (r == CONN_IO_FULL)
+		event_add(&l->writable, NULL);
+	if (r == CONN_IO_BROKEN)
+		l->ops->closed(l, strerror(errno), l->arg);
+	return r != CONN_IO_BROKEN;
 }
 
 static void on_flush(evutil_socket_t fd, short what, void *arg)
@@ -129,22 +117,12 @@ static void on_flush(evutil_socket_t fd, short what, void *arg)
 static void on_readable(evutil_socket_t fd, short what, void *arg)
 {
 	struct uplink *l = arg;
+	int r = conn_read(l->conn, fd, l->input, sizeof l->input, READS_PER_TURN);
 
-	for (int i = 0; i < READS_PER_TURN; i++) {
-		ssize_t n = read(fd, l->input, sizeof l->input);
-
-		if (n < 0 && (errno == EAGAIN || errno == EINTR))
-			break;
-		if (n <= 0) {
-			l->ops->closed(l, n == 0 ? "closed by the service" : strerror(errno), l->arg);
-			return;
-		}
-		if (conn_feed(l->conn, l->input, (size_t)n) < 0) {
-			l->ops->closed(l, conn_why(l->conn), l->arg);
-			return;
-		}
-		if ((size_t)n < sizeof l->input)
-			break;
+	if (r != 0) {
+		l->ops->closed(l, r < 0 ? conn_why(l->conn) : r == CONN_IO_EOF ? "closed by the service" :
+			       strerror(errno), l->arg);
+		return;
 	}
 	if (conn_pending(l->conn) != 0) /* credit, cancels */
 		uplink_flush_soon(l);

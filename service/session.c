@@ -3,10 +3,8 @@
 #define _GNU_SOURCE
 #include "service/session.h"
 
-#include <errno.h>
 #include <event2/event.h>
 #include <string.h>
-#include <sys/uio.h>
 
 #include "base/clock.h"
 #include "base/err.h"
@@ -22,6 +20,7 @@
 #include "service/loop.h"
 #include "service/registry.h"
 #include "service/service.h"
+#include "wire/conn_io.h"
 
 #define READ_SIZE (64u << 10)
 #define READS_PER_TURN 4 /* of one connection, before the others have theirs */
@@ -248,25 +247,6 @@ static void give_receipts(struct session *s, bool all)
 	}
 }
 
-/* Writes until all is gone or the socket is full; false when it is broken. */
-static bool write_output(struct session *s)
-{
-	struct iovec iov[2];
-	int n;
-
-	while ((n = conn_output(s->conn, iov)) > 0) {
-		ssize_t r = writev(s->fd, iov, n);
-
-		if (r < 0 && errno == EINTR)
-			continue;
-		if (r < 0)
-			return errno == EAGAIN;
-		conn_sent(s->conn, (size_t)r);
-		s->n_sent += (uint64_t)r;
-	}
-	return true;
-}
-
 /* Reads again, and lets streams go on, once there is room for their output. */
 static void resume(struct session *s)
 {
@@ -286,7 +266,7 @@ static void flush(struct loop_job *job)
 	bool was_full = conn_over_limit(s->conn);
 
 	s->flush_due = false;
-	if (!write_output(s))
+	if (conn_write(s->conn, s->fd, &s->n_sent) == CONN_IO_BROKEN)
 		s->eof = true;
 	count_queued(s);
 	give_receipts(s, false);
@@ -351,25 +331,15 @@ static void watch_frame(struct session *s)
 static void on_readable(evutil_socket_t fd, short what, void *arg)
 {
 	struct session *s = arg;
+	int r = 0;
 
-	for (int i = 0; i < READS_PER_TURN && !s->eof && !s->paused; i++) {
-		ssize_t n = read(fd, read_buf, READ_SIZE);
-
-		if (n < 0 && (errno == EAGAIN || errno == EINTR))
-			break;
-		if (n <= 0) {
-			s->eof = true;
-			break;
-		}
-		if (conn_feed(s->conn, read_buf, (size_t)n) < 0) {
-			log_warn("a client broke the protocol, connection closed",
-				 "pid=%d uid=%u reason=\"%s\"", (int)s->peer.pid, (unsigned)s->peer.uid,
-				 conn_why(s->conn));
-			s->eof = true;
-		}
-		if ((size_t)n < READ_SIZE)
-			break;
-	}
+	if (!s->eof && !s->paused)
+		r = conn_read(s->conn, fd, read_buf, READ_SIZE, READS_PER_TURN);
+	if (r < 0)
+		log_warn("a client broke the protocol, connection closed", "pid=%d uid=%u reason=\"%s\"",
+			 (int)s->peer.pid, (unsigned)s->peer.uid, conn_why(s->conn));
+	if (r != 0)
+		s->eof = true;
 	watch_frame(s);
 	flush_later(s);
 }

@@ -16,13 +16,13 @@
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/socket.h>
 
 #include "base/clock.h"
 #include "base/list.h"
 #include "base/pbuf.h"
 #include "base/sock.h"
 #include "wire/conn.h"
+#include "wire/conn_io.h"
 
 enum {
 	READ_SIZE = 32768,
@@ -204,46 +204,20 @@ static int client_lose(struct errand_client *c, int code, const char *why)
 
 static void client_write(struct errand_client *c)
 {
-	struct iovec iov[2];
-	struct msghdr m = {.msg_iov = iov};
-	ssize_t n;
-
-	while (!c->write_failed) {
-		m.msg_iovlen = (size_t)conn_output(c->conn, iov);
-		if (m.msg_iovlen == 0)
-			return;
-		n = sendmsg(c->fd, &m, MSG_NOSIGNAL | MSG_DONTWAIT);
-		if (n >= 0)
-			conn_sent(c->conn, (size_t)n);
-		else if (errno == EAGAIN || errno == EWOULDBLOCK)
-			return;
-		else if (errno != EINTR)
-			c->write_failed = true; /* answers may still be there to read */
-	}
+	if (!c->write_failed && conn_write(c->conn, c->fd, NULL) == CONN_IO_BROKEN)
+		c->write_failed = true; /* answers may still be there to read */
 }
 
 static int client_read(struct errand_client *c)
 {
-	int err;
+	int r = conn_read(c->conn, c->fd, c->input, sizeof c->input, READS_AT_ONCE);
 
-	for (int i = 0; i < READS_AT_ONCE; i++) {
-		ssize_t n = recv(c->fd, c->input, sizeof c->input, MSG_DONTWAIT);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
-			return 0;
-		if (n < 0)
-			return client_lose(c, ERRAND_UNAVAILABLE, strerror(errno));
-		if (n == 0)
-			return client_lose(c, ERRAND_UNAVAILABLE,
-					   "the service closed the connection");
-		err = conn_feed(c->conn, c->input, (size_t)n);
-		if (err < 0)
-			return client_lose(c, -err, conn_why(c->conn));
-		if ((size_t)n < sizeof c->input)
-			return 0;
-	}
+	if (r < 0)
+		return client_lose(c, -r, conn_why(c->conn));
+	if (r == CONN_IO_EOF)
+		return client_lose(c, ERRAND_UNAVAILABLE, "the service closed the connection");
+	if (r == CONN_IO_BROKEN)
+		return client_lose(c, ERRAND_UNAVAILABLE, strerror(errno));
 	return 0;
 }
 

@@ -1,8 +1,8 @@
 /* conn.h: one ttrpc connection as a machine without I/O: bytes in, events and
  * bytes out. It knows frames, streams, Hello, credit, cancel, ping and goaway;
  * it does not know files, loops, threads or time. The service's session, the
- * gateway's upstream and the client library put their own I/O around it, tests
- * and fuzz targets none.
+ * gateway's uplink and the client library put a socket (conn_io.h) and their loop
+ * around it, tests and fuzz targets nothing.
  *
  *            conn_feed() ─▶ frames ─▶ struct conn_ops callbacks
  *   conn_request() / conn_respond() / conn_send_data() ... ─▶ conn_output()

@@ -1,7 +1,6 @@
 #define _GNU_SOURCE
 #include "peer.h"
 
-#include <errno.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,7 +9,7 @@
 #include <unistd.h>
 
 #include "errand/status.h"
-#include "wire/conn.h"
+#include "wire/conn_io.h"
 
 struct peer {
 	int fd;
@@ -194,40 +193,21 @@ static const struct conn_ops ops = {
 	.pong = on_pong,
 };
 
-static bool flush(struct peer *p)
-{
-	struct iovec iov[2];
-	struct msghdr m = {.msg_iov = iov};
-	ssize_t n;
-
-	while ((m.msg_iovlen = (size_t)conn_output(p->conn, iov)) > 0) {
-		n = sendmsg(p->fd, &m, MSG_NOSIGNAL | MSG_DONTWAIT);
-		if (n < 0)
-			return errno == EAGAIN;
-		conn_sent(p->conn, (size_t)n);
-	}
-	return true;
-}
-
 /* One turn of poll, read, answer; false when the connection is over. */
 static bool turn(struct peer *p)
 {
 	struct pollfd fd = {.fd = p->fd, .events = POLLIN};
-	char in[4096];
-	ssize_t n;
+	uint8_t in[4096];
 
 	if (conn_pending(p->conn) > 0)
 		fd.events |= POLLOUT;
 	if (poll(&fd, 1, -1) < 0)
 		return false;
-	if (fd.revents & ~POLLOUT) {
-		n = recv(p->fd, in, sizeof in, MSG_DONTWAIT);
-		if (n <= 0 || conn_feed(p->conn, in, (size_t)n) < 0)
-			return false;
-	}
+	if ((fd.revents & ~POLLOUT) != 0 && conn_read(p->conn, p->fd, in, sizeof in, 1) != 0)
+		return false;
 	if (p->garbage)
 		return send(p->fd, "HTTP/1.1 400 Bad Request\r\n\r\n", 28, MSG_NOSIGNAL) < 0;
-	return !p->die && flush(p);
+	return !p->die && conn_write(p->conn, p->fd, NULL) != CONN_IO_BROKEN;
 }
 
 void peer_serve(int fd)
