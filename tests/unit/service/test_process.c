@@ -366,7 +366,7 @@ static void test_runaways_are_found(void **state)
 	run_shell(&r, "(setsid sleep 1000 >/dev/null 2>&1 & echo $!) > a.$$;"
 		      "(setsid sh -c 'sleep 1000 >/dev/null 2>&1 & echo $!' &) > b.$$;"
 		      "while [ ! -s a.$$ ] || [ ! -s b.$$ ]; do sleep 0.01; done;"
-		      "echo $(cat a.$$ b.$$); rm -f a.$$ b.$$; sleep 1000");
+		      "x=$(cat a.$$ b.$$); rm -f a.$$ b.$$; echo $x; sleep 1000");
 	run_wait_line(&r);
 	assert_int_equal(sscanf(run_text(&r, 1), "%d %d", &plain, &twice), 2);
 	assert_false(is_gone(plain));
