@@ -1,7 +1,7 @@
 /* call.h: the narrow waist of the service: one call of one method, whoever made
  * it (a session, or the task engine) and wherever it runs (loop, pool, slot).
  *
- *   call_new ─▶ executor_run ─▶ [dependencies open] ─▶ handler ─▶ answered
+ *   call_start ─▶ loop | pool ─▶ [dependencies open] ─▶ handler ─▶ answered
  *            ─▶ loop: call_source.answered() ─▶ close dependencies ─▶ after-work ─▶ freed
  *
  * States (a table in call.c): NEW, RUNNING, ANSWERED, DONE. References: the loop
