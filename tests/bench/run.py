@@ -156,6 +156,38 @@ def start_errand(work, b, port):
     return [service, gateway]
 
 
+def rss_kb(pid):
+    with open(f"/proc/{pid}/status", encoding="utf-8") as f:
+        return int(re.search(r"VmRSS:\s+(\d+)", f.read())[1])
+
+
+def children(pid):
+    with open(f"/proc/{pid}/task/{pid}/children", encoding="utf-8") as f:
+        return [int(p) for p in f.read().split()]
+
+
+def idle(work, b):
+    """(ready ms, RSS kB) of an idle pair; the service's warden counts too."""
+    begun = time.monotonic()
+    port = free_port()
+    service, gateway = start_errand(work, b, port)
+    url = f"http://127.0.0.1:{port}/readyz"
+    while True:
+        try:
+            with urllib.request.urlopen(url, timeout=5):
+                break
+        except OSError:
+            if time.monotonic() - begun > 10:
+                raise SystemExit("bench: the pair is not ready after 10 s")
+            time.sleep(0.001)
+    ms = (time.monotonic() - begun) * 1000
+    kb = sum(map(rss_kb, [service.pid, gateway.pid, *children(service.pid)]))
+    for p in (gateway, service):
+        p.send_signal(signal.SIGTERM)
+        p.wait(15)
+    return ms, kb
+
+
 SUBJECTS = [
     Subject("bare evhttp (Y)", start_evhttp),
     Subject("nginx -> UNIX socket -> evhttp", start_nginx),
@@ -228,6 +260,7 @@ def main():
     work = tempfile.mkdtemp(prefix="errand-bench.")
     try:
         measure(subjects, args, work)
+        idles = [idle(work, args.builddir) for _ in range(3)]
     finally:
         shutil.rmtree(work, ignore_errors=True)
     if args.json:
@@ -235,6 +268,9 @@ def main():
                           for s in subjects}, indent=1))
     else:
         table(subjects)
+        ms, kb = (statistics.median(i[k] for i in idles) for k in (0, 1))
+        print(f"\nidle pair: {kb / 1024:.1f} MB RSS in all its processes; "
+              f"ready to answer {ms:.0f} ms after the first was started")
 
 
 if __name__ == "__main__":
