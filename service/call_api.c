@@ -183,6 +183,16 @@ static void on_timer(struct deadline *d)
 	call_unref(call);
 }
 
+/* So far from now; INT64_MAX for what is further than time goes. */
+static int64_t later(int64_t ns)
+{
+	int64_t at;
+
+	if (__builtin_add_overflow(clock_mono_ns(), ns > 0 ? ns : 0, &at))
+		return INT64_MAX;
+	return at;
+}
+
 void errand_timer(struct errand_call *call, int64_t ns, void (*fn)(struct errand_call *, void *),
 		  void *arg)
 {
@@ -191,17 +201,18 @@ void errand_timer(struct errand_call *call, int64_t ns, void (*fn)(struct errand
 	t->call = call;
 	t->fn = fn;
 	t->arg = arg;
-	t->at_ns = clock_mono_ns() + (ns > 0 ? ns : 0);
+	t->at_ns = later(ns);
+	pthread_mutex_lock(&call->lock);
+	call->has_timers = true;
+	if (!loop_is_current())
+		list_push_back(&call->new_timers, &t->node);
+	pthread_mutex_unlock(&call->lock);
 	if (loop_is_current()) {
 		list_push_back(&call->timers, &t->node);
 		deadline_set(&t->deadline, t->at_ns, on_timer);
-		return;
+	} else {
+		call_poke(call);
 	}
-	pthread_mutex_lock(&call->lock);
-	call->has_timers = true;
-	list_push_back(&call->new_timers, &t->node);
-	pthread_mutex_unlock(&call->lock);
-	call_poke(call);
 }
 
 void call_timers_arm(struct errand_call *call)

@@ -557,6 +557,31 @@ static void test_deadline_then_timer(void **state)
 	assert_int_equal(n_answers, 1);
 }
 
+static void on_too_late(struct errand_call *call, void *arg)
+{
+	fail_msg("a timer of a call that has ended");
+}
+
+static void set_timer(struct errand_call *call, void *arg)
+{
+	errand_timer(call, 100 * NS_PER_MS, on_too_late, NULL);
+}
+
+/* A thread's handler is told of the deadline on the loop, sets a timer there, and
+ * ends when the call has been answered long ago: the timer goes with it. */
+static void test_timer_of_ended(void **state)
+{
+	Probe__V1__Note in = PROBE__V1__NOTE__INIT;
+
+	in.ms = 5000;
+	start_with("Work", &in, 20);
+	errand_on_cancel(current, set_timer, NULL);
+	run();
+	assert_int_equal(got.code, ERRAND_DEADLINE_EXCEEDED);
+	run_ms(150);
+	settle();
+}
+
 static _Atomic int n_hooks;
 
 static void on_hook(void *arg)
@@ -701,7 +726,8 @@ int main(void)
 		TEST(test_needs), TEST(test_needs_refuse), TEST(test_after), TEST(test_after_error),
 		TEST(test_after_hold), TEST(test_after_abandoned), TEST(test_cancel), TEST(test_abandon),
 		TEST(test_deadline), TEST(test_deadline_sync), TEST(test_deadline_task),
-		TEST(test_deadline_then_timer), TEST(test_hooks), TEST(test_stream),
+		TEST(test_deadline_then_timer), TEST(test_timer_of_ended),
+		TEST(test_hooks), TEST(test_stream),
 		TEST(test_stream_window), TEST(test_stream_sync), TEST(test_stream_cancel),
 		TEST(test_stream_deadline), TEST(test_block),
 	};
