@@ -35,7 +35,7 @@ static const bool moves[4][4] = {
 };
 
 static struct pool *sync_pool;
-static _Atomic size_t n_live;
+static _Atomic size_t n_live, memory;
 /* Guards the hooks of all calls; held while a hook runs. */
 static pthread_mutex_t hook_lock = PTHREAD_MUTEX_INITIALIZER;
 /* Guards graves. */
@@ -99,6 +99,7 @@ void call_unref(struct errand_call *call)
 	free(call->values);
 	call->values = NULL;
 	arena_deinit(&call->arena);
+	atomic_fetch_sub(&memory, call->memory);
 	call->input = NULL;
 	bury(call);
 }
@@ -114,6 +115,19 @@ void call_deinit(void)
 		free(graves[i]);
 	memset(graves, 0, sizeof graves);
 	sync_pool = NULL;
+}
+
+void call_count_memory(struct errand_call *call)
+{
+	size_t now = sizeof *call + call->arena.total;
+
+	atomic_fetch_add(&memory, now - call->memory);
+	call->memory = now;
+}
+
+size_t call_memory(void)
+{
+	return atomic_load(&memory);
 }
 
 size_t call_count(void)
@@ -598,6 +612,7 @@ struct errand_call *call_start(const struct call_params *p)
 	atomic_fetch_add_explicit(&((struct method *)p->method)->n_calls, 1, memory_order_relaxed);
 	if (copy_metadata(call, p) == 0)
 		r = take_input(call, p->payload, why, sizeof why);
+	call_count_memory(call);
 	if (p->deadline_ns != 0)
 		deadline_set(&call->deadline, p->deadline_ns, on_deadline);
 	if (r < 0) {

@@ -123,6 +123,9 @@ bool call_has_after(struct errand_call *call);
 
 /* Calls not DONE yet, for drain. */
 size_t call_count(void);
+/* Bytes held by calls with their input, also by those whose client has gone but whose
+ * handler has not ended. */
+size_t call_memory(void);
 /* Handlers that run on threads now, of whatever pool. */
 size_t call_on_threads(void);
 

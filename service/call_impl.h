@@ -109,6 +109,7 @@ struct errand_call {
 	bool ready_missed, ready_due; /* L: the window opened when nobody had asked; tell now */
 	struct call_notice ready;   /* L: fn NULL = not asked for */
 
+	size_t memory;              /* what of it is counted in call_memory(); as arena */
 	struct arena arena;         /* loop, then the handler's thread until it has the input */
 };
 
@@ -131,6 +132,8 @@ void call_notify(struct errand_call *call, void (*fn)(struct errand_call *, void
 /* Loop thread, not from inside the handler: hooks and notices run here. */
 void call_do_cancel(struct errand_call *call, int code);
 
+/* Counts what the arena has grown by. On the thread that has the arena. */
+void call_count_memory(struct errand_call *call);
 /* Something of the handler's end has come: if it is all, the call goes on to its. */
 void call_check_end(struct errand_call *call);
 static inline bool call_on_loop(const struct errand_call *call)

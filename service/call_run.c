@@ -33,6 +33,7 @@ int call_unpack(struct errand_call *call, struct bytes in, char *why, size_t why
 	if (merged.len > 0)
 		in = buf_bytes(&merged);
 	call->input = protobuf_c_message_unpack(call->method->input, &allocator, in.len, in.data);
+	call_count_memory(call);
 	if (call->input == NULL) {
 		snprintf(why, why_size, "the payload is not a %s", call->method->input->name);
 		return -ERRAND_INVALID_ARGUMENT;

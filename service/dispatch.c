@@ -158,6 +158,11 @@ void dispatch_request(struct request *r, const struct wire_request *w, bool open
 	}
 }
 
+size_t dispatch_memory(void)
+{
+	return call_memory() + durable_memory();
+}
+
 /* --- stopping --- */
 
 static void end_wait(struct request *r)

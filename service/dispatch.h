@@ -4,6 +4,7 @@
 #define SERVICE_DISPATCH_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "service/session.h"
@@ -12,6 +13,8 @@
 void dispatch_init(int64_t default_deadline_ns);
 /* w is borrowed until the return. `open`: the client wants to send a stream. */
 void dispatch_request(struct request *r, const struct wire_request *w, bool open);
+/* Bytes held by all that was made of requests, also of those whose client has gone. */
+size_t dispatch_memory(void);
 /* Drain: requests that only wait for something of errand's own to happen (the end
  * of a task, the next event) are answered now. */
 void dispatch_end_waits(void);

@@ -24,8 +24,16 @@ struct durable {
 	bool asked;                 /* he asked for one */
 	int64_t wait_ns;            /* how long he waits for the end; < 0 = without limit */
 	struct task_wait *wait;     /* while it waits */
+	size_t memory;              /* of the input, until it is stored */
 	char id[UUID_TEXT_SIZE];
 };
+
+static size_t memory; /* of all inputs that are being stored */
+
+size_t durable_memory(void)
+{
+	return memory;
+}
 
 static struct bytes text(const char *s)
 {
@@ -168,6 +176,7 @@ static void on_created(int code, const char *why, const struct task_row *row, vo
 {
 	struct durable *d = arg;
 
+	memory -= d->memory;
 	if (d->request == NULL) {
 		durable_free(d);
 		return;
@@ -263,6 +272,8 @@ static void create(struct durable *d, const struct wire_request *w, struct bytes
 	for (size_t i = 0; i < w->n_metadata; i++)
 		if (!is_ours(w->metadata[i].key))
 			kept[n++] = w->metadata[i];
+	d->memory = sizeof *d + input.len;
+	memory += d->memory;
 	task_create(d->method, input, kept, n, on_created, d);
 }
 

@@ -14,6 +14,8 @@ void durable_request(struct request *r, const struct method *method, const struc
 		     bool asked);
 /* The request waits for the end of its task: it is answered with what is known. */
 void durable_end_wait(struct request *r);
+/* Bytes of the inputs that are on their way into the store. */
+size_t durable_memory(void);
 /* Is this request one of ours? */
 bool durable_is(const struct request *r);
 

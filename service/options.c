@@ -60,6 +60,8 @@ static const struct opt table[] = {
 	 "calls under way on one connection"},
 	{"max-user-calls", 0, OPT_INT, AT(max_calls_user), "65536", 1, MANY, "N",
 	 "calls under way of one user"},
+	{"max-input", 0, OPT_SIZE, AT(max_input), "256M", 8 << 20, 1LL << 40, "SIZE",
+	 "memory of all calls under way with their input"},
 	{"max-output", 0, OPT_SIZE, AT(max_output), "8M", 64 << 10, 1 << 30, "SIZE",
 	 "output waiting on one connection"},
 	{"max-user-output", 0, OPT_SIZE, AT(max_output_user), "64M", 64 << 10, 1LL << 40, "SIZE",

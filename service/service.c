@@ -161,6 +161,7 @@ static int start_sessions(const struct errand_module *const *modules, char *why)
 	const struct session_limits limits = {
 		.max_output = (size_t)options.max_output,
 		.max_output_user = (size_t)options.max_output_user,
+		.max_input = (size_t)options.max_input,
 		.max_calls = (size_t)options.max_calls,
 		.max_calls_user = (size_t)options.max_calls_user,
 		.max_sessions = (size_t)options.max_connections,

@@ -96,7 +96,7 @@ static void request_free(struct request *r)
 }
 
 /* Why a new call is refused, or NULL. */
-static const char *over_limit(const struct session *s)
+static const char *over_limit(const struct session *s, size_t input)
 {
 	if (s->n_requests >= limits.max_calls)
 		return "too many calls at once on this connection";
@@ -104,6 +104,8 @@ static const char *over_limit(const struct session *s)
 		return "too many calls at once of this user";
 	if (s->user->n_queued >= limits.max_output_user)
 		return "too much output waits for this user to read it";
+	if (input > limits.max_input || dispatch_memory() > limits.max_input - input)
+		return "the calls under way hold too much memory";
 	return NULL;
 }
 
@@ -123,7 +125,7 @@ static void on_request(struct conn *c, struct conn_stream *stream, const struct 
 		       bool open, void *arg)
 {
 	struct session *s = arg;
-	const char *why = over_limit(s);
+	const char *why = over_limit(s, w->payload.len);
 	struct request *r;
 
 	if (draining || why != NULL) {

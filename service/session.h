@@ -22,6 +22,7 @@ struct session_limits {
 	size_t max_output_user; /* and for all of one UID: then new calls are refused */
 	size_t max_calls;       /* live on one connection */
 	size_t max_calls_user;  /* and of one UID */
+	size_t max_input;       /* bytes held by all calls under way with their input */
 	size_t max_sessions;    /* connections; more are closed at once */
 	int64_t frame_ns;       /* for a frame that has begun */
 };
