@@ -21,11 +21,13 @@
 /* For handlers and programs to obey when they are stopped; a program's own grace
  * is 10 s by default. After it the service ends without them. */
 #define STOP_LIMIT (15 * NS_PER_S)
+/* And for clients to read what they were answered. */
+#define FLUSH_LIMIT NS_PER_S
 
 enum phase { RUNNING, DRAINING, STOPPING, STOPPED };
 
 static enum phase phase;
-static int64_t timeout, until_ns;
+static int64_t timeout, until_ns, flush_until_ns;
 static struct loop_timer look_timer;
 static struct event *signals[3];
 static bool recorded; /* all tasks are INTERRUPTED in the store */
@@ -65,6 +67,7 @@ static void stop_now(void)
 {
 	phase = STOPPING;
 	until_ns = clock_mono_ns() + STOP_LIMIT;
+	flush_until_ns = clock_mono_ns() + FLUSH_LIMIT;
 	log_warn("stopping what is still under way", "calls=%zu tasks=%zu background=%zu",
 		 session_n_requests(), task_running(), background_pending());
 	session_each_request(cancel_request);
@@ -82,9 +85,11 @@ static bool is_idle(void)
  * recovered at the next start. */
 static void look_stopping(void)
 {
-	if (recorded && session_flushed()) {
+	int64_t now = clock_mono_ns();
+
+	if (recorded && (session_flushed() || now >= flush_until_ns)) {
 		stop_loop();
-	} else if (clock_mono_ns() >= until_ns) {
+	} else if (now >= until_ns) {
 		log_error("leaving without what does not stop", "calls=%zu tasks=%zu background=%zu",
 			  call_count(), task_running(), background_pending());
 		stop_loop();

@@ -24,6 +24,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/pbuf.h"
 #include "base/util.h"
 #include "errand/client.h"
 #include "probe_module.h"
@@ -660,15 +661,60 @@ static void test_no_descriptors(void **state)
 	assert_text(call("Echo", "recovered", 0, 0), "recovered");
 }
 
+static void restart_with(const char *const *more)
+{
+	client = errand_client_close(client);
+	assert_int_equal(stop(), 0);
+	start_with(more);
+	assert_int_equal(errand_client_open(&client, socket_path, NULL), 0);
+}
+
+static struct errand_pending *submit_large(const char *method, size_t size, struct waiter *w)
+{
+	const struct errand_callbacks cb = {.on_reply = on_reply, .arg = w};
+	Probe__V1__Note in = PROBE__V1__NOTE__INIT;
+	struct errand_pending *p = NULL;
+	AUTO_FREE uint8_t *raw = xmalloc(size + 64);
+	AUTO_FREE char *text = xcalloc(1, size + 1);
+
+	memset(text, 'x', size);
+	in.text = text;
+	assert_int_equal(errand_client_submit(client, "probe.v1.Probe", method, raw,
+					      probe__v1__note__pack(&in, raw), NULL, &cb, &p), 0);
+	return p;
+}
+
+/* The inputs of all calls together are bounded, and the memory is there again when
+ * they end. */
+static void test_input_memory(void **state)
+{
+	static const char *const more[] = {"--max-input", "8M", NULL};
+	struct waiter kept = {0}, over = {0}, again = {0};
+
+	restart_with(more);
+	submit_large("Never", 3 << 20, &kept);
+	submit_large("Never", 3 << 20, &kept);
+	submit_large("Never", 3 << 20, &over);
+	dispatch_until(client, &over, 1);
+	assert_int_equal(over.code, ERRAND_RESOURCE_EXHAUSTED);
+	assert_text(call("Echo", "small ones go on", 0, 0), "small ones go on");
+	client = errand_client_close(client);
+	assert_int_equal(errand_client_open(&client, socket_path, NULL), 0);
+	assert_true(trace_has("cancelled never"));
+	for (int i = 0; i < 500 && (again.n == 0 || again.code != 0); i++) {
+		again.n = 0;
+		submit_large("Echo", 3 << 20, &again);
+		dispatch_until(client, &again, 1);
+	}
+	assert_int_equal(again.code, 0);
+}
+
 /* Background work that cannot end in time is dropped by name, and never in silence. */
 static void test_drop(void **state)
 {
 	static const char *const more[] = {"--drain-timeout", "50ms", "--background-threads", "1", NULL};
 
-	client = errand_client_close(client);
-	assert_int_equal(stop(), 0);
-	start_with(more);
-	assert_int_equal(errand_client_open(&client, socket_path, NULL), 0);
+	restart_with(more);
 	assert_text(call("After", "", 0, 300), "");
 	assert_text(call("After", "", 0, 0), "");
 	assert_true(trace_has("after one"));
@@ -756,6 +802,42 @@ static void test_second_signal(void **state)
 	dispatch_until(client, &w, 1);
 }
 
+static void raw_request(int fd, uint32_t id, const char *method, size_t size)
+{
+	AUTO_BUF note = BUF_INIT;
+	AUTO_BUF request = BUF_INIT;
+	AUTO_FREE char *text = xcalloc(1, size + 1);
+	uint8_t head[10] = {0, 0, 0, 0, 0, 0, 0, (uint8_t)id, 1, 0};
+
+	memset(text, 'x', size);
+	pbuf_put_str(&note, 1, text);
+	pbuf_put_str(&request, 1, "probe.v1.Probe");
+	pbuf_put_str(&request, 2, method);
+	pbuf_put_bytes(&request, 3, note.data, note.len);
+	head[1] = (uint8_t)(request.len >> 16);
+	head[2] = (uint8_t)(request.len >> 8);
+	head[3] = (uint8_t)request.len;
+	assert_int_equal(write(fd, head, sizeof head), sizeof head);
+	assert_int_equal(write(fd, request.data, request.len), request.len);
+}
+
+/* A client that does not read its answers does not hold a service that is told twice. */
+static void test_second_signal_unread(void **state)
+{
+	int fd = raw_connect();
+
+	for (uint32_t id = 1; id < 20; id += 2)
+		raw_request(fd, id, "Echo", 100000);
+	submit(client, "Never", 0, &(struct waiter){0});
+	errand_client_dispatch(client);
+	assert_true(trace_has("waiting"));
+	kill(service, SIGTERM);
+	assert_true(log_has("msg=stopping"));
+	kill(service, SIGTERM);
+	assert_int_equal(wait_end(), 0);
+	close(fd);
+}
+
 static void test_signals(void **state)
 {
 	struct waiter w = {0};
@@ -829,7 +911,8 @@ int main(void)
 		TEST(test_stream_stop), TEST(test_task), TEST(test_schema), TEST(test_garbage),
 		TEST(test_slow_frame), TEST(test_limits), TEST(test_no_descriptors),
 		TEST(test_drop), TEST(test_peer), TEST(test_drain),
-		TEST(test_drain_timeout), TEST(test_second_signal), TEST(test_signals),
+		TEST(test_drain_timeout), TEST(test_second_signal), TEST(test_second_signal_unread),
+		TEST(test_input_memory), TEST(test_signals),
 		TEST(test_second_service), TEST(test_usage),
 	};
 
