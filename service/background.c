@@ -1,6 +1,7 @@
 /* background.c: see background.h. */
 #include "service/background.h"
 
+#include <pthread.h>
 #include <stdatomic.h>
 
 #include "base/clock.h"
@@ -10,13 +11,18 @@
 
 struct background_job {
 	struct list link;
-	struct pool_job job; /* of the first of a chain */
-	struct list chain;   /* of the first: the links of the others */
 	char *name; /* owned */
 	int (*fn)(void *arg);
 	void *arg;
 };
 
+struct background_line {
+	struct pool_job job;
+	struct list links;              /* under lock: of those that have not begun */
+	struct background_line **owner; /* under lock: where it is kept; NULL: nowhere */
+};
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static struct pool *pool;
 static size_t max_pending;
 static _Atomic size_t n_pending;
@@ -49,7 +55,6 @@ struct background_job *background_new(const char *name, int (*fn)(void *arg), vo
 	}
 	b = xcalloc(1, sizeof *b);
 	list_init(&b->link);
-	list_init(&b->chain);
 	b->name = xstrdup(name);
 	b->fn = fn;
 	b->arg = arg;
@@ -84,18 +89,6 @@ static void fail(struct background_job *b)
 	end(b);
 }
 
-/* The first of a chain and those behind it: a failure does not stop the next. */
-static void for_chain(struct background_job *b, void (*fn)(struct background_job *b))
-{
-	struct list chain, *node;
-
-	list_init(&chain);
-	list_splice(&chain, &b->chain);
-	fn(b);
-	while ((node = list_pop_front(&chain)) != NULL)
-		fn(LIST_ENTRY(node, struct background_job, link));
-}
-
 static void drop(struct background_job *b)
 {
 	atomic_fetch_add(&n_failed, 1);
@@ -103,32 +96,71 @@ static void drop(struct background_job *b)
 	end(b);
 }
 
+/* The next of a line; NULL: there was none, and the line is gone. */
+static struct background_job *next_job(struct background_line *line)
+{
+	struct list *node;
+
+	pthread_mutex_lock(&lock);
+	node = list_pop_front(&line->links);
+	if (node == NULL && line->owner != NULL)
+		*line->owner = NULL;
+	pthread_mutex_unlock(&lock);
+	if (node != NULL)
+		return LIST_ENTRY(node, struct background_job, link);
+	free(line);
+	return NULL;
+}
+
+/* A failure does not stop the next. */
+static void for_line(struct background_line *line, void (*fn)(struct background_job *b))
+{
+	struct background_job *b;
+
+	while ((b = next_job(line)) != NULL)
+		fn(b);
+}
+
 void background_drop(void)
 {
 	struct pool_job *job;
 
 	while ((job = pool_take(pool)) != NULL)
-		for_chain(CONTAINER_OF(job, struct background_job, job), drop);
+		for_line(CONTAINER_OF(job, struct background_line, job), drop);
 }
 
 static void run(struct pool_job *job)
 {
-	for_chain(CONTAINER_OF(job, struct background_job, job), run_one);
+	for_line(CONTAINER_OF(job, struct background_line, job), run_one);
 }
 
-void background_start(struct list *links)
+void background_start(struct list *links, struct background_line **owner)
 {
-	struct list *node = list_pop_front(links);
-	struct background_job *b;
+	struct background_line *fresh = NULL;
 
-	if (node == NULL)
+	if (list_empty(links))
 		return;
-	b = LIST_ENTRY(node, struct background_job, link);
-	list_splice(&b->chain, links);
-	b->job.run = run;
+	pthread_mutex_lock(&lock);
+	if (*owner == NULL) {
+		fresh = *owner = xcalloc(1, sizeof *fresh);
+		list_init(&fresh->links);
+		fresh->job.run = run;
+		fresh->owner = owner;
+	}
+	list_splice(&(*owner)->links, links);
+	pthread_mutex_unlock(&lock);
 	/* Refused only when not even one thread can be made. */
-	if (pool_submit(pool, &b->job) < 0)
-		for_chain(b, fail);
+	if (fresh != NULL && pool_submit(pool, &fresh->job) < 0)
+		for_line(fresh, fail);
+}
+
+void background_leave(struct background_line **owner)
+{
+	pthread_mutex_lock(&lock);
+	if (*owner != NULL)
+		(*owner)->owner = NULL;
+	*owner = NULL;
+	pthread_mutex_unlock(&lock);
 }
 
 struct list *background_link(struct background_job *b)

@@ -11,6 +11,7 @@
 #include "base/list.h"
 
 struct background_job;
+struct background_line; /* jobs that run one after another */
 
 void background_init(unsigned n_threads, size_t max_queue);
 /* Waits until all is done or the monotonic deadline has passed; what is left. */
@@ -25,8 +26,11 @@ struct background_job *background_new(const char *name, int (*fn)(void *arg), vo
 /* The job's link, for its owner to keep it in a list until it starts. */
 struct list *background_link(struct background_job *job);
 /* Takes the jobs of a list of links, which is empty after it: they run soon, one
- * after another, in this order. */
-void background_start(struct list *links);
+ * after another, in this order, and after those that were started with the same
+ * owner before. *owner is NULL at first, and again when all have run. */
+void background_start(struct list *links, struct background_line **owner);
+/* Before *owner goes; what was started runs all the same. */
+void background_leave(struct background_line **owner);
 
 size_t background_pending(void); /* made and not yet run */
 uint64_t background_done(void), background_failed(void);

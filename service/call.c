@@ -95,6 +95,7 @@ void call_unref(struct errand_call *call)
 	LIST_FOREACH(node, &call->on_cancel)
 		free(LIST_ENTRY(node, struct call_notice, node));
 	list_init(&call->on_cancel);
+	background_leave(&call->after_line);
 	answer_deinit(&call->answer);
 	free(call->values);
 	call->values = NULL;
@@ -340,7 +341,13 @@ static void clean_on_loop(struct errand_call *call)
 		call_timers_drop(call);
 	if (!mine)
 		return;
-	close_values(call);
+	if (call->n_opened > 0) {
+		struct method *m = (struct method *)call->method;
+
+		loop_enter(m->schema->full_name, &m->n_slow);
+		close_values(call);
+		loop_leave();
+	}
 	pthread_mutex_lock(&call->lock);
 	call->cleaned = true;
 	pthread_mutex_unlock(&call->lock);
@@ -350,22 +357,19 @@ static void clean_on_loop(struct errand_call *call)
 /* DONE: work after the response may begin. */
 static void finish(struct errand_call *call)
 {
-	struct list after;
 	bool done;
 
-	list_init(&after);
 	pthread_mutex_lock(&call->lock);
 	done = call->delivered && !call->held && call->state == CALL_ANSWERED &&
 	       (call->cleaned || call->method->needs[0] == NULL);
 	if (done) {
 		call_set_state(call, CALL_DONE);
-		list_splice(&after, &call->after);
 		call->after_started = true;
+		background_start(&call->after, &call->after_line);
 	}
 	pthread_mutex_unlock(&call->lock);
 	if (!done)
 		return;
-	background_start(&after);
 	atomic_fetch_sub(&n_live, 1);
 	call_unref(call);
 }

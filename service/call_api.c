@@ -243,17 +243,13 @@ void call_timers_drop(struct errand_call *call)
 int errand_after(struct errand_call *call, const char *name, int (*fn)(void *arg), void *arg)
 {
 	struct background_job *job = background_new(name, fn, arg);
-	struct list alone;
-	bool now;
-
 	if (job == NULL)
 		return -ERRAND_RESOURCE_EXHAUSTED;
-	list_init(&alone);
 	pthread_mutex_lock(&call->lock);
-	now = call->after_started;
-	list_push_back(now ? &alone : &call->after, background_link(job));
+	list_push_back(&call->after, background_link(job));
+	if (call->after_started)
+		background_start(&call->after, &call->after_line);
 	pthread_mutex_unlock(&call->lock);
-	background_start(&alone);
 	return 0;
 }
 

@@ -95,7 +95,8 @@ struct errand_call {
 	int code;                   /* answer.code, once that is ready; not the source's */
 	struct answer answer;       /* whose the state says; the loop's once it is ready */
 	struct list after;          /* L: background_link of jobs */
-	bool after_started;         /* L: jobs added now start at once */
+	bool after_started;         /* L: jobs added now start, behind those before */
+	struct background_line *after_line; /* background.c's */
 	struct list new_timers;     /* L: to be armed by the loop */
 	bool has_timers;            /* L: there ever was one */
 	struct list on_cancel;      /* L: call_notice */

@@ -39,7 +39,7 @@ static int setup_all(void **state)
 	log_init("test_call", LOG_LEVEL_ERROR + (getenv("V") ? 3 : 0));
 	loop_init();
 	sync_pool = pool_new("sync", 2, 2);
-	background_init(1, 8);
+	background_init(2, 8);
 	call_init(sync_pool);
 	assert_int_equal(registry_add(&probe_module, why, sizeof why), 0);
 	if (registry_finish(why, sizeof why) < 0 || depends_open_process(why, sizeof why) < 0)
@@ -447,6 +447,40 @@ static void test_after_error(void **state)
 	assert_trace("answering\nanswered 13\nafter one\nafter two\nafter three\n");
 }
 
+static int after_slow(void *arg)
+{
+	nanosleep(&(struct timespec){0, 40 * NS_PER_MS}, NULL);
+	probe_note("after slow");
+	return 0;
+}
+
+static int after_quick(void *arg)
+{
+	probe_note("after quick");
+	return 0;
+}
+
+static void add_late(struct errand_call *call, void *arg)
+{
+	assert_int_equal(errand_after(call, "quick", after_quick, NULL), 0);
+}
+
+/* The call was answered at its deadline and its work has begun when its handler
+ * adds more: that waits for its turn, though there is an idle thread. */
+static void test_after_late(void **state)
+{
+	Probe__V1__Note in = PROBE__V1__NOTE__INIT;
+
+	in.ms = 60;
+	start_with("Later", &in, 10);
+	assert_int_equal(errand_after(current, "slow", after_slow, NULL), 0);
+	errand_timer(current, 25 * NS_PER_MS, add_late, NULL);
+	run();
+	run_ms(80);
+	settle();
+	assert_trace("answered 4\nafter slow\nafter quick\n");
+}
+
 /* It waits until the source says that the answer is out. */
 static void test_after_hold(void **state)
 {
@@ -724,7 +758,7 @@ int main(void)
 		TEST(test_answers), TEST(test_many), TEST(test_races), TEST(test_fail), TEST(test_twice), TEST(test_silent),
 		TEST(test_bad_payload), TEST(test_nesting), TEST(test_large), TEST(test_pool_full),
 		TEST(test_needs), TEST(test_needs_refuse), TEST(test_after), TEST(test_after_error),
-		TEST(test_after_hold), TEST(test_after_abandoned), TEST(test_cancel), TEST(test_abandon),
+		TEST(test_after_late), TEST(test_after_hold), TEST(test_after_abandoned), TEST(test_cancel), TEST(test_abandon),
 		TEST(test_deadline), TEST(test_deadline_sync), TEST(test_deadline_task),
 		TEST(test_deadline_then_timer), TEST(test_timer_of_ended),
 		TEST(test_hooks), TEST(test_stream),
