@@ -16,7 +16,10 @@
 #include "base/util.h"
 #include "service/warden.h"
 
-enum { LIST_MAX = 16384, STATUS_MAX = 4096 };
+enum { LIST_MAX = 16384, LIMITS_MAX = 4096 };
+
+static struct rlimit mark; /* set once */
+static bool has_mark;
 
 /* The file's text, NUL-terminated; its length, or -1. */
 static ssize_t read_text(const char *path, char *text, size_t size)
@@ -33,20 +36,38 @@ static ssize_t read_text(const char *path, char *text, size_t size)
 	return (ssize_t)len;
 }
 
+void orphans_init(void)
+{
+	getrlimit(RLIMIT_MSGQUEUE, &mark);
+	has_mark = mark.rlim_cur > 0;
+	if (has_mark)
+		mark.rlim_cur--;
+	else
+		log_warn("what programs leave behind is not found", "reason=\"RLIMIT_MSGQUEUE is 0\"");
+}
+
+const struct rlimit *orphans_mark(void)
+{
+	return &mark;
+}
+
 static bool has_our_mark(pid_t pid)
 {
-	char path[64], text[STATUS_MAX];
+	static const char name[] = "\nMax msgqueue size";
+	char path[64], text[LIMITS_MAX];
+	const char *line;
 
-	snprintf(path, sizeof path, "/proc/%d/status", (int)pid);
-	return read_text(path, text, sizeof text) > 0 && strstr(text, "\nNoNewPrivs:\t1") != NULL;
+	snprintf(path, sizeof path, "/proc/%d/limits", (int)pid);
+	if (read_text(path, text, sizeof text) <= 0 || (line = strstr(text, name)) == NULL)
+		return false;
+	line += sizeof name - 1;
+	line += strspn(line, " ");
+	return *line >= '0' && *line <= '9' && strtoull(line, NULL, 10) == mark.rlim_cur;
 }
 
 static bool is_orphan(pid_t pid, bool (*is_child)(pid_t))
 {
-	pid_t session = getsid(pid);
-
-	return pid != warden_pid() && session > 0 && session != getsid(0) && !is_child(pid) &&
-	       has_our_mark(pid);
+	return has_mark && pid != warden_pid() && !is_child(pid) && has_our_mark(pid);
 }
 
 size_t orphans_sweep(bool (*is_child)(pid_t pid))

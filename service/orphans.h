@@ -6,9 +6,9 @@
  * has ended it becomes a child of the service. Whatever the service is given in
  * that way is therefore a left-over, and is killed and reaped here.
  *
- * Processes a module starts by its own means are left alone: those of the
- * service's session, and those without the no-new-privileges mark that all of
- * errand's children carry. Not seen: what leaves its session in the moment the
+ * Processes a module starts by its own means are left alone: they do not carry the
+ * mark of errand's children, a soft limit for message queues one byte below the
+ * service's own, which nobody misses and all descendants inherit. Not seen: what leaves its session in the moment the
  * service itself is killed by SIGKILL (a systemd unit's cgroup takes those).
  *
  * Process thread. */
@@ -17,8 +17,13 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <sys/resource.h>
 #include <sys/types.h>
 
+/* Before the first child. */
+void orphans_init(void);
+/* What a child is to set RLIMIT_MSGQUEUE to. */
+const struct rlimit *orphans_mark(void);
 /* Kills and reaps; returns how many it found, to be called again until that is
  * none: the children of those come next. is_child tells errand's own live children,
  * which are not touched. */

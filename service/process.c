@@ -319,6 +319,7 @@ static int process_spawn(struct process *p, const struct start *s)
 		.stdin_fd = self.null_fd,
 		.warden_fd = warden_fd(),
 		.parent = self.service,
+		.mark = orphans_mark(),
 	};
 	const char *step = "pipe";
 	int rc;
@@ -505,6 +506,7 @@ int process_init(void)
 	self.stopping = false;
 	self.sweep_ns = SWEEP_NS;
 	self.service = getpid();
+	orphans_init();
 	make_env();
 	if (prctl(PR_SET_CHILD_SUBREAPER, 1) < 0)
 		log_warn("not a subreaper", "error=%s", strerrorname_np(errno));

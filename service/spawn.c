@@ -124,7 +124,7 @@ static void __attribute__((noreturn)) child_main(const struct spawn *s, int fail
 		child_fail(failure, STEP_SETSID);
 	/* Reaper of its own descendants: none escapes to another parent while it
 	 * lives (process.c, "What is left behind"). */
-	if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || prctl(PR_SET_CHILD_SUBREAPER, 1) < 0 ||
+	if (setrlimit(RLIMIT_MSGQUEUE, s->mark) < 0 || prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || prctl(PR_SET_CHILD_SUBREAPER, 1) < 0 ||
 	    prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
 		child_fail(failure, STEP_PRCTL);
 	if (getppid() != s->parent)

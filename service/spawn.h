@@ -4,6 +4,7 @@
 #ifndef SERVICE_SPAWN_H
 #define SERVICE_SPAWN_H
 
+#include <sys/resource.h>
 #include <sys/types.h>
 
 /* All borrowed. */
@@ -14,6 +15,7 @@ struct spawn {
 	int stdin_fd, stdout_fd, stderr_fd;
 	int warden_fd;    /* where the child announces its session; -1 */
 	pid_t parent;     /* the service */
+	const struct rlimit *mark; /* orphans_mark() */
 };
 
 /* The place of a program: as it is when it has a slash, else the first executable

@@ -17,6 +17,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -409,6 +410,7 @@ static pid_t fork_session(void)
 	pid_t pid = fork();
 
 	if (pid == 0) {
+		prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); /* as all have in a hardened unit */
 		setsid();
 		pause();
 		_exit(1);
