@@ -251,6 +251,9 @@ int errand_service_main(int argc, char **argv, const struct errand_module *const
 
 	/* Each arena a thread makes costs memory that never comes back. */
 	mallopt(M_ARENA_MAX, 2);
+	/* Else they grow with what is freed, and memory of a busy hour is kept for ever. */
+	mallopt(M_MMAP_THRESHOLD, 1 << 20);
+	mallopt(M_TRIM_THRESHOLD, 1 << 20);
 	log_init("errand-service", LOG_LEVEL_INFO);
 	status = options_read(&options, argc, argv);
 	for (; status == 0 && n < ARRAY_LEN(parts); n++) {
