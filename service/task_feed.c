@@ -19,15 +19,16 @@ struct feed {
 	uintptr_t number;
 	void (*on_news)(void *arg);
 	void *arg;
-	struct list node;    /* in with_news, or linked to itself */
+	struct list node;    /* in with_news or telling, or linked to itself */
 	struct feed_batch waiting;
 	int64_t left;        /* bytes of log this attempt may still write */
 };
 
-/* Guards feeds, with_news, posted and every feed's waiting and left. */
+/* Guards feeds, with_news, telling, posted and every feed's waiting and left. */
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static struct map feeds; /* by number */
 static struct list with_news = LIST_INIT(with_news);
+static struct list telling = LIST_INIT(telling); /* of those, the ones this turn tells */
 static uintptr_t last_number;
 static struct loop_job job;
 static bool posted;
@@ -53,18 +54,22 @@ static struct feed *pop_news(void)
 	struct list *node;
 
 	pthread_mutex_lock(&lock);
-	node = list_pop_front(&with_news);
-	if (node == NULL)
-		posted = false;
+	node = list_pop_front(&telling);
 	pthread_mutex_unlock(&lock);
 	return node ? LIST_ENTRY(node, struct feed, node) : NULL;
 }
 
-/* Feeds are freed on this thread only, so f lives until on_news has returned. */
+/* Feeds are freed on this thread only, so f lives until on_news has returned. What
+ * comes meanwhile is told in the next turn: a handler that writes without end must
+ * not keep the loop here. */
 static void run_news(struct loop_job *j)
 {
 	struct feed *f;
 
+	pthread_mutex_lock(&lock);
+	list_splice(&telling, &with_news);
+	posted = false;
+	pthread_mutex_unlock(&lock);
 	while ((f = pop_news()) != NULL)
 		f->on_news(f->arg);
 }

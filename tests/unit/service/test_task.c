@@ -1,6 +1,8 @@
 /* test_task.c: what becomes of a task: attempts, queues, cancel, retry, delete. */
 #include <string.h>
 
+#include "service/loop.h"
+#include "service/task_feed.h"
 #include "task_rig.h"
 
 #include "base/clock.h"
@@ -302,6 +304,43 @@ static void delete_forgets_what_has_ended(void **state)
 	assert_int_equal(op_with(task_delete, o.id).code, ERRAND_NOT_FOUND);
 }
 
+/* --- the feed --- */
+
+static struct feed *endless;
+static int n_news;
+
+/* As a thread does that writes faster than the loop reads. */
+static void on_endless_news(void *arg)
+{
+	struct feed_batch b;
+
+	feed_take(endless, true, &b);
+	feed_batch_deinit(&b);
+	if (++n_news < 1000000)
+		feed_line(feed_number(endless), "stdout", "x", 1);
+}
+
+static bool others_ran;
+
+static void set_true(struct loop_job *job)
+{
+	others_ran = true;
+}
+
+static void a_flood_leaves_the_loop_to_others(void **state)
+{
+	struct loop_job job = {.run = set_true};
+
+	endless = feed_new(INT64_MAX, on_endless_news, NULL);
+	n_news = 0;
+	others_ran = false;
+	feed_line(feed_number(endless), "stdout", "x", 1);
+	loop_post(&job);
+	await(is_set, &others_ran);
+	assert_true(n_news < 1000);
+	endless = feed_free(endless);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -324,6 +363,7 @@ int main(void)
 		BOTH(a_handler_that_ignores_cancel_loses_its_slot),
 		BOTH(an_operator_s_retry_begins_again),
 		BOTH(delete_forgets_what_has_ended),
+		BOTH(a_flood_leaves_the_loop_to_others),
 	};
 
 	log_init("test_task", LOG_LEVEL_ERROR);
