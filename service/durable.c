@@ -67,15 +67,16 @@ static void durable_free(struct durable *d)
 
 static void answer_error(struct durable *d, int code, const char *why, struct bytes problem)
 {
+	AUTO_BUF own = BUF_INIT;
 	struct wire_response w;
 	struct request *r = d->request;
 
-	w.code = code;
+	w.code = task_failure(code, why, &own);
 	w.message = text(why != NULL ? why : "");
-	w.details = problem;
+	w.details = own.len > 0 ? buf_bytes(&own) : problem;
 	w.payload = (struct bytes){0};
 	w.n_metadata = 0;
-	if (code == ERRAND_RESOURCE_EXHAUSTED || code == ERRAND_UNAVAILABLE)
+	if (w.code == ERRAND_RESOURCE_EXHAUSTED || w.code == ERRAND_UNAVAILABLE)
 		wire_pair_add(w.metadata, &w.n_metadata, "retry-after", text("1"));
 	durable_free(d);
 	session_answer(r, &w, NULL, NULL);

@@ -69,12 +69,6 @@ static int ask_run(struct store_op *op, const struct store_ops *ops, struct stor
 	return r < 0 || a->act == NULL ? r : a->act(a, &m);
 }
 
-/* A disk that is full is the service's trouble, not a limit the caller met. */
-static int caller_code(int code)
-{
-	return code == -ERRAND_RESOURCE_EXHAUSTED ? ERRAND_UNAVAILABLE : -code;
-}
-
 /* -ERRAND_ABORTED is our own: the task's state does not allow what is asked. */
 static void ask_answer(struct ask *a, int code)
 {
@@ -87,7 +81,7 @@ static void ask_answer(struct ask *a, int code)
 			 task_state_name(a->row.state), a->deleted ? "deleted" : "retried");
 		a->done(ERRAND_FAILED_PRECONDITION, why, NULL, a->arg);
 	} else {
-		a->done(caller_code(code), task_why(code, a->id, why, sizeof why), NULL, a->arg);
+		a->done(task_caller_code(code), task_why(code, a->id, why, sizeof why), NULL, a->arg);
 	}
 }
 
@@ -209,7 +203,7 @@ static void create_done(struct store_op *op, int code)
 		c->done(0, NULL, &c->row, c->arg);
 	} else {
 		c->queue->n_queued -= c->queue->n_queued > 0;
-		c->done(caller_code(code), task_why(code, "", why, sizeof why), NULL, c->arg);
+		c->done(task_caller_code(code), task_why(code, "", why, sizeof why), NULL, c->arg);
 	}
 	create_free(c);
 }
@@ -305,7 +299,7 @@ static void list_op_done(struct store_op *op, int code)
 	if (code == 0)
 		l->done(0, NULL, p->rows, p->n, p->more ? &p->last : NULL, l->arg);
 	else
-		l->done(caller_code(code), task_why(code, "", why, sizeof why), NULL, 0, NULL, l->arg);
+		l->done(task_caller_code(code), task_why(code, "", why, sizeof why), NULL, 0, NULL, l->arg);
 	store_page_deinit(&l->page);
 	free((char *)l->filter.method);
 	free((char *)l->filter.queue);
@@ -358,7 +352,7 @@ static void attempts_op_done(struct store_op *op, int code)
 	if (code == 0)
 		a->done(0, NULL, a->rows, a->n, a->arg);
 	else
-		a->done(caller_code(code), task_why(code, a->id, why, sizeof why), NULL, 0, a->arg);
+		a->done(task_caller_code(code), task_why(code, a->id, why, sizeof why), NULL, 0, a->arg);
 	attempt_rows_free(a->rows, a->n);
 	free(a);
 }

@@ -36,8 +36,12 @@ size_t task_running(void);
 void task_interrupt_all(void (*done)(void *arg), void *arg);
 void task_deinit(void); /* after that; closes the store */
 
-/* The outcome of an op, on the loop thread after COMMIT. code 0 or an
- * errand_code (why says it in words; NULL when 0). row is whole and borrowed; NULL
+/* A code of the engine's own: the store's disk is full. To callers it is UNAVAILABLE
+ * and HTTP's 507 (task_failure): the service's trouble, not a limit the caller met. */
+#define TASK_STORE_FULL 64
+
+/* The outcome of an op, on the loop thread after COMMIT. code 0, TASK_STORE_FULL or
+ * an errand_code (why says it in words; NULL when 0). row is whole and borrowed; NULL
  * unless code is 0 and the op has one. */
 typedef void (*task_done)(int code, const char *why, const struct task_row *row, void *arg);
 

@@ -46,7 +46,24 @@ static void request_free(struct request *r)
 
 static void request_fail(struct request *r, int code, const char *why)
 {
-	errand_fail(r->call, code, "%s", why);
+	AUTO_BUF problem = BUF_INIT;
+
+	code = task_failure(code, why, &problem);
+	call_fail_problem(r->call, code, why, buf_bytes(&problem));
+	request_free(r);
+}
+
+/* The task's state does not allow it: HTTP's conflict. */
+static void request_fail_change(struct request *r, int code, const char *why)
+{
+	AUTO_BUF problem = BUF_INIT;
+
+	if (code != ERRAND_FAILED_PRECONDITION) {
+		request_fail(r, code, why);
+		return;
+	}
+	task_problem_put(&problem, code, 409, why);
+	call_fail_problem(r->call, code, why, buf_bytes(&problem));
 	request_free(r);
 }
 
@@ -193,7 +210,7 @@ static void got_change(int code, const char *why, const struct task_row *row, vo
 	struct request *r = arg;
 
 	if (code != 0) {
-		request_fail(r, code, why);
+		request_fail_change(r, code, why);
 		return;
 	}
 	if (r->cancels && row->state == TASK_CANCELLING)
@@ -222,7 +239,7 @@ static void got_deleted(int code, const char *why, const struct task_row *row, v
 	struct request *r = arg;
 
 	if (code != 0) {
-		request_fail(r, code, why);
+		request_fail_change(r, code, why);
 		return;
 	}
 	errand_set_metadata(r->call, "errand-http-status", "204");

@@ -22,6 +22,9 @@ unsigned task_retry_after_s(const struct task_row *row);
 
 /* Appends a serialized errand.v1.Problem of that code; http 0: the code's own. */
 void task_problem_put(struct buf *out, int code, int http, const char *detail);
+/* The errand_code for the failure of an engine's op (task.h); what HTTP is to be told
+ * beyond it is appended to problem. */
+int task_failure(int code, const char *why, struct buf *problem);
 /* What a stored problem says: its code (UNKNOWN when it names none) and detail
  * (malloc'd, "" when there is none; detailp may be NULL). */
 int task_problem_read(struct bytes problem, char **detailp);

@@ -4,6 +4,7 @@
 #define SERVICE_TASK_ENGINE_H
 
 #include "base/map.h"
+#include "errand/status.h"
 #include "service/loop.h"
 #include "service/store_thread.h"
 #include "service/task.h"
@@ -70,6 +71,12 @@ static inline void task_publish(const struct task_events *events)
 }
 void task_watch_end_all(void);
 void task_wait_end_all(void);
+
+/* What a store's code is to callers. */
+static inline int task_caller_code(int code)
+{
+	return code == -ERRAND_RESOURCE_EXHAUSTED ? TASK_STORE_FULL : -code;
+}
 
 /* task.c. From a text (whole, or a tail) to an id; store thread. */
 int task_find(const struct store_ops *ops, struct store *s, const char *text, struct uuid *out);

@@ -216,6 +216,14 @@ void task_problem_put(struct buf *out, int code, int http, const char *detail)
 	pbuf_put_str(out, 6, info->name);
 }
 
+int task_failure(int code, const char *why, struct buf *problem)
+{
+	if (code != TASK_STORE_FULL)
+		return code;
+	task_problem_put(problem, ERRAND_UNAVAILABLE, 507, why);
+	return ERRAND_UNAVAILABLE;
+}
+
 int task_problem_read(struct bytes problem, char **detailp)
 {
 	struct pbuf_reader r = pbuf_reader(problem.data, problem.len);

@@ -10,7 +10,8 @@
 
 #include "base/clock.h"
 #include "errand/service.h"
-#include "service/task.h"
+#include "service/call.h"
+#include "service/task_api.h"
 
 struct stream {
 	struct errand_call *call;
@@ -97,7 +98,10 @@ static void on_ended(int code, const char *why, void *arg)
 	struct stream *s = arg;
 
 	if (code != 0) {
-		errand_fail(s->call, code, "%s", why);
+		AUTO_BUF problem = BUF_INIT;
+
+		code = task_failure(code, why, &problem);
+		call_fail_problem(s->call, code, why, buf_bytes(&problem));
 	} else {
 		if (s->n_sent == 0 && s->sse)
 			errand_set_metadata(s->call, "errand-http-status", "204");

@@ -109,8 +109,7 @@ static void read_done(struct store_op *op, int code)
 		w->read = NULL;
 	}
 	if (w != NULL && code < 0) {
-		wait_tell(w, code == -ERRAND_RESOURCE_EXHAUSTED ? ERRAND_UNAVAILABLE : -code,
-			  task_why(code, r->text, why, sizeof why), NULL);
+		wait_tell(w, task_caller_code(code), task_why(code, r->text, why, sizeof why), NULL);
 	} else if (w != NULL && satisfied(w, &r->row)) {
 		wait_tell(w, 0, NULL, &r->row);
 	} else if (w != NULL) {

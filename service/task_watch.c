@@ -204,8 +204,7 @@ static void read_done(struct store_op *op, int code)
 	}
 	w->read = NULL;
 	if (code < 0) {
-		watch_end(w, code == -ERRAND_RESOURCE_EXHAUSTED ? ERRAND_UNAVAILABLE : -code,
-			  task_why(code, r->text, why, sizeof why));
+		watch_end(w, task_caller_code(code), task_why(code, r->text, why, sizeof why));
 		read_free(r);
 		return;
 	}

@@ -100,7 +100,7 @@ static void an_end_that_cannot_be_written_is_tried_again(void **state)
 	none.rlim_cur = 1;
 	setrlimit(RLIMIT_FSIZE, &none);
 	answer_ok(&calls[0], "kept");
-	assert_int_equal(create_input("t.T/Run", "x").code, ERRAND_UNAVAILABLE);
+	assert_int_equal(create_input("t.T/Run", "x").code, TASK_STORE_FULL);
 	assert_int_equal(get(o.id).state, TASK_RUNNING);
 	setrlimit(RLIMIT_FSIZE, &old);
 	assert_string_equal(await_state(o.id, TASK_SUCCEEDED).result, "kept");
