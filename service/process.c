@@ -76,7 +76,7 @@ struct start {
 static struct {
 	pthread_t thread;
 	struct event_base *base;
-	struct event *wake, *sweep;
+	struct event *wake, *sweep, *warden; /* warden: at its end */
 	int wake_fd, null_fd;
 	int64_t sweep_ns;
 	struct list live;        /* process thread */
@@ -366,6 +366,39 @@ static int process_new(const struct start *s, struct process **out)
 	return 0;
 }
 
+/* --- the warden --- */
+
+static int warden_watch(void);
+
+/* Somebody has killed it. The next one is told what it has to know; its fork does
+ * system calls only, so the other threads do not matter. It is started once for each
+ * second at most: what cannot live must not keep us busy. */
+static void warden_ended(evutil_socket_t fd, short what, void *arg)
+{
+	static int64_t last_ns;
+	int64_t now = clock_mono_ns();
+	bool again = last_ns == 0 || now - last_ns > NS_PER_S;
+
+	last_ns = now;
+	event_free(self.warden);
+	self.warden = NULL;
+	warden_stop();
+	if (!again || warden_start() < 0 || warden_watch() < 0) {
+		log_error("the warden was killed and cannot be started again",
+			  "advice=\"restart the service: a kill -9 of it could leave programs behind\"");
+		return;
+	}
+	LIST_FOREACH(it, &self.live)
+		warden_add(warden_fd(), LIST_ENTRY(it, struct process, node)->pid);
+	log_warn("the warden was killed, started another", "pid=%d", (int)warden_pid());
+}
+
+static int warden_watch(void)
+{
+	self.warden = event_new(self.base, warden_fd(), EV_READ, warden_ended, NULL);
+	return self.warden != NULL && event_add(self.warden, NULL) == 0 ? 0 : -ENOMEM;
+}
+
 /* --- the thread --- */
 
 /* SIGTERM was sent by process_kill already. */
@@ -458,6 +491,8 @@ static int start_thread(void)
 
 static void release(void)
 {
+	if (self.warden != NULL)
+		event_free(self.warden);
 	warden_stop();
 	if (self.wake != NULL)
 		event_free(self.wake);
@@ -473,7 +508,7 @@ static void release(void)
 		free(self.env[i]);
 		self.env[i] = NULL;
 	}
-	self.wake = self.sweep = NULL;
+	self.wake = self.sweep = self.warden = NULL;
 	self.base = NULL;
 	self.wake_fd = self.null_fd = -1;
 }
@@ -491,7 +526,7 @@ static int open_parts(void)
 	self.sweep = evtimer_new(self.base, sweep_orphans, NULL);
 	if (self.wake == NULL || self.sweep == NULL || event_add(self.wake, NULL) < 0)
 		return -ENOMEM;
-	return 0;
+	return warden_watch();
 }
 
 int process_init(void)

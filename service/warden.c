@@ -28,7 +28,7 @@ struct note {
 };
 
 static int service_end = -1;
-static pid_t warden;
+static _Atomic pid_t warden;
 
 /* The warden's own memory, in its own process. */
 static pid_t sessions[WARDEN_MAX];

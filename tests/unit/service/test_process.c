@@ -2,6 +2,7 @@
  * (--fds, --regroup, --service, --nproc) where a shell cannot play them. */
 #define _GNU_SOURCE
 #include "service/process.h"
+#include "service/warden.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -461,6 +462,26 @@ static void reap_adopted(void)
 	assert_int_equal(n_children, 1);
 }
 
+/* Who kills the warden gets another one, and no zombie is left. */
+static void test_warden_killed(void **state)
+{
+	pid_t first = warden_pid(), second = first;
+	struct run r = RUN_INIT;
+
+	kill(first, SIGKILL);
+	for (int i = 0; i < 500 && (second == first || second == 0); i++) {
+		poll(NULL, 0, 10);
+		second = warden_pid();
+	}
+	assert_true(second != 0 && second != first);
+	assert_int_equal(kill(first, 0), -1);
+	run_shell(&r, "exit 3");
+	run_wait(&r);
+	assert_int_equal(WEXITSTATUS(r.status), 3);
+	assert_int_equal(kill(second, 0), 0);
+	run_deinit(&r);
+}
+
 static void test_service_killed(void **state)
 {
 	int out, child = 0, same_group = 0, other_group = 0;
@@ -663,6 +684,8 @@ int main(int argc, char **argv)
 		cmocka_unit_test(test_flood),
 		cmocka_unit_test(test_long_lines_in_pieces),
 		cmocka_unit_test(test_many_in_a_row_beside_busy_threads),
+		/* last: the new one is the process thread's child, where reap_adopted does not look */
+		cmocka_unit_test(test_warden_killed),
 	};
 	ssize_t n = readlink("/proc/self/exe", self_path, sizeof self_path - 1);
 
