@@ -415,6 +415,7 @@ void http_reply(struct http_request *r, int status, const char *content_type, st
 
 	assert(!r->answered && !r->streaming);
 	r->status = status;
+	r->close = r->close || r->server->draining;
 	if (r->gone) {
 		request_drop(r);
 	} else {
@@ -441,6 +442,7 @@ void http_stream_begin(struct http_request *r, int status, const char *content_t
 	r->streaming = true;
 	if (r->gone)
 		return;
+	r->close = r->close || r->server->draining;
 	r->chunked = r->req->minor > 0 && !r->head && has_content(status);
 	if (!r->chunked && !r->head && has_content(status))
 		r->close = true;
@@ -467,8 +469,10 @@ bool http_stream_write(struct http_request *r, struct bytes chunk)
 		v[n++] = (struct iovec){line_end, 2};
 	send_all(r->conn, v, n);
 	r->n_body += chunk.len;
-	r->full = evbuffer_get_length(bufferevent_get_output(r->conn->bev)) >
-		  r->server->limits.max_stream_buffer;
+	/* full until it has drained: who was told so waits for on_drained */
+	if (evbuffer_get_length(bufferevent_get_output(r->conn->bev)) >
+	    r->server->limits.max_stream_buffer)
+		r->full = true;
 	return r->full;
 }
 

@@ -197,6 +197,12 @@ static void stream_some(struct http_request *r, struct held *h)
 		held_finish(h);
 }
 
+/* One byte more, although the stream is full. */
+static void stream_poke(struct held *h)
+{
+	http_stream_write(h->r, (struct bytes){(const uint8_t *)"p", 1});
+}
+
 static void on_drained(struct http_request *r, void *arg)
 {
 	struct held *h = arg;
@@ -339,6 +345,9 @@ static void on_command(evutil_socket_t fd, short what, void *arg)
 		if (c == 'a')
 			LIST_FOREACH(node, &e->held)
 				held_finish(LIST_ENTRY(node, struct held, link));
+		if (c == 'p')
+			LIST_FOREACH(node, &e->held)
+				stream_poke(LIST_ENTRY(node, struct held, link));
 		if (c == 'd')
 			http_server_drain(e->server);
 		if (c == 'c')
@@ -380,6 +389,11 @@ static void command(struct edge *e, char c)
 void edge_answer(struct edge *e)
 {
 	command(e, 'a');
+}
+
+void edge_poke(struct edge *e)
+{
+	command(e, 'p');
 }
 
 void edge_drain(struct edge *e)

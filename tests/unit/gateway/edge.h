@@ -39,6 +39,7 @@ int edge_listen(int *portp);
 void edge_wait(struct edge *e, enum edge_count which, long n);
 long edge_get(struct edge *e, enum edge_count which);
 void edge_answer(struct edge *e); /* all held requests and open streams */
+void edge_poke(struct edge *e);   /* one byte into each open stream */
 void edge_drain(struct edge *e);
 void edge_wait_conns(struct edge *e, size_t n); /* until that many are open */
 /* Of the last finished answer and the last refusal. */

@@ -470,6 +470,35 @@ static void test_pipelined_while_held(void **state)
 	close(fd);
 }
 
+/* Full lasts until all has drained, also for who writes on meanwhile: otherwise
+ * nobody is told, and the stream stands still. */
+static void test_full_until_drained(void **state)
+{
+	enum { BIG = 1 << 20, STEP = 100000 };
+	struct http_limits l = edge_limits();
+	AUTO_BUF rest = BUF_INIT;
+	static char some[STEP];
+	int fd;
+
+	l.max_stream_buffer = BIG;
+	edge_stop(e);
+	e = edge_start(&l);
+	fd = edge_connect(e);
+	put(fd, "GET /stream?12000000 HTTP/1.1\r\n" H "Connection: close\r\n\r\n");
+	edge_wait(e, EDGE_FULL, 1);
+	for (int i = 0; i < 12000000 / STEP; i++) {
+		if (edge_get(e, EDGE_DRAINED) > 0)
+			break;
+		edge_poke(e);
+		edge_wait_conns(e, 1); /* it has been done */
+		assert_int_equal(recv(fd, some, sizeof some, MSG_WAITALL), STEP);
+	}
+	read_all(fd, &rest);
+	assert_true(edge_get(e, EDGE_DRAINED) > 0);
+	assert_memory_equal(rest.data + rest.len - 5, "0\r\n\r\n", 5);
+	close(fd);
+}
+
 int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
@@ -478,7 +507,7 @@ int main(void)
 		T(test_refused), T(test_refused_in_order), T(test_vectors), T(test_pipeline), T(test_http10),
 		T(test_close), T(test_empty_line), T(test_chunked_body), T(test_large_body),
 		T(test_expect), T(test_stream), T(test_stream_http10), T(test_stream_at_once),
-		T(test_pipelined_while_held),
+		T(test_pipelined_while_held), T(test_full_until_drained),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
