@@ -8,6 +8,7 @@
 #include <event2/listener.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 
@@ -68,13 +69,18 @@ static void retry(evutil_socket_t fd, short what, void *arg)
 /* Answers and closes the one who has waited longest. */
 static void shed_one(struct http_server *s)
 {
-	static const char answer[] = "HTTP/1.1 503 Service Unavailable\r\nServer: errand\r\n"
-				     "Retry-After: 1\r\nContent-Length: 0\r\n"
-				     "Connection: close\r\n\r\n";
-	int fd;
+	static const char body[] = "{\"type\":\"about:blank\",\"title\":\"Service Unavailable\","
+				   "\"status\":503,\"detail\":\"too many connections: try again soon\","
+				   "\"code\":\"UNAVAILABLE\"}";
+	char answer[512];
+	int fd, n;
 
 	if (s->spare_fd < 0)
 		return;
+	n = snprintf(answer, sizeof answer,
+		     "HTTP/1.1 503 Service Unavailable\r\nServer: errand\r\nRetry-After: 1\r\n"
+		     "Content-Type: application/problem+json\r\nContent-Length: %zu\r\n"
+		     "Connection: close\r\n\r\n%s", sizeof body - 1, body);
 	close(s->spare_fd);
 	fd = accept4(evconnlistener_get_fd(s->listener), NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
 	if (fd >= 0) {
@@ -82,7 +88,7 @@ static void shed_one(struct http_server *s)
 
 		s->n_shed++;
 		if (recv(fd, drop, sizeof drop, 0) >= 0 || errno == EAGAIN)
-			send(fd, answer, sizeof answer - 1, MSG_NOSIGNAL);
+			send(fd, answer, (size_t)n, MSG_NOSIGNAL);
 		shutdown(fd, SHUT_WR);
 		close(fd);
 	}

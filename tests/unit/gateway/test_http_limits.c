@@ -560,7 +560,7 @@ static int64_t child_cpu_ms(pid_t pid)
 static bool some_turned_away(const int *fds, int n, int ms)
 {
 	struct pollfd p[80];
-	char first[13] = "";
+	char first[600] = "";
 
 	for (int i = 0; i < n; i++)
 		p[i] = (struct pollfd){fds[i], POLLIN, 0};
@@ -568,7 +568,8 @@ static bool some_turned_away(const int *fds, int n, int ms)
 		return false;
 	for (int i = 0; i < n; i++)
 		if (p[i].revents & POLLIN)
-			return recv(fds[i], first, 12, MSG_PEEK) <= 0 || strcmp(first, "HTTP/1.1 503") == 0;
+			return recv(fds[i], first, sizeof first - 1, MSG_PEEK) <= 0 ||
+				(strncmp(first, "HTTP/1.1 503", 12) == 0 && strstr(first, "problem+json") != NULL);
 	return true;
 }
 
@@ -631,6 +632,7 @@ static void test_drain(void **state)
 	edge_answer(e);
 	answer_read(held, &a, false);
 	assert_int_equal(a.status, 200);
+	assert_true(a.close);
 	edge_wait_conns(e, 0);
 	expect_eof(held);
 	assert_true(edge_refuses(e));
