@@ -13,7 +13,7 @@
 #include "base/err.h"
 #include "base/json.h"
 
-enum { SEGMENTS_MAX = 64, LITERAL_SCRATCH = 512, ALLOW_MAX = 16 };
+enum { SEGMENTS_MAX = 64, LITERAL_SCRATCH = 8192, ALLOW_MAX = 16 };
 
 struct target {
 	const char *verb;   /* HTTP's; "*" = any */
@@ -351,13 +351,13 @@ bool route_decode(struct bytes value, bool multi, struct buf *out)
 	return json_utf8_valid(out->data + start, out->len - start) == out->len - start;
 }
 
-/* A segment as literals are compared: decoded. One too long for the scratch is no
- * literal of ours (its length alone differs). */
+/* A segment as literals are compared: decoded. The scratch holds the longest path
+ * that the gate lets through. */
 static int walk_literal(struct walk *w, struct bytes raw, struct bytes *out)
 {
 	const uint8_t *p = raw.data, *end = p + raw.len;
 	char *to = w->scratch + w->n_scratch;
-	size_t n = 0;
+	size_t n = 0, room = LITERAL_SCRATCH - w->n_scratch;
 
 	*out = raw;
 	if (raw.len == 0 || memchr(p, '%', raw.len) == NULL)
@@ -368,12 +368,9 @@ static int walk_literal(struct walk *w, struct bytes raw, struct bytes *out)
 		if (c <= 0)
 			return -ERRAND_INVALID_ARGUMENT;
 		p += *p == '%' ? 3 : 1;
-		if (w->n_scratch + n < LITERAL_SCRATCH)
-			to[n] = (char)c;
-	}
-	if (w->n_scratch + n > LITERAL_SCRATCH) {
-		w->n_scratch = LITERAL_SCRATCH;
-		return 0;
+		if (n == room)
+			return -ERRAND_NOT_FOUND;
+		to[n] = (char)c;
 	}
 	*out = (struct bytes){(const uint8_t *)to, n};
 	w->n_scratch += n;
@@ -389,6 +386,7 @@ static bool segment_is_odd(struct bytes s)
 static int walk_split(struct walk *w, const char *path)
 {
 	const char *p = path;
+	int r;
 
 	w->n = w->n_scratch = w->n_allow = 0;
 	w->custom = (struct bytes){NULL, 0};
@@ -402,8 +400,9 @@ static int walk_split(struct walk *w, const char *path)
 
 		if (w->n == SEGMENTS_MAX)
 			return -ERRAND_NOT_FOUND;
-		if (walk_literal(w, raw, &w->literals[w->n]) < 0)
-			return -ERRAND_INVALID_ARGUMENT;
+		r = walk_literal(w, raw, &w->literals[w->n]);
+		if (r < 0)
+			return r;
 		if (segment_is_odd(w->literals[w->n]))
 			return -ERRAND_NOT_FOUND;
 		w->segments[w->n++] = raw;

@@ -112,6 +112,12 @@ static void test_extremes(void **state)
 		memcpy(path + n, "%41", 3);
 	path[n] = '\0';
 	assert_memory_equal(find("PUT", path), "PutItem id=%41", 14);
+	/* dots are seen behind long escapes as well */
+	n = (size_t)snprintf(path, sizeof path, "/v1/shelves/");
+	for (int i = 0; i < 2000; i++)
+		n += (size_t)snprintf(path + n, sizeof path - n, "%%41");
+	snprintf(path + n, sizeof path - n, "/books/%%2e%%2e");
+	assert_string_equal(find("GET", path), "NOT_FOUND ");
 }
 
 static void test_bindings(void **state)
