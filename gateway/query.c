@@ -10,13 +10,14 @@
 #include "base/pbuf.h"
 #include "schema/transcode.h"
 
-enum { QUERY_MAX = 100 }; /* singular parameters, path variables included */
+enum { QUERY_MAX = 100 }; /* singular parameters, map entries, path variables */
 
 /* A field that has its value. */
 struct bound {
 	const struct schema_field *const *path;
 	size_t depth;
-	bool by_path; /* by the URL's path, not the query */
+	bool by_path;     /* by the URL's path, not the query */
+	size_t key, key_len; /* of a map's entry, in query.keys */
 };
 
 struct query {
@@ -27,6 +28,7 @@ struct query {
 	size_t n_bound;
 	const struct schema_field *paths[QUERY_MAX][TEMPLATE_PATH_MAX]; /* behind bound */
 	struct buf name, value; /* decoded */
+	struct buf keys;        /* of the map entries in bound */
 };
 
 struct parameter {
@@ -61,43 +63,50 @@ static bool query_decode(struct bytes raw, struct buf *out)
 	return true;
 }
 
-/* Why two paths cannot both be given, or NULL. */
-static const char *bound_conflict(const struct bound *a, const struct schema_field *const *path,
-				  size_t depth)
+static bool same_key(const struct query *q, const struct bound *a, struct bytes key)
 {
-	for (size_t i = 0; i < a->depth && i < depth; i++) {
-		if (a->path[i] == path[i])
+	return a->key_len == key.len &&
+		(key.len == 0 || memcmp(q->keys.data + a->key, key.data, key.len) == 0);
+}
+
+/* Why p cannot be given as well, or NULL. A path that begins with another names a
+ * part of what is given whole, as `time` and `time.seconds`. */
+static const char *bound_conflict(const struct query *q, const struct bound *a, const struct parameter *p)
+{
+	for (size_t i = 0; i < a->depth && i < p->depth; i++) {
+		if (a->path[i] == p->path[i])
 			continue;
-		if (a->path[i]->oneof >= 0 && a->path[i]->oneof == path[i]->oneof)
+		if (a->path[i]->oneof >= 0 && a->path[i]->oneof == p->path[i]->oneof)
 			return "another member of the same oneof is given";
 		return NULL;
 	}
-	if (a->depth != depth)
-		return NULL;
 	if (a->by_path)
 		return "this field is given by the path";
-	return path[depth - 1]->repeated ? NULL : "given more than once";
+	if (a->depth == p->depth && p->key.data != NULL && !same_key(q, a, p->key))
+		return NULL;
+	return "given more than once";
 }
 
 /* Remembers the parameter's field; false (and a fault) when it cannot be given. */
 static bool query_bind(struct query *q, const struct parameter *p)
 {
 	for (size_t i = 0; i < q->n_bound; i++) {
-		const char *why = bound_conflict(&q->bound[i], p->path, p->depth);
+		const char *why = bound_conflict(q, &q->bound[i], p);
 
 		if (why != NULL) {
 			query_fault(q, FAULT_SYNTAX, p->name, "duplicate", why);
 			return false;
 		}
 	}
-	if (p->path[p->depth - 1]->repeated && p->path[p->depth - 1]->oneof < 0)
-		return true;
+	if (p->path[p->depth - 1]->repeated && p->key.data == NULL)
+		return true; /* a list */
 	if (q->n_bound == QUERY_MAX) {
 		query_fault(q, FAULT_SYNTAX, p->name, "count", "too many parameters: at most 100");
 		return false;
 	}
 	memcpy(q->paths[q->n_bound], p->path, sizeof p->path);
-	q->bound[q->n_bound] = (struct bound){q->paths[q->n_bound], p->depth, false};
+	q->bound[q->n_bound] = (struct bound){q->paths[q->n_bound], p->depth, false, q->keys.len, p->key.len};
+	buf_append(&q->keys, p->key.data, p->key.len);
 	q->n_bound++;
 	return true;
 }
@@ -105,7 +114,7 @@ static bool query_bind(struct query *q, const struct parameter *p)
 static void query_unknown(struct query *q, const struct parameter *p, const struct schema_message *m,
 			  const char *name, size_t len)
 {
-	const char *near = m != NULL ? schema_nearest_field(m, name, len) : NULL;
+	const char *near = m != NULL && q->faults->n < FAULT_MAX ? schema_nearest_field(m, name, len) : NULL;
 
 	if (near != NULL)
 		fault_add(q->faults, FAULT_SCHEMA, FAULT_PARAMETER, p->name, "unknown", NULL, 0,
@@ -241,7 +250,7 @@ static void query_bind_variables(struct query *q)
 	for (size_t i = 0; t != NULL && i < t->n_variables; i++) {
 		const struct template_variable *v = &t->variables[i];
 
-		q->bound[q->n_bound++] = (struct bound){v->path, v->depth, true};
+		q->bound[q->n_bound++] = (struct bound){v->path, v->depth, true, 0, 0};
 	}
 }
 
@@ -273,10 +282,11 @@ int query_to_wire(const struct route *route, const char *query, struct buf *out,
 	q.out = out;
 	q.faults = faults;
 	q.n_bound = 0;
-	q.name = q.value = BUF_INIT;
+	q.name = q.value = q.keys = BUF_INIT;
 	query_bind_variables(&q);
 	query_walk(&q, query);
 	buf_deinit(&q.name);
 	buf_deinit(&q.value);
+	buf_deinit(&q.keys);
 	return faults->n + faults->n_dropped != before ? -ERRAND_INVALID_ARGUMENT : 0;
 }
