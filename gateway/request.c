@@ -218,13 +218,15 @@ static void prefer_element(const char *p, const char *end, int64_t max_wait, str
 			   struct fault_list *faults)
 {
 	const char *params = memchr(p, ';', (size_t)(end - p));
-	size_t len = trimmed(p, params != NULL ? params : end);
+	size_t len = trimmed(p, params != NULL ? params : end), name;
 	char digits[16];
 
 	if (word_is(p, len, "respond-async"))
 		out->respond_async = true;
-	if (len < 4 || strncasecmp(p, "wait", 4) != 0)
-		return;
+	name = strcspn(p, "= \t");
+	if (!word_is(p, MIN(name, len), "wait") || out->has_wait)
+		return; /* unknown ones are ignored; of two the first counts (RFC 7240, 2) */
+	out->has_wait = true;
 	p += 4;
 	len -= 4;
 	while (len > 0 && (*p == ' ' || *p == '\t' || *p == '=' || *p == '"'))
@@ -244,7 +246,7 @@ void request_prefer(const struct request_source *src, int64_t max_wait, struct r
 {
 	const char *p;
 
-	*out = (struct request_prefer){false, 0};
+	*out = (struct request_prefer){0};
 	for (unsigned n = 0; (p = src->header(src->from, "Prefer", n)) != NULL; n++) {
 		for (; *p != '\0'; p += *p == ',') {
 			const char *end;

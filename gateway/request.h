@@ -32,6 +32,7 @@ enum request_accept {
 
 struct request_prefer {
 	bool respond_async;
+	bool has_wait;
 	int64_t wait_ns; /* 0 = not asked for; clamped to max_wait */
 };
 

@@ -164,6 +164,8 @@ static void test_prefer(void **state)
 	assert_true(prefer("Prefer: wait=5\nPrefer: respond-async").respond_async);
 	assert_int_equal(prefer("Prefer: wait=\"7\"").wait_ns, 7 * NS_PER_S);
 	assert_int_equal(prefer("Prefer: wait=999999").wait_ns, 60 * NS_PER_S);
+	assert_int_equal(prefer("Prefer: wait=1, wait=2\nPrefer: wait=3").wait_ns, NS_PER_S);
+	assert_int_equal(prefer("Prefer: waiting=3, wait-for=x, await, wait=4").wait_ns, 4 * NS_PER_S);
 }
 
 static enum request_accept accept_of(const char *value, bool streaming)
