@@ -360,6 +360,9 @@ static void answer_no_route(struct http_request *r, int why, struct buf *allow)
 
 	if (why == -ERRAND_INVALID_ARGUMENT) {
 		problem_reply(r, 400, ERRAND_INVALID_ARGUMENT, "the path is not percent-encoded UTF-8");
+	} else if (why == -ERRAND_NOT_FOUND && strcmp(http_path(r), "*") == 0) { /* the server itself */
+		http_set_header(r, "Allow", "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS");
+		http_reply(r, 204, NULL, &none);
 	} else if (why == -ERRAND_NOT_FOUND) {
 		problem_reply(r, 404, ERRAND_NOT_FOUND, "no method has this path");
 	} else {
@@ -372,11 +375,18 @@ static void answer_no_route(struct http_request *r, int why, struct buf *allow)
 	}
 }
 
+/* HEAD of a stream: the head alone, of unknown length. */
+static void answer_stream_head(struct exchange *x)
+{
+	http_set_header(x->http, "Cache-Control", "no-store");
+	http_stream_begin(x->http, 200, stream_media_type(x->request.accept));
+	http_stream_end(x->http);
+}
+
 /* What can be refused, or answered, without the service. True when it was. */
 static bool exchange_refuse(struct exchange *x)
 {
 	const struct schema_method *m = x->route->method;
-	struct buf none = BUF_INIT;
 
 	if (x->request.accept == ACCEPT_NONE)
 		problem_reply(x->http, 406, ERRAND_INVALID_ARGUMENT, m->server_streaming ?
@@ -386,8 +396,7 @@ static bool exchange_refuse(struct exchange *x)
 		problem_reply(x->http, 413, ERRAND_RESOURCE_EXHAUSTED, "the request is over %u bytes as a message",
 			      (unsigned)PAYLOAD_MAX);
 	else if (m->server_streaming && http_is_head(x->http))
-		http_reply(x->http, 200, x->request.accept == ACCEPT_SSE ? "text/event-stream" :
-			   "application/json", &none);
+		answer_stream_head(x);
 	else
 		return false;
 	return true;

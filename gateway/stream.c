@@ -123,7 +123,7 @@ static void record_error(struct stream *s, const struct wire_response *w)
 
 /* --- sending --- */
 
-static void stream_begin(struct stream *s)
+const char *stream_media_type(enum request_accept format)
 {
 	static const char *const types[] = {
 		[ACCEPT_SSE] = "text/event-stream",
@@ -131,11 +131,16 @@ static void stream_begin(struct stream *s)
 		[ACCEPT_JSON] = "application/json",
 	};
 
+	return types[format];
+}
+
+static void stream_begin(struct stream *s)
+{
 	if (s->begun)
 		return;
 	s->begun = true;
 	http_set_header(s->setup.http, "Cache-Control", "no-store");
-	http_stream_begin(s->setup.http, 200, types[s->setup.format]);
+	http_stream_begin(s->setup.http, 200, stream_media_type(s->setup.format));
 	if (s->setup.format == ACCEPT_JSON)
 		http_stream_write(s->setup.http, (struct bytes){(const uint8_t *)"[", 1});
 }

@@ -30,6 +30,7 @@ struct stream_setup {
 	void *arg;
 };
 
+const char *stream_media_type(enum request_accept format);
 struct stream *stream_new(const struct stream_setup *setup);
 /* One message of the method. */
 void stream_message(struct stream *s, struct upstream_call *c, struct bytes message);

@@ -250,6 +250,8 @@ static int unknown_field(struct reader *r, const struct schema_message *m, struc
 
 	if (res < 0 || r->o->ignore_unknown)
 		return res;
+	if (r->faults->n == FAULT_MAX) /* only counted: no search for each of thousands */
+		return reader_fault(r, "unknown", NULL, 0, "no field of this name");
 	near = schema_nearest_field(m, (const char *)key.data, key.len);
 	if (near != NULL)
 		return reader_fault(r, "unknown", NULL, 0, "%s has no field of this name; did you mean \"%s\"?",

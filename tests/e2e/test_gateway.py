@@ -9,7 +9,7 @@ import threading
 import time
 
 import pytest
-from conftest import ARTICLE, BUILD, TESTMOD, Pair, rss_kb, wait_until
+from conftest import ARTICLE, BUILD, SANITIZED, TESTMOD, Pair, rss_kb, wait_until
 
 SSE = {"Accept": "text/event-stream"}
 NDJSON = {"Accept": "application/x-ndjson"}
@@ -38,6 +38,24 @@ def test_head_options_and_405(pair):
     assert (r.status, r.headers["Allow"]) == (405, "POST, OPTIONS")
     problem(pair.get("/nowhere"), 404, "NOT_FOUND")
     problem(pair.get("/items/%zz"), 400, "INVALID_ARGUMENT")
+
+
+def test_head_of_a_stream_and_options_star(pair):
+    r = pair.request("HEAD", "/test/stream?count=3", headers=NDJSON)
+    assert (r.status, r.headers["Content-Type"], r.body) == (200, "application/x-ndjson", b"")
+    assert "Content-Length" not in r.headers and r.headers["Cache-Control"] == "no-store"
+    head = b" HTTP/1.1\r\nHost: x\r\n"
+    answer = pair.raw(b"HEAD /test/stream" + head + b"\r\nOPTIONS *" + head + b"Connection: close\r\n\r\n")
+    assert answer.count(b"HTTP/1.1 ") == 2 and b"HTTP/1.1 204 " in answer, answer
+    assert b"\r\nAllow: GET, HEAD, POST," in answer, answer
+
+
+def test_many_unknown_fields_are_cheap(pair):
+    """Names are compared for the faults that are told, not for each that is counted."""
+    body = json.dumps({f"text_valuf{i}": 1 for i in range(45000)})
+    begin = time.monotonic()
+    assert problem(pair.post("/test/echo", body), 422, "INVALID_ARGUMENT")["detail"].startswith("45000 faults")
+    assert time.monotonic() - begin < (3 if SANITIZED else 0.4)
 
 
 def test_content_negotiation(pair):
