@@ -249,6 +249,19 @@ static void give_receipts(struct session *s, bool all)
 	}
 }
 
+/* fn for each request there is now; a handler it reaches may end any of them. */
+static void each_request(struct session *s, void (*fn)(struct request *r))
+{
+	struct list todo, *node;
+
+	list_init(&todo);
+	list_splice(&todo, &s->requests);
+	while ((node = list_pop_front(&todo)) != NULL) {
+		list_push_back(&s->requests, node);
+		fn(LIST_ENTRY(node, struct request, node));
+	}
+}
+
 /* Reads again, and lets streams go on, once there is room for their output. */
 static void resume(struct session *s)
 {
@@ -258,8 +271,7 @@ static void resume(struct session *s)
 		s->paused = false;
 		event_add(s->readable, NULL);
 	}
-	LIST_FOREACH(node, &s->requests)
-		unblock(LIST_ENTRY(node, struct request, node));
+	each_request(s, unblock);
 }
 
 static void flush(struct loop_job *job)
@@ -401,17 +413,18 @@ void session_new(int fd, const struct sock_peer *peer)
 	log_debug("client connected", "pid=%d uid=%u", (int)peer->pid, (unsigned)peer->uid);
 }
 
+static void abandon(struct request *r)
+{
+	if (r->op != NULL)
+		r->cancelled(r);
+	request_free(r);
+}
+
 static void session_close(struct session *s)
 {
 	log_debug("client disconnected", "pid=%d uid=%u calls=%zu", (int)s->peer.pid,
 		  (unsigned)s->peer.uid, s->n_requests);
-	LIST_FOREACH(node, &s->requests) {
-		struct request *r = LIST_ENTRY(node, struct request, node);
-
-		if (r->op != NULL)
-			r->cancelled(r);
-		request_free(r);
-	}
+	each_request(s, abandon);
 	deadline_drop(&s->frame);
 	event_free(s->readable);
 	event_free(s->writable);
@@ -482,12 +495,8 @@ void session_goaway_all(void)
 
 void session_each_request(void (*fn)(struct request *r))
 {
-	LIST_FOREACH(node, &sessions) {
-		struct session *s = LIST_ENTRY(node, struct session, node);
-
-		LIST_FOREACH(rn, &s->requests)
-			fn(LIST_ENTRY(rn, struct request, node));
-	}
+	LIST_FOREACH(node, &sessions)
+		each_request(LIST_ENTRY(node, struct session, node), fn);
 }
 
 bool session_flushed(void)

@@ -29,8 +29,8 @@ int store_thread_start(const struct store_ops *ops, struct store *s);
 void store_thread_submit(struct store_op *op);
 /* Loop thread. Runs what waits and its done(), closes the store and joins. */
 void store_thread_stop(void);
-/* The store failed to commit (disk, I/O): writes answer UNAVAILABLE until it works
- * again; readiness shows it. */
+/* False once the store failed to commit (disk, I/O), until it works again: writes
+ * answer UNAVAILABLE meanwhile. */
 bool store_thread_ok(void);
 /* In words, why it last failed; "" when it never did. Any thread. */
 void store_thread_error(char *out, size_t size);

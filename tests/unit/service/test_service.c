@@ -1,6 +1,6 @@
-/* The whole service in a process of its own, with the probe module, against the
- * client library over a real socket: calls, errors, deadlines, what happens when a
- * client goes, after-work, streams, durable methods, limits, garbage, drain. */
+/* The whole service against the client library over a real socket: calls, errors,
+ * deadlines, what happens when a client goes, after-work, streams, durable methods,
+ * limits, garbage. */
 #define _GNU_SOURCE
 #include <setjmp.h>
 #include <stdarg.h>
@@ -26,194 +26,9 @@
 
 #include "base/pbuf.h"
 #include "base/util.h"
-#include "errand/client.h"
-#include "probe_module.h"
-
-#define MS 1000000LL
-#define MAX_ARGS 24
-
-static char dir[64], socket_path[96], log_path[96];
-static pid_t service;
-static struct errand_client *client;
-
-/* --- the daemon --- */
-
-static void child(const char *const *more, int ready)
-{
-	static const struct errand_module *const modules[] = {&probe_module, NULL};
-	char fd[12];
-	char *argv[MAX_ARGS] = {"errand-service", "--socket", socket_path, "--state", dir, "--store", "memory",
-				"--ready-fd", fd, "--sync-threads", "2", "--sync-queue", "2",
-				"--log-level", "debug"};
-	int argc = 15, log = open(log_path, O_CREAT | O_WRONLY | O_APPEND, 0600);
-
-	snprintf(fd, sizeof fd, "%d", ready);
-	for (; more != NULL && *more != NULL; more++)
-		argv[argc++] = (char *)*more;
-	dup2(log, STDERR_FILENO);
-	exit(errand_service_main(argc, argv, modules));
-}
-
-static void start_with(const char *const *more)
-{
-	int ready[2];
-	char line[8] = "";
-
-	assert_int_equal(pipe(ready), 0);
-	service = fork();
-	if (service == 0) {
-		close(ready[0]);
-		child(more, ready[1]);
-	}
-	close(ready[1]);
-	assert_int_equal(read(ready[0], line, sizeof line), 6);
-	assert_string_equal(line, "ready\n");
-	close(ready[0]);
-}
-
-static int setup(void **state)
-{
-	strcpy(dir, "/tmp/errand-service-XXXXXX");
-	if (mkdtemp(dir) == NULL)
-		return -1;
-	snprintf(socket_path, sizeof socket_path, "%s/s", dir);
-	snprintf(log_path, sizeof log_path, "%s/log", dir);
-	start_with(NULL);
-	return errand_client_open(&client, socket_path, NULL);
-}
-
-/* How it ended; 5 s at most. */
-static int wait_end(void)
-{
-	int status = -1;
-
-	for (int i = 0; i < 500; i++) {
-		if (waitpid(service, &status, WNOHANG) == service) {
-			service = 0;
-			return WIFEXITED(status) ? WEXITSTATUS(status) : 1000 + WTERMSIG(status);
-		}
-		nanosleep(&(struct timespec){0, 10 * MS}, NULL);
-	}
-	kill(service, SIGKILL);
-	waitpid(service, NULL, 0);
-	service = 0;
-	return -1;
-}
-
-static int stop(void)
-{
-	kill(service, SIGTERM);
-	return wait_end();
-}
-
-static char *read_log(void)
-{
-	static char text[1 << 20];
-	int fd = open(log_path, O_RDONLY);
-	ssize_t n = read(fd, text, sizeof text - 1);
-
-	close(fd);
-	text[n > 0 ? n : 0] = '\0';
-	return text;
-}
-
-static int teardown(void **state)
-{
-	char command[96];
-
-	int status;
-
-	client = errand_client_close(client);
-	status = service != 0 ? stop() : 0;
-	if (status != 0)
-		fail_msg("the service ended with %d; see its log in %s", status, log_path);
-	snprintf(command, sizeof command, "rm -rf %s", dir);
-	return system(command);
-}
-
-/* Until the log has it; false after 5 s. */
-static bool log_has(const char *text)
-{
-	for (int i = 0; i < 500; i++) {
-		if (strstr(read_log(), text) != NULL)
-			return true;
-		nanosleep(&(struct timespec){0, 10 * MS}, NULL);
-	}
-	return false;
-}
+#include "service_rig.h"
 
 /* --- calls --- */
-
-static struct bytes pack(const Probe__V1__Note *in, uint8_t out[256])
-{
-	return (struct bytes){out, probe__v1__note__pack(in, out)};
-}
-
-static struct errand_reply *call_with(const char *method, const Probe__V1__Note *in,
-				      const struct errand_call_options *options)
-{
-	uint8_t raw[256];
-	struct bytes b = pack(in, raw);
-	struct errand_reply *reply = NULL;
-	int r = errand_client_call(client, "probe.v1.Probe", method, b.data, b.len, options, &reply);
-
-	if (r != 0)
-		fail_msg("%s: %s", method, errand_client_error(client));
-	return reply;
-}
-
-static struct errand_reply *call(const char *method, const char *text, int number, int ms)
-{
-	Probe__V1__Note in = PROBE__V1__NOTE__INIT;
-
-	in.text = (char *)text;
-	in.number = number;
-	in.ms = ms;
-	return call_with(method, &in, NULL);
-}
-
-static void assert_text(struct errand_reply *r, const char *want)
-{
-	Probe__V1__Note *n;
-
-	if (r->code != 0)
-		fail_msg("code %d: %s", r->code, r->message);
-	n = probe__v1__note__unpack(NULL, r->payload_len, r->payload);
-	assert_non_null(n);
-	assert_string_equal(n->text, want);
-	probe__v1__note__free_unpacked(n, NULL);
-	errand_reply_free(r);
-}
-
-static char *trace(void)
-{
-	static char text[8192];
-	struct errand_reply *r = call("Trace", "", 0, 0);
-	Probe__V1__Note *n = probe__v1__note__unpack(NULL, r->payload_len, r->payload);
-
-	snprintf(text, sizeof text, "%s", n->text);
-	probe__v1__note__free_unpacked(n, NULL);
-	errand_reply_free(r);
-	return text;
-}
-
-static bool trace_has(const char *text)
-{
-	for (int i = 0; i < 500; i++) {
-		if (strstr(trace(), text) != NULL)
-			return true;
-		nanosleep(&(struct timespec){0, 10 * MS}, NULL);
-	}
-	return false;
-}
-
-static void assert_error(struct errand_reply *r, int code, const char *word)
-{
-	assert_int_equal(r->code, code);
-	if (strstr(r->message, word) == NULL)
-		fail_msg("\"%s\" does not say \"%s\"", r->message, word);
-	errand_reply_free(r);
-}
 
 static void test_unary(void **state)
 {
@@ -274,44 +89,6 @@ static void test_deadline(void **state)
 }
 
 /* --- many at once, cancel, disconnect --- */
-
-struct waiter {
-	int n, code;
-};
-
-static void on_reply(const struct errand_reply *r, void *arg)
-{
-	struct waiter *w = arg;
-
-	w->n++;
-	w->code = r->code;
-}
-
-static struct errand_pending *submit(struct errand_client *c, const char *method, int ms, struct waiter *w)
-{
-	Probe__V1__Note in = PROBE__V1__NOTE__INIT;
-	const struct errand_callbacks cb = {.on_reply = on_reply, .arg = w};
-	struct errand_pending *p = NULL;
-	uint8_t raw[256];
-	struct bytes b;
-
-	in.ms = ms;
-	b = pack(&in, raw);
-	assert_int_equal(errand_client_submit(c, "probe.v1.Probe", method, b.data, b.len, NULL, &cb, &p), 0);
-	return p;
-}
-
-static void dispatch_until(struct errand_client *c, struct waiter *w, int n)
-{
-	for (int i = 0; i < 5000 && w->n < n; i++) {
-		struct pollfd p = {.fd = errand_client_fd(c), .events = errand_client_events(c)};
-
-		poll(&p, 1, 20);
-		if (errand_client_dispatch(c) < 0)
-			break;
-	}
-	assert_int_equal(w->n, n);
-}
 
 /* 1,000 that wait 200 ms each take little more than that together. */
 static void test_concurrent(void **state)
@@ -522,16 +299,6 @@ static void test_schema(void **state)
 
 /* --- what breaks the protocol closes its own connection and nothing else --- */
 
-static int raw_connect(void)
-{
-	struct sockaddr_un un = {.sun_family = AF_UNIX};
-	int fd = socket(AF_UNIX, SOCK_STREAM, 0);
-
-	strcpy(un.sun_path, socket_path);
-	assert_int_equal(connect(fd, (struct sockaddr *)&un, sizeof un), 0);
-	return fd;
-}
-
 /* True when the service closes it within ms. */
 static bool closed_within(int fd, int ms)
 {
@@ -661,14 +428,6 @@ static void test_no_descriptors(void **state)
 	assert_text(call("Echo", "recovered", 0, 0), "recovered");
 }
 
-static void restart_with(const char *const *more)
-{
-	client = errand_client_close(client);
-	assert_int_equal(stop(), 0);
-	start_with(more);
-	assert_int_equal(errand_client_open(&client, socket_path, NULL), 0);
-}
-
 static struct errand_pending *submit_large(const char *method, size_t size, struct waiter *w)
 {
 	const struct errand_callbacks cb = {.on_reply = on_reply, .arg = w};
@@ -748,172 +507,16 @@ static void test_peer(void **state)
 	assert_non_null(strstr(read_log(), "uid=65534"));
 }
 
-/* --- drain --- */
-
-/* Calls and background work under way are finished, new ones refused, exit 0. */
-static void test_drain(void **state)
-{
-	struct waiter w = {0};
-
-	submit(client, "Later", 300, &w);
-	submit(client, "Work", 300, &w);
-	errand_client_dispatch(client);
-	assert_true(trace_has("work "));
-	kill(service, SIGTERM);
-	assert_true(log_has("msg=stopping"));
-	assert_int_equal(access(socket_path, F_OK), -1);
-	dispatch_until(client, &w, 2);
-	assert_int_equal(w.code, 0);
-	assert_int_equal(wait_end(), 0);
-	assert_true(log_has("msg=stopped"));
-}
-
-/* A call that does not end by itself is stopped at the end of the drain. */
-static void test_drain_timeout(void **state)
-{
-	static const char *const more[] = {"--drain-timeout", "100ms", NULL};
-	struct waiter w = {0};
-
-	client = errand_client_close(client);
-	assert_int_equal(stop(), 0);
-	start_with(more);
-	assert_int_equal(errand_client_open(&client, socket_path, NULL), 0);
-	submit(client, "Never", 0, &w);
-	submit(client, "Work", 60000, &w);
-	errand_client_dispatch(client);
-	assert_true(trace_has("waiting"));
-	kill(service, SIGTERM);
-	dispatch_until(client, &w, 2);
-	assert_int_equal(w.code, ERRAND_UNAVAILABLE);
-	assert_int_equal(wait_end(), 0);
-}
-
-static void test_second_signal(void **state)
-{
-	struct waiter w = {0};
-
-	submit(client, "Never", 0, &w);
-	errand_client_dispatch(client);
-	assert_true(trace_has("waiting"));
-	kill(service, SIGTERM);
-	assert_true(log_has("msg=stopping"));
-	kill(service, SIGINT);
-	assert_int_equal(wait_end(), 0);
-	dispatch_until(client, &w, 1);
-}
-
-static void raw_request(int fd, uint32_t id, const char *method, size_t size)
-{
-	AUTO_BUF note = BUF_INIT;
-	AUTO_BUF request = BUF_INIT;
-	AUTO_FREE char *text = xcalloc(1, size + 1);
-	uint8_t head[10] = {0, 0, 0, 0, 0, 0, 0, (uint8_t)id, 1, 0};
-
-	memset(text, 'x', size);
-	pbuf_put_str(&note, 1, text);
-	pbuf_put_str(&request, 1, "probe.v1.Probe");
-	pbuf_put_str(&request, 2, method);
-	pbuf_put_bytes(&request, 3, note.data, note.len);
-	head[1] = (uint8_t)(request.len >> 16);
-	head[2] = (uint8_t)(request.len >> 8);
-	head[3] = (uint8_t)request.len;
-	assert_int_equal(write(fd, head, sizeof head), sizeof head);
-	assert_int_equal(write(fd, request.data, request.len), request.len);
-}
-
-/* A client that does not read its answers does not hold a service that is told twice. */
-static void test_second_signal_unread(void **state)
-{
-	int fd = raw_connect();
-
-	for (uint32_t id = 1; id < 20; id += 2)
-		raw_request(fd, id, "Echo", 100000);
-	submit(client, "Never", 0, &(struct waiter){0});
-	errand_client_dispatch(client);
-	assert_true(trace_has("waiting"));
-	kill(service, SIGTERM);
-	assert_true(log_has("msg=stopping"));
-	kill(service, SIGTERM);
-	assert_int_equal(wait_end(), 0);
-	close(fd);
-}
-
-static void test_signals(void **state)
-{
-	struct waiter w = {0};
-
-	for (int i = 0; i < 200; i++)
-		submit(client, "Elsewhere", 20, &w);
-	for (int i = 0; i < 5000; i++)
-		kill(service, i % 2 ? SIGHUP : SIGPIPE);
-	dispatch_until(client, &w, 200);
-	assert_int_equal(w.code, 0);
-	kill(service, SIGHUP);
-	kill(service, SIGPIPE);
-	assert_true(log_has("SIGHUP"));
-	assert_text(call("Echo", "alive", 0, 0), "alive");
-}
-
-/* The second one on the same socket is refused with the first one's pid. */
-static void test_second_service(void **state)
-{
-	char pid[16];
-	pid_t first = service;
-	int status;
-
-	service = fork();
-	if (service == 0)
-		child(NULL, -1);
-	assert_int_equal(waitpid(service, &status, 0), service);
-	service = first;
-	assert_int_equal(WEXITSTATUS(status), 69);
-	snprintf(pid, sizeof pid, "process %d", first);
-	assert_non_null(strstr(read_log(), pid));
-	assert_text(call("Echo", "the first serves on", 0, 0), "the first serves on");
-}
-
-static void test_usage(void **state)
-{
-	static const struct {
-		const char *args[4];
-		int status;
-	} bad[] = {
-		{{"--mode", "rw"}, 64}, {{"--queue", "x"}, 64}, {{"--queue", "x=0"}, 64},
-		{{"--allow-uid", "no-such-user"}, 64}, {{"--log-level", "loud"}, 64},
-		{{"operand"}, 64}, {{"--no-such-option"}, 64}, {{"--module", "/nowhere.so"}, 78},
-		{{"--store", "paper:x"}, 73}, {{"--socket", "/nowhere/s"}, 69},
-	};
-	pid_t first = service;
-
-	for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
-		int status;
-
-		service = fork();
-		if (service == 0) {
-			strcat(socket_path, "2");
-			child(bad[i].args, -1);
-		}
-		assert_int_equal(waitpid(service, &status, 0), service);
-		if (WEXITSTATUS(status) != bad[i].status)
-			fail_msg("%s: %d, not %d", bad[i].args[0], WEXITSTATUS(status), bad[i].status);
-	}
-	service = first;
-}
-
-#define TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(test_unary), TEST(test_plain_client), TEST(test_errors), TEST(test_deadline),
-		TEST(test_concurrent), TEST(test_pool_full), TEST(test_cancel), TEST(test_disconnect),
-		TEST(test_after), TEST(test_watchdog), TEST(test_streams), TEST(test_slow_reader),
-		TEST(test_stream_stop), TEST(test_task), TEST(test_schema), TEST(test_garbage),
-		TEST(test_slow_frame), TEST(test_limits), TEST(test_no_descriptors),
-		TEST(test_drop), TEST(test_peer), TEST(test_drain),
-		TEST(test_drain_timeout), TEST(test_second_signal), TEST(test_second_signal_unread),
-		TEST(test_input_memory), TEST(test_signals),
-		TEST(test_second_service), TEST(test_usage),
+		TEST(test_unary), TEST(test_plain_client), TEST(test_errors),
+		TEST(test_deadline), TEST(test_concurrent), TEST(test_pool_full),
+		TEST(test_cancel), TEST(test_disconnect), TEST(test_after), TEST(test_watchdog),
+		TEST(test_streams), TEST(test_slow_reader), TEST(test_stream_stop),
+		TEST(test_task), TEST(test_schema), TEST(test_garbage), TEST(test_slow_frame),
+		TEST(test_limits), TEST(test_no_descriptors), TEST(test_drop), TEST(test_peer),
+		TEST(test_input_memory),
 	};
 
 	signal(SIGPIPE, SIG_IGN);
