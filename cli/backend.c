@@ -36,6 +36,7 @@ int backend_open(struct backend *b, const struct cli_common *common)
 	int r;
 
 	*b = (struct backend){.common = common, .deadline = INT64_MAX};
+	cli_errors_as_json(common->json);
 	if (common->timeout > 0)
 		b->deadline = clock_mono_ns() + common->timeout;
 	r = backend_connect(b);
@@ -43,7 +44,8 @@ int backend_open(struct backend *b, const struct cli_common *common)
 		return CLI_OK;
 	cli_error("cannot reach the service: %s",
 		  b->client != NULL ? errand_client_error(b->client) : "out of memory");
-	cli_error("`errand dev` starts one; --socket or ERRAND_SOCKET names another");
+	if (!common->json)
+		cli_error("`errand dev` starts one; --socket or ERRAND_SOCKET names another");
 	backend_close(b);
 	return r == -ERRAND_DEADLINE_EXCEEDED && common->timeout > 0 ? CLI_TIMEOUT :
 								       CLI_UNREACHABLE;
@@ -67,7 +69,7 @@ int backend_reopen(struct backend *b)
 			return backend_failed(b, -ERRAND_DEADLINE_EXCEEDED);
 		if (left > 0)
 			pause = MIN(pause, left);
-		if (!said)
+		if (!said && !b->common->json)
 			cli_error("the service is gone: waiting for it");
 		said = true;
 		nanosleep(&(struct timespec){pause / NS_PER_S, pause % NS_PER_S}, NULL);

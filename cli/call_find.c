@@ -75,7 +75,7 @@ const struct schema_method *call_find_name(const struct schema *s, const char *n
 		return NULL;
 	}
 	cli_error("'%s' may be one of several methods: say which", name);
-	for (size_t i = 0; (m = method_at(s, i)) != NULL; i++)
+	for (size_t i = 0; !cli_has_json_errors() && (m = method_at(s, i)) != NULL; i++)
 		if (is_tail(m->full_name, name))
 			fprintf(stderr, "  %s\n", m->full_name);
 	return NULL;

@@ -7,18 +7,40 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/buf.h"
+#include "base/json.h"
 #include "errand/status.h"
+
+static bool json_errors; /* set once, before the first of them */
+
+void cli_errors_as_json(bool on)
+{
+	json_errors = on;
+}
+
+bool cli_has_json_errors(void)
+{
+	return json_errors;
+}
 
 void cli_error(const char *fmt, ...)
 {
+	AUTO_FREE char *text = NULL;
+	AUTO_BUF line = BUF_INIT;
 	va_list ap;
 
 	fflush(stdout);
-	fputs("errand: ", stderr);
 	va_start(ap, fmt);
-	vfprintf(stderr, fmt, ap);
+	if (vasprintf(&text, fmt, ap) < 0)
+		text = NULL;
 	va_end(ap);
-	fputc('\n', stderr);
+	if (!json_errors) {
+		fprintf(stderr, "errand: %s\n", text != NULL ? text : fmt);
+		return;
+	}
+	buf_printf(&line, "{\"detail\":");
+	json_put_cstr(&line, text != NULL ? text : fmt);
+	fprintf(stderr, "%s}\n", buf_cstr(&line));
 }
 
 char *cli_folder(void)

@@ -55,8 +55,12 @@ int cli_parse(const struct opt *table, size_t n, void *conf, int argc, char **ar
 const struct command *cli_command(const struct command *table, size_t n, const char *what,
 				  const char *name);
 
-/* "errand: ..." and a newline on stderr. */
+/* "errand: ..." and a newline on stderr, or a line of JSON. */
 void cli_error(const char *fmt, ...) PRINTF(1, 2);
+
+/* From now on errors are JSON: {"detail":...} on one line. */
+void cli_errors_as_json(bool on);
+bool cli_has_json_errors(void);
 
 /* The folder this program was started from, owned by the caller; in a build tree
  * with libtool it is DIR/.libs behind a script DIR/errand. */

@@ -313,7 +313,7 @@ static void stop(struct dev *d)
 {
 	d->n_stops++;
 	if (d->n_stops == 1 && !d->failed)
-		say(d, "stopping", "errand dev:", "stopping");
+		say(d, "stopping", "errand dev", "stopping");
 	/* each has its drain time, one after the other, and some for the end */
 	d->kill_ns = clock_mono_ns() + 2 * d->conf.drain + 5 * NS_PER_S;
 	for (int i = 0; i < N_CHILDREN; i++)

@@ -137,6 +137,14 @@ static void include_own_folders(struct gen *g)
 	}
 }
 
+static bool has_installed(void)
+{
+	AUTO_FREE char *own = cli_folder();
+	AUTO_FREE char *beside = xasprintf("%s/../share/errand/proto", own);
+
+	return is_folder(PKGDATADIR "/proto") || is_folder(beside);
+}
+
 /* errand/v1 and google/api, from an installation anywhere; protoc brings
  * google/protobuf itself. */
 static void include_installed(struct gen *g)
@@ -169,6 +177,9 @@ static int read_protos(struct gen *g, struct buf *set)
 		arg(g, g->files[i]);
 	r = run_protoc(g, "protoc did not accept the files (its errors are above)");
 	args_reset(g);
+	if (r == CLI_DATA && !has_installed())
+		cli_error("gen: the .proto files of errand/v1 and google/api are not in " PKGDATADIR
+			  "/proto: install errand, or name the folder of its sources: -I.../proto -I.");
 	if (r == CLI_OK && !gen_read(path, set))
 		r = CLI_FAILED;
 	return r;

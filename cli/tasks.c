@@ -3,6 +3,7 @@
 #include <libsmartcols.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/pbuf.h"
@@ -94,6 +95,16 @@ static const struct {
 	[COL_TOOK] = {"TOOK", 6, SCOLS_FL_RIGHT},
 };
 
+/* Below this many columns of a terminal, what cannot be read anyway is left out. */
+enum { NARROW = 72, WHOLE_IDS = 130 };
+
+static int flags_of(enum column i, bool narrow)
+{
+	bool left_out = i == COL_QUEUE || i == COL_TRY || i == COL_AGE || i == COL_TOOK;
+
+	return columns[i].flags | (narrow && left_out ? SCOLS_FL_HIDDEN : 0);
+}
+
 static const char *state_color(int state)
 {
 	switch (state) {
@@ -141,7 +152,7 @@ static int add_row(struct libscols_table *table, const struct task_view *v, bool
 	return 0;
 }
 
-static int fill(struct libscols_table *table, struct bytes all, bool whole)
+static int fill(struct libscols_table *table, struct bytes all, bool whole, bool narrow)
 {
 	struct pbuf_reader r = pbuf_reader(all.data, all.len);
 	struct task_view v = {0};
@@ -152,7 +163,7 @@ static int fill(struct libscols_table *table, struct bytes all, bool whole)
 		bool wide = whole && i == COL_ID;
 
 		if (scols_table_new_column(table, columns[i].name, wide ? 36 : columns[i].width,
-					   columns[i].flags) == NULL)
+					   flags_of((enum column)i, narrow)) == NULL)
 			return -1;
 	}
 	while (failed == 0 && pbuf_next(&r, &f)) {
@@ -165,7 +176,7 @@ static int fill(struct libscols_table *table, struct bytes all, bool whole)
 
 static int show_table(struct bytes all)
 {
-	bool tty = show_is_terminal(stdout);
+	bool tty = isatty(fileno(stdout)); /* a dumb one has a width, too */
 	struct libscols_table *table;
 	int r = -1;
 
@@ -175,7 +186,8 @@ static int show_table(struct bytes all)
 		scols_table_enable_colors(table, show_has_color(stdout));
 		if (!tty)
 			scols_table_set_termforce(table, SCOLS_TERMFORCE_NEVER);
-		r = fill(table, all, !tty || show_width(stdout) >= 130);
+		r = fill(table, all, !tty || show_width(stdout) >= WHOLE_IDS,
+			 tty && show_width(stdout) < NARROW);
 	}
 	if (r == 0)
 		r = scols_print_table(table);

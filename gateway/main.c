@@ -10,7 +10,9 @@
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 
 #include "base/log.h"
 #include "base/opt.h"
@@ -85,6 +87,9 @@ static int64_t online_processors(void)
 /* 0, or the exit status, after having said what is wrong. */
 static int config_finish(struct gateway_config *c)
 {
+	static char socket_address[sizeof "unix:" + sizeof ((struct sockaddr_un *)0)->sun_path];
+	const size_t max = sizeof ((struct sockaddr_un *)0)->sun_path - 1;
+	const char *path;
 	int level = log_level_by_name(c->log_level);
 
 	if (level < 0) {
@@ -93,6 +98,15 @@ static int config_finish(struct gateway_config *c)
 		return EXIT_USAGE;
 	}
 	log_init("errand-gateway", (enum log_level)level);
+	path = strncmp(c->socket, "unix:", 5) == 0 ? c->socket + 5 : c->socket;
+	if (strlen(path) > max || *path == '\0') {
+		fprintf(stderr, "errand-gateway: --socket %.40s%s: a socket's path has 1 to %zu bytes, "
+			"this has %zu\n", path, strlen(path) > 40 ? "..." : "",
+			max, strlen(path));
+		return EXIT_USAGE;
+	}
+	snprintf(socket_address, sizeof socket_address, "unix:%s", path);
+	c->socket = socket_address; /* never HOST:PORT, even without a slash */
 	if (c->threads == 0)
 		c->threads = online_processors();
 	c->default_deadline = MIN(c->default_deadline, c->max_deadline);

@@ -100,7 +100,8 @@ static void snapshot_log_refusal(const char *why)
 	AUTO_BUF quoted = BUF_INIT;
 
 	log_quote(&quoted, why, strlen(why));
-	log_error("schema refused, the one before stays in use", "why=%s", buf_cstr(&quoted));
+	log_error(atomic_load(&generation) > 0 ? "schema refused, the one before stays in use" : "schema refused",
+		  "why=%s", buf_cstr(&quoted));
 }
 
 int snapshot_publish(struct bytes digest, struct bytes set, char *why, size_t why_size)

@@ -40,6 +40,12 @@ int module_load(const char *name, const struct errand_module **out, char *why, s
 		dlclose(handle);
 		return -ERRAND_FAILED_PRECONDITION;
 	}
+	if ((*out)->abi != ERRAND_MODULE_ABI) {
+		snprintf(why, why_size, "module %s was built for another errand (ABI %u, this one has %u): "
+			 "build it again", name, (*out)->abi, ERRAND_MODULE_ABI);
+		dlclose(handle);
+		return -ERRAND_FAILED_PRECONDITION;
+	}
 	handles = xrealloc(handles, (n_handles + 1) * sizeof(void *));
 	handles[n_handles++] = handle;
 	return 0;

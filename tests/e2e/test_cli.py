@@ -130,6 +130,8 @@ def test_nobody_there():
     errand(Nowhere, "tasks", status=69)
     assert "/nonexistent/service.sock" in errand.stderr
     errand(Nowhere, "call", "GetItem", status=69)
+    errand(Nowhere, "tasks", "--json", status=69)
+    assert "/nonexistent/service.sock" in json.loads(errand.stderr)["detail"]
 
 
 def test_timeout(pair):

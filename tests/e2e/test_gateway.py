@@ -223,6 +223,8 @@ def test_drain_ends_streams_and_finishes_calls(make_pair):
     (["--log-level", "loud"], 64, "log-level"),
     (["--max-body", "lots"], 64, "max-body"),
     (["operand"], 64, "operand"),
+    (["--socket", "/" + "x" * 200], 64, "201"),
+    (["--socket", ""], 64, "path"),
 ])
 def test_wrong_options(options, status, word):
     r = subprocess.run([os.path.join(BUILD, "errand-gateway"), "--listen", "127.0.0.1:0"] + options,

@@ -140,4 +140,5 @@ def test_unknown_options_and_modules(make_pair):
     argv = list(pair.service.argv)
     for more in (["--modul", "x"], ["--module", "/no/such.so"], ["--store", "oracle:x"]):
         run = subprocess.run(argv + more, capture_output=True, timeout=20, env=pair.env, check=False)
-        assert run.returncode > 0 and more[1].encode() in run.stderr or more[0].encode() in run.stderr, run
+        assert run.returncode > 0, run
+        assert more[1].encode() in run.stderr or more[0].encode() in run.stderr, run
