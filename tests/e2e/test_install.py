@@ -164,3 +164,24 @@ def test_service_and_client_of_ones_own(prefix, tmp_path):
     finally:
         stop(p)
     shutil.rmtree(tmp_path, ignore_errors=True)
+
+
+def test_the_module_of_hacking_md(prefix, tmp_path):
+    """docs/HACKING.md, followed to the letter in an empty directory."""
+    text = (pathlib.Path(__file__).resolve().parents[2] / "docs/HACKING.md").read_text()
+    blocks = dict(re.findall(r"^   ```(proto|c|sh)\n(.*?)^   ```", text, re.M | re.S))
+    env = environment(prefix)
+    env["PATH"] = f"{prefix}/bin:{env['PATH']}"
+    (tmp_path / "shop.proto").write_text(textwrap.dedent(blocks["proto"]))
+    (tmp_path / "shop.c").write_text(textwrap.dedent(blocks["c"]))
+    build(tmp_path, env, textwrap.dedent(blocks["sh"]))
+    p, url = start(prefix, tmp_path, "./shop.so")
+    env["ERRAND_SOCKET"] = str(tmp_path / "state/service.sock")
+    try:
+        assert get(url + "/greet/world") == {"text": "hello, world"}
+        assert get(url + "/greet/!us")["detail"] == "there is no !us"
+        out = subprocess.run(["errand", "call", "Greet", "name=world"], env=env, cwd=tmp_path,
+                             check=True, capture_output=True, text=True)
+        assert json.loads(out.stdout) == {"text": "hello, world"}
+    finally:
+        stop(p)
