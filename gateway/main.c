@@ -132,8 +132,11 @@ static int schema_from_file(const char *path)
 		log_error("cannot read the schema", "file=%s why=\"%s\"", path, strerror(errno));
 		return EXIT_CONFIG;
 	}
-	return snapshot_publish((struct bytes){digest, sizeof digest}, buf_bytes(&set), why, sizeof why) < 0 ?
-		EXIT_CONFIG : 0;
+	if (snapshot_publish((struct bytes){digest, sizeof digest}, buf_bytes(&set), why,
+			     sizeof why) == 0)
+		return 0;
+	log_error("cannot use the schema", "file=%s", path); /* why has been said */
+	return EXIT_CONFIG;
 }
 
 /* --- sockets --- */
