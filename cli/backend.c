@@ -47,8 +47,7 @@ int backend_open(struct backend *b, const struct cli_common *common)
 	if (!common->json)
 		cli_error("`errand dev` starts one; --socket or ERRAND_SOCKET names another");
 	backend_close(b);
-	return r == -ERRAND_DEADLINE_EXCEEDED && common->timeout > 0 ? CLI_TIMEOUT :
-								       CLI_UNREACHABLE;
+	return backend_time_left(b) < 0 ? CLI_TIMEOUT : CLI_UNREACHABLE;
 }
 
 void backend_close(struct backend *b)

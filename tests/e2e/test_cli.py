@@ -7,6 +7,7 @@ import os
 import pty
 import re
 import signal
+import socket
 import struct
 import subprocess
 import termios
@@ -134,6 +135,18 @@ def test_nobody_there():
     assert "/nonexistent/service.sock" in json.loads(errand.stderr)["detail"]
 
 
+def test_somebody_who_does_not_answer(tmp_path):
+    """The socket takes the connection; nobody ever says a word."""
+    with socket.socket(socket.AF_UNIX) as silent:
+        silent.bind(f"{tmp_path}/s")
+        silent.listen()
+
+        class Silent:
+            socket = f"{tmp_path}/s"
+        errand(Silent, "tasks", "--timeout", "200ms", status=124)
+        assert "in time" in errand.stderr
+
+
 def test_timeout(pair):
     begin = time.monotonic()
     errand(pair, "call", "Test/Wait", "ms=20000", "--timeout", "300ms", status=124)
@@ -225,7 +238,7 @@ def on_terminal(pair, *args, **more):
     """What a terminal of 100 columns shows, and the exit status."""
     pid, fd = pty.fork()
     if pid == 0:
-        os.execve(ERRAND, [ERRAND, *args], environment(pair, TERM="xterm", **more))
+        os.execve(ERRAND, [ERRAND, *args], environment(pair, **{"TERM": "xterm", **more}))
     fcntl.ioctl(fd, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 100, 0, 0))
     out = b""
     try:
@@ -251,6 +264,10 @@ def test_terminal(pair, clips):
     table, status = on_terminal(pair, "tasks")
     assert status == 0 and "\033[32m" in table, table
     assert all(len(re.sub("\033\\[[0-9;]*m", "", x)) <= 100 for x in table.splitlines()), table
+    # The ends of the ids do on a dumb terminal, too.
+    table, status = on_terminal(pair, "tasks", TERM="dumb")
+    assert status == 0 and "\033" not in table and "SUCCEEDED" in table, table
+    assert all(len(x) <= 100 for x in table.splitlines()), table
     pretty, _ = on_terminal(pair, "call", "/items/1")
     assert "\n  \"item_id\": 1" in pretty.replace("\r", "")
 
