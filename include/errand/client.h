@@ -12,7 +12,8 @@
  * (-ERRAND_UNAVAILABLE: nobody answers on the socket or the connection was lost;
  * -ERRAND_DEADLINE_EXCEEDED; -ERRAND_RESOURCE_EXHAUSTED: out of memory or over a
  * limit; -ERRAND_INVALID_ARGUMENT: the caller's arguments, or a peer that does
- * not speak ttrpc). errand_client_error() says it in words.
+ * not speak ttrpc; -ERRAND_FAILED_PRECONDITION: blocking, dispatching from inside a
+ * callback; -ERRAND_INTERNAL: poll failed). errand_client_error() says it in words.
  */
 #ifndef ERRAND_CLIENT_H
 #define ERRAND_CLIENT_H

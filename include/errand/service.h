@@ -54,7 +54,8 @@ void errand_keep(struct errand_call *call);
 /* One message of a server-streaming method. 0: sent or queued; 1: queued, but the
  * client's window is used up (an ASYNC handler waits for errand_stream_on_ready,
  * a SYNC handler is blocked here until there is room and never sees 1);
- * -ERRAND_CANCELLED: the client is gone, stop and end the stream. */
+ * -ERRAND_CANCELLED: the client is gone or the call has ended, stop and end the
+ * stream; also for a message that is not the method's (logged). */
 int errand_stream_send(struct errand_call *call, const ProtobufCMessage *message);
 void errand_stream_on_ready(struct errand_call *call, void (*fn)(struct errand_call *, void *),
 			    void *arg);
@@ -67,13 +68,13 @@ const char *errand_method_name(const struct errand_call *call); /* "pkg.Service/
 /* Metadata of the request by lower-case key, or NULL; lives as long as the call. */
 const char *errand_metadata(const struct errand_call *call, const char *key);
 /* Metadata of the answer: the gateway sends etag, location, retry-after and
- * cache-control on as headers. Before the answer only. */
+ * cache-control on as headers. Ignored after the answer. */
 void errand_set_metadata(struct errand_call *call, const char *key, const char *value);
 /* Nanoseconds left until the deadline, INT64_MAX when there is none. */
 int64_t errand_time_left(const struct errand_call *call);
 /* Non-zero once the client went away, the deadline passed or a cancel was asked. */
 int errand_cancelled(const struct errand_call *call);
-/* fn runs once, on the loop thread, when that becomes true (at once when it is). */
+/* fn runs once, on the loop thread, when that becomes true (soon when it is). */
 void errand_on_cancel(struct errand_call *call, void (*fn)(struct errand_call *, void *), void *arg);
 
 /* fn runs on the loop thread after ns. Dropped when the call ends first. */
@@ -92,7 +93,7 @@ int errand_after(struct errand_call *call, const char *name, int (*fn)(void *arg
 
 /* --- tasks --- */
 
-/* All of these do nothing on a call that is no task. */
+/* On a call that is no task: NULL, 0, nothing, a log line. */
 const char *errand_task_id(const struct errand_call *call); /* NULL when it is no task */
 unsigned errand_attempt(const struct errand_call *call);    /* 1 for the first; 0 */
 /* fraction 0 to 1 (clamped); message may be NULL. Never blocks; at most 2 a
@@ -126,7 +127,7 @@ struct errand_exit {
  * whole group; the service's death kills it too. 0 when it was started and has
  * ended (see *out); -ERRAND_NOT_FOUND no such program; -ERRAND_CANCELLED or
  * -ERRAND_DEADLINE_EXCEEDED when it was killed for that (*out is filled);
- * -ERRAND_UNAVAILABLE when it could not be started (errno). */
+ * -ERRAND_UNAVAILABLE when it could not be started (errno; EDEADLK: on the loop). */
 int errand_run(struct errand_call *call, const struct errand_command *command,
 	       struct errand_exit *out);
 /* The usual end of a handler whose program failed: errand_fail with stderr's
@@ -155,9 +156,9 @@ struct errand_dependency {
 	void (*close)(void *value, int code);
 };
 
-/* The value of a dependency the method declared (or one of its needs). NULL name
- * clash: a name that is not among them ends the process, it is a bug. call NULL:
- * PROCESS ones. */
+/* The value of a dependency the method declared (or one of its needs); with call NULL
+ * that of a PROCESS one. A name that is not among them, or not open yet, is a bug:
+ * it is logged and ends the process. */
 void *errand_value(struct errand_call *call, const char *name);
 
 /* --- modules --- */
