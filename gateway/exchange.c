@@ -16,7 +16,7 @@
 #include "base/err.h"
 #include "base/log.h"
 #include "gateway/access.h"
-#include "gateway/health.h"
+#include "gateway/builtin.h"
 #include "gateway/problem.h"
 #include "gateway/request.h"
 #include "gateway/snapshot.h"
@@ -477,7 +477,7 @@ void exchange_begin(struct http_request *r, void *arg)
 	x = exchange_new(t, r);
 	http_on_done(r, on_done, x);
 	exchange_ids(x);
-	if (health_handle(r, t))
+	if (builtin_handle(r, t))
 		return;
 	if (x->snapshot == NULL)
 		problem_reply(r, 503, ERRAND_UNAVAILABLE, "the service is not there: try again soon");

@@ -1,8 +1,6 @@
 /* health.c: answers from the loop thread's own state; asks nobody. */
 #include "gateway/health.h"
 
-#include <string.h>
-
 #include "errand/status.h"
 #include "gateway/problem.h"
 
@@ -27,7 +25,12 @@ static const char *unready(const struct gateway_thread *t)
 	return NULL;
 }
 
-static void answer_ready(struct http_request *r, const struct gateway_thread *t)
+void health_live(struct http_request *r, const struct gateway_thread *t)
+{
+	answer_ok(r);
+}
+
+void health_ready(struct http_request *r, const struct gateway_thread *t)
 {
 	const char *why = unready(t);
 
@@ -37,22 +40,4 @@ static void answer_ready(struct http_request *r, const struct gateway_thread *t)
 	}
 	http_set_header(r, "Cache-Control", "no-store");
 	problem_reply(r, 503, ERRAND_UNAVAILABLE, "%s", why);
-}
-
-bool health_handle(struct http_request *r, const struct gateway_thread *t)
-{
-	const char *path = http_path(r);
-	bool live = strcmp(path, "/livez") == 0;
-
-	if (!live && strcmp(path, "/readyz") != 0)
-		return false;
-	if (strcmp(http_verb(r), "GET") != 0) {
-		http_set_header(r, "Allow", "GET, HEAD");
-		problem_reply(r, 405, ERRAND_UNIMPLEMENTED, "%s is read with GET", path);
-	} else if (live) {
-		answer_ok(r);
-	} else {
-		answer_ready(r, t);
-	}
-	return true;
 }

@@ -6,7 +6,8 @@
 
 #include "gateway/exchange.h"
 
-/* True when the path was one of the two: r is answered. */
-bool health_handle(struct http_request *r, const struct gateway_thread *t);
+/* Both answer r (builtin.h). */
+void health_live(struct http_request *r, const struct gateway_thread *t);
+void health_ready(struct http_request *r, const struct gateway_thread *t);
 
 #endif

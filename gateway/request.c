@@ -16,15 +16,15 @@
 #include "base/err.h"
 #include "base/json.h"
 #include "base/pbuf.h"
-#include "gateway/query.h"
+#include "schema/query.h"
 #include "schema/transcode.h"
+#include "schema/variables.h"
 
 enum body_type { BODY_JSON, BODY_PROTOBUF, BODY_OTHER };
 
 void request_deinit(struct request *q)
 {
 	buf_deinit(&q->payload);
-	buf_deinit(&q->text);
 }
 
 static const char *source_header(const struct request_source *src, const char *name)
@@ -394,91 +394,6 @@ static enum request_refusal request_body(const struct request_source *src, const
 	return body_json(r, src->body, schema, out, faults);
 }
 
-/* --- path variables --- */
-
-/* The last value of the field that path leads to. */
-static bool wire_find(struct bytes wire, const struct schema_field *const *path, size_t depth,
-		      struct pbuf_field *out)
-{
-	struct pbuf_reader r = pbuf_reader(wire.data, wire.len);
-	struct pbuf_field f;
-	bool found = false;
-
-	while (pbuf_next(&r, &f)) {
-		if (f.number != path[0]->number)
-			continue;
-		if (depth == 1) {
-			*out = f;
-			found = true;
-		} else if (f.wire == PBUF_LEN && wire_find(f.bytes, path + 1, depth - 1, out)) {
-			found = true;
-		}
-	}
-	return found;
-}
-
-static bool wire_same(const struct pbuf_field *a, const struct pbuf_field *b)
-{
-	if (a->wire != b->wire)
-		return false;
-	if (a->wire != PBUF_LEN)
-		return a->value == b->value;
-	return a->bytes.len == b->bytes.len &&
-		(a->bytes.len == 0 || memcmp(a->bytes.data, b->bytes.data, a->bytes.len) == 0);
-}
-
-/* Does the body (wire bytes) have the variable's field, and does it agree? Both
- * zero counts as agreeing: zeros may be left out. */
-static bool variable_conflict(struct bytes body, struct bytes mine, const struct template_variable *v,
-			      bool *presentp)
-{
-	struct pbuf_field in_body, in_path = {.wire = PBUF_VARINT};
-
-	*presentp = body.len != 0 && wire_find(body, v->path, v->depth, &in_body);
-	if (!*presentp)
-		return false;
-	if (wire_find(mine, v->path, v->depth, &in_path))
-		return !wire_same(&in_body, &in_path);
-	return in_body.wire == PBUF_LEN ? in_body.bytes.len != 0 : in_body.value != 0;
-}
-
-/* One variable's wire bytes, appended unless the body has the same already. */
-static int request_variable(struct request *q, size_t body_len, const struct template *t,
-			    const struct template_variable *v, struct bytes raw, struct fault_list *faults)
-{
-	size_t start = q->payload.len;
-	bool multi = v->n > 1 || t->segments[v->first].kind == SEGMENT_STAR_STAR;
-	bool present;
-
-	buf_reset(&q->text);
-	if (!route_decode(raw, multi, &q->text)) {
-		fault_add(faults, FAULT_SYNTAX, FAULT_PARAMETER, v->name, "encoding",
-			  (const char *)raw.data, raw.len, "not percent-encoded UTF-8");
-		return -ERRAND_INVALID_ARGUMENT;
-	}
-	if (transcode_field_from_text(v->path, v->depth, buf_cstr(&q->text), q->text.len, v->name,
-				      &q->payload, faults) < 0)
-		return -ERRAND_INVALID_ARGUMENT;
-	if (variable_conflict((struct bytes){q->payload.data, body_len},
-			      (struct bytes){q->payload.data + start, q->payload.len - start}, v, &present)) {
-		fault_add(faults, FAULT_SYNTAX, FAULT_PARAMETER, v->name, "conflict", NULL, 0,
-			  "the path and the body say different things of this field");
-		return -ERRAND_INVALID_ARGUMENT;
-	}
-	if (present)
-		q->payload.len = start;
-	return 0;
-}
-
-static void request_variables(struct request *q, const struct route_match *m, struct fault_list *faults)
-{
-	const struct template *t = m->route->template;
-	size_t body_len = q->payload.len;
-
-	for (size_t i = 0; t != NULL && i < t->n_variables; i++)
-		request_variable(q, body_len, t, &t->variables[i], m->values[i], faults);
-}
-
 /* --- metadata --- */
 
 static struct bytes text_bytes(const char *s)
@@ -542,7 +457,7 @@ enum request_refusal request_build(struct request *q, const struct request_sourc
 	refusal = request_body(src, m->route, schema, &q->payload, faults);
 	if (refusal == REQUEST_MEDIA_TYPE)
 		return refusal;
-	request_variables(q, m, faults);
+	variables_to_wire(m, &q->payload, faults);
 	query_to_wire(m->route, src->query, &q->payload, faults);
 	if (faults->n != 0)
 		return REQUEST_FAULTS;

@@ -4,7 +4,7 @@
 #ifndef GATEWAY_REQUEST_H
 #define GATEWAY_REQUEST_H
 
-#include "gateway/route.h"
+#include "schema/route.h"
 #include "wire/envelope.h"
 
 /* Times in ns. */
@@ -45,7 +45,6 @@ enum request_refusal {
 
 struct request {
 	struct buf payload;  /* owned; kept from request to request */
-	struct buf text;     /* owned; a variable, decoded */
 	struct request_prefer prefer;
 	int64_t timeout_ns;  /* 0 = none */
 	enum request_accept accept;

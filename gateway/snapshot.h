@@ -4,7 +4,7 @@
 #ifndef GATEWAY_SNAPSHOT_H
 #define GATEWAY_SNAPSHOT_H
 
-#include "gateway/route.h"
+#include "schema/route.h"
 #include "schema/schema.h"
 
 struct snapshot {

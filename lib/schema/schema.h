@@ -31,14 +31,24 @@ enum well_known {
 
 struct schema_enum {
 	const char *name; /* full name without the leading dot */
+	const char *comment; /* leading comment, or NULL */
 	struct schema_enum_value {
 		const char *name;
+		const char *comment; /* leading or trailing, or NULL */
 		int32_t number;
+		bool deprecated;
 	} *values; /* in declared order */
 	size_t n_values;
 	bool is_null_value; /* google.protobuf.NullValue */
 	bool closed;        /* proto2 */
 	struct enum_lookup *lookup; /* by name and number; private to lib/schema */
+};
+
+/* google.api.field_behavior's values, as bits. */
+enum field_behavior {
+	BEHAVIOR_OPTIONAL = 1 << 1, BEHAVIOR_REQUIRED = 1 << 2, BEHAVIOR_OUTPUT_ONLY = 1 << 3,
+	BEHAVIOR_INPUT_ONLY = 1 << 4, BEHAVIOR_IMMUTABLE = 1 << 5, BEHAVIOR_UNORDERED_LIST = 1 << 6,
+	BEHAVIOR_NON_EMPTY_DEFAULT = 1 << 7, BEHAVIOR_IDENTIFIER = 1 << 8,
 };
 
 struct schema_field {
@@ -52,6 +62,10 @@ struct schema_field {
 	int oneof;              /* index in message.oneofs, -1 = none; synthetic ones are not counted */
 	bool bare;              /* (errand.v1.field).bare */
 	bool out_only;          /* field_behavior OUTPUT_ONLY */
+	bool deprecated;
+	uint16_t behavior;      /* enum field_behavior, or'ed */
+	const char *comment;    /* leading comment, else the trailing one; or NULL */
+	const struct rules *rules; /* (buf.validate.field); NULL = none. See rules.h */
 	const struct schema_message *message; /* of MESSAGE and GROUP; the entry type of a map */
 	const struct schema_enum *enumeration;
 	const struct schema_message *parent;
@@ -68,6 +82,9 @@ struct schema_message {
 	size_t n_oneofs;
 	const struct schema_field *sse_id, *sse_event; /* (errand.v1.message); NULL */
 	const char *comment; /* leading comment, or NULL */
+	bool deprecated;
+	const struct message_rules *rules; /* of the message and its oneofs; NULL = none */
+	bool has_rules;      /* it, or a message it can reach, has rules: validate.h */
 	struct schema_lookup *lookup; /* by name and number; private to lib/schema */
 };
 

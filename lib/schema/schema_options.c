@@ -12,7 +12,8 @@ enum {
 	OPTION_HTTP = 72295728,       /* google.api.http */
 	OPTION_ERRAND = 51717,        /* errand.v1.method, field, message */
 	OPTION_FIELD_BEHAVIOR = 1052, /* google.api.field_behavior */
-	BEHAVIOR_OUTPUT_ONLY = 3,
+	BEHAVIOR_MAX = 8,
+	FIELD_DEPRECATED = 3,
 	METHOD_DEPRECATED = 33, METHOD_IDEMPOTENCY = 34,
 	FIELD_PACKED = 2,
 	DURATION_MAX_S = 315576000000LL / 100, /* 100 years: as ns in an int64 */
@@ -223,18 +224,23 @@ int options_method(struct schema *s, struct schema_method *m, struct bytes optio
 
 /* --- fields and messages --- */
 
+static void add_behavior(struct schema_field *field, uint64_t v)
+{
+	if (v >= 1 && v <= BEHAVIOR_MAX)
+		field->behavior |= (uint16_t)(1 << v);
+}
+
 /* repeated enum, packed or not */
-static bool has_output_only(const struct pbuf_field *f)
+static void read_behavior(struct schema_field *field, const struct pbuf_field *f)
 {
 	struct pbuf_reader r = pbuf_reader(f->bytes.data, f->bytes.len);
-	bool found = false;
 	uint64_t v;
 
 	if (f->wire == PBUF_VARINT)
-		return f->value == BEHAVIOR_OUTPUT_ONLY;
+		add_behavior(field, f->value);
 	while (f->wire == PBUF_LEN && r.p < r.end && pbuf_read_varint(&r, &v))
-		found |= v == BEHAVIOR_OUTPUT_ONLY;
-	return found;
+		add_behavior(field, v);
+	field->out_only = (field->behavior & BEHAVIOR_OUTPUT_ONLY) != 0;
 }
 
 static bool read_bare(struct bytes raw, struct schema_field *field)
@@ -257,7 +263,9 @@ int options_field(struct schema_field *field, struct bytes options, char *why, s
 		if (f.number == FIELD_PACKED)
 			field->packed = f.value != 0;
 		else if (f.number == OPTION_FIELD_BEHAVIOR)
-			field->out_only |= has_output_only(&f);
+			read_behavior(field, &f);
+		else if (f.number == FIELD_DEPRECATED)
+			field->deprecated = f.value != 0;
 		else if (f.number == OPTION_ERRAND && !read_bare(f.bytes, field))
 			return bad(why, why_size, "(errand.v1.field) does not parse");
 	}

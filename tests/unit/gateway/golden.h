@@ -3,7 +3,7 @@
 #define TESTS_UNIT_GATEWAY_GOLDEN_H
 
 #include "fixture.h"
-#include "gateway/route.h"
+#include "schema/route.h"
 #include "schema/transcode.h"
 
 /* {"id":1} ; or "422 parameter q unknown; ..." */

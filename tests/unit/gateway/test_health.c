@@ -12,7 +12,7 @@
 #include <cmocka.h>
 
 #include "edge.h"
-#include "gateway/health.h"
+#include "gateway/builtin.h"
 #include "gateway/snapshot.h"
 
 static struct gateway_config config;
@@ -29,7 +29,7 @@ bool __wrap_upstream_is_up(const struct upstream *u)
 
 static void on_request(struct http_request *r, void *arg)
 {
-	handled = health_handle(r, &thread);
+	handled = builtin_handle(r, &thread);
 	if (!handled)
 		http_reply(r, 404, NULL, NULL);
 }

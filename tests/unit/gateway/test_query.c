@@ -1,7 +1,7 @@
 /* Query strings in, the message's JSON or the faults out. */
 #include "golden.h"
 
-#include "gateway/query.h"
+#include "schema/query.h"
 
 static struct schema *schema;
 static struct route_table *table;

@@ -2,7 +2,7 @@
 #include "fixture.h"
 
 #include "base/err.h"
-#include "gateway/route.h"
+#include "schema/route.h"
 
 static struct schema *schema;
 static struct route_table *table;

@@ -6,7 +6,7 @@
  *
  * Immutable after route_table_new; any thread may look. No allocation per match. */
 #define _GNU_SOURCE
-#include "gateway/route.h"
+#include "schema/route.h"
 
 #include <stdio.h>
 

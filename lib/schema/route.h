@@ -1,8 +1,8 @@
 /* route.h: which method a verb and a path name. Built from a schema, immutable
  * after; a literal segment goes before a variable. Also the two routes every
  * method has: POST /pkg.Service/Method. */
-#ifndef GATEWAY_ROUTE_H
-#define GATEWAY_ROUTE_H
+#ifndef SCHEMA_ROUTE_H
+#define SCHEMA_ROUTE_H
 
 #include "schema/fault.h"
 #include "schema/schema.h"

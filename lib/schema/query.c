@@ -4,7 +4,7 @@
  * silent choice.
  *
  * Pure; any thread. */
-#include "gateway/query.h"
+#include "schema/query.h"
 
 #include "base/err.h"
 #include "base/pbuf.h"
