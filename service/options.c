@@ -55,6 +55,8 @@ static const struct opt table[] = {
 	 "of a call that names none; 0: none"},
 	{"frame-timeout", 0, OPT_TIME, AT(frame_timeout), "10s", NS_PER_MS, HOUR, "TIME",
 	 "for a message that has begun to be whole"},
+	{"stall-timeout", 0, OPT_TIME, AT(stall_timeout), "2m", NS_PER_MS, 24 * HOUR, "TIME",
+	 "for a client to take more of a stream, before that is cut"},
 	{"max-connections", 0, OPT_INT, AT(max_connections), "1024", 1, MANY, "N", "connections at once"},
 	{"max-calls", 0, OPT_INT, AT(max_calls), "16384", 1, 65536, "N",
 	 "calls under way on one connection"},

@@ -166,6 +166,7 @@ static int start_sessions(const struct errand_module *const *modules, char *why)
 		.max_calls_user = (size_t)options.max_calls_user,
 		.max_sessions = (size_t)options.max_connections,
 		.frame_ns = options.frame_timeout,
+		.stall_ns = options.stall_timeout,
 	};
 
 	session_init(&limits);

@@ -91,6 +91,7 @@ static void request_free(struct request *r)
 	s->n_requests--;
 	s->user->n_calls--;
 	n_requests--;
+	deadline_drop(&r->stall);
 	list_remove(&r->node);
 	free(r);
 }
@@ -212,8 +213,42 @@ void session_answer_error(struct request *r, int code, const char *text)
 	session_answer(r, &w, NULL, NULL);
 }
 
+/* The stream has waited for its client all that time: it ends here. */
+static void cut_stalled(struct request *r)
+{
+	struct session *s = r->session;
+
+	log_warn("a client takes nothing of its stream, cut off", "pid=%d uid=%u stall_ms=%lld",
+		 (int)s->peer.pid, (unsigned)s->peer.uid, (long long)(limits.stall_ns / NS_PER_MS));
+	if (r->op != NULL)
+		r->cancelled(r);
+	session_answer_error(r, ERRAND_RESOURCE_EXHAUSTED, "the stream was not read for too long");
+}
+
+static void on_stall(struct deadline *d)
+{
+	struct request *r = CONTAINER_OF(d, struct request, stall);
+
+	if (!r->blocked)
+		return;
+	if (clock_mono_ns() - r->blocked_ns < limits.stall_ns)
+		deadline_set(d, r->blocked_ns + limits.stall_ns, on_stall);
+	else
+		cut_stalled(r);
+}
+
+/* A fast stream is blocked and not many times a second: the deadline stays as it is
+ * and looks at blocked_ns when it is due. */
+static void watch_stall(struct request *r)
+{
+	r->blocked_ns = clock_mono_ns();
+	if (!deadline_is_set(&r->stall))
+		deadline_set(&r->stall, r->blocked_ns + limits.stall_ns, on_stall);
+}
+
 int session_send(struct request *r, struct bytes message)
 {
+	bool was_blocked = r->blocked;
 	struct session *s = r->session;
 	int n = conn_send_data(s->conn, r->stream, message);
 
@@ -222,6 +257,8 @@ int session_send(struct request *r, struct bytes message)
 		return n;
 	r->no_credit = n == 1;
 	r->blocked = n == 1 || conn_over_limit(s->conn);
+	if (r->blocked && !was_blocked)
+		watch_stall(r);
 	return r->blocked;
 }
 

@@ -2,7 +2,8 @@
  * around it, and the requests that live on it. Loop thread.
  *
  * The output of a turn of the loop is written once, at its end. A client that does
- * not read is not read from; one whose frame is not whole in time is closed. When
+ * not read is not read from; one whose frame is not whole in time is closed; a stream
+ * of which nothing is taken for too long is cut, lest it holds a thread for ever. When
  * the connection is lost its requests are cancelled. */
 #ifndef SERVICE_SESSION_H
 #define SERVICE_SESSION_H
@@ -13,6 +14,7 @@
 
 #include "base/list.h"
 #include "base/sock.h"
+#include "service/deadline.h"
 #include "wire/conn.h"
 
 struct session;
@@ -25,6 +27,7 @@ struct session_limits {
 	size_t max_input;       /* bytes held by all calls under way with their input */
 	size_t max_sessions;    /* connections; more are closed at once */
 	int64_t frame_ns;       /* for a frame that has begun */
+	int64_t stall_ns;       /* for a client to take more of a stream that waits for him */
 };
 
 /* One request, from the Request frame to its Response; owned by the session. The
@@ -35,6 +38,8 @@ struct request {
 	struct conn_stream *stream;
 	bool no_credit;             /* the client's window is used up */
 	bool blocked;               /* that, or our output is full: `writable` is owed */
+	int64_t blocked_ns;         /* since when (clock_mono_ns) */
+	struct deadline stall;      /* looks whether it still is; stays set while it is not */
 
 	void *op;                   /* the serving side's own; not NULL while it is busy */
 	/* The client has gone or has cancelled: op is to be dropped, nothing is to be

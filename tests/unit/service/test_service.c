@@ -235,6 +235,44 @@ static void test_slow_reader(void **state)
 	assert_true(trace_has("pump stopped"));
 }
 
+/* A client that takes nothing of a stream for long is cut: its threads are free again. */
+static void test_stalled_reader(void **state)
+{
+	static const char *const more[] = {"--stall-timeout", "300ms", "--sync-queue", "0", NULL};
+	const struct errand_call_options soon = {.timeout_ns = 5000 * MS};
+	Probe__V1__Note in = PROBE__V1__NOTE__INIT;
+	struct errand_client *slow;
+	struct errand_reply *reply;
+	struct reader r = {0};
+	struct waiter w = {0};
+	const struct errand_callbacks cb = {.on_reply = on_reply, .arg = &w};
+	uint8_t raw[256];
+	struct bytes b;
+
+	restart_with(more);
+	assert_int_equal(errand_client_open(&slow, socket_path, NULL), 0);
+	in.number = 100000;
+	in.size = 10000;
+	b = pack(&in, raw);
+	for (int i = 0; i < 2; i++) /* both threads of the pool */
+		errand_client_submit(slow, "probe.v1.Probe", "Pump", b.data, b.len, NULL, &cb, NULL);
+	errand_client_submit(slow, "probe.v1.Probe", "Count", b.data, b.len, NULL, &cb, NULL);
+	errand_client_dispatch(slow);
+	assert_true(trace_has("paused"));
+	assert_true(trace_has("count cancelled"));
+	assert_true(trace_has("pump stopped"));
+	assert_true(log_has("takes nothing of its stream"));
+	in.text = "free again";
+	assert_text(call_with("Work", &in, &soon), "free again");
+	/* he hears of it when he reads on */
+	dispatch_until(slow, &w, 3);
+	assert_int_equal(w.code, ERRAND_RESOURCE_EXHAUSTED);
+	errand_client_close(slow);
+	reply = stream("Count", 3000, 1000, &r); /* one that reads is left alone */
+	assert_int_equal(reply->code, 0);
+	errand_reply_free(reply);
+}
+
 static void test_stream_stop(void **state)
 {
 	struct reader r = {.stop_at = 3};
@@ -513,7 +551,8 @@ int main(void)
 		TEST(test_unary), TEST(test_plain_client), TEST(test_errors),
 		TEST(test_deadline), TEST(test_concurrent), TEST(test_pool_full),
 		TEST(test_cancel), TEST(test_disconnect), TEST(test_after), TEST(test_watchdog),
-		TEST(test_streams), TEST(test_slow_reader), TEST(test_stream_stop),
+		TEST(test_streams), TEST(test_slow_reader), TEST(test_stalled_reader),
+		TEST(test_stream_stop),
 		TEST(test_task), TEST(test_schema), TEST(test_garbage), TEST(test_slow_frame),
 		TEST(test_limits), TEST(test_no_descriptors), TEST(test_drop), TEST(test_peer),
 		TEST(test_input_memory),
