@@ -123,7 +123,7 @@ static void record_error(struct stream *s, const struct wire_response *w)
 
 /* --- sending --- */
 
-const char *stream_media_type(enum request_accept format)
+const char *stream_media_type(enum media_accept format)
 {
 	static const char *const types[] = {
 		[ACCEPT_SSE] = "text/event-stream",

@@ -23,14 +23,14 @@ struct stream_setup {
 	struct http_request *http;
 	const struct snapshot *snapshot; /* borrowed; outlives the stream */
 	const struct route *route;
-	enum request_accept format;
+	enum media_accept format;
 	/* The stream is about to end and answer by itself (too slow a reader, drain, a
 	 * bad message): cancel the call; the stream is freed after it. */
 	void (*cut)(void *arg);
 	void *arg;
 };
 
-const char *stream_media_type(enum request_accept format);
+const char *stream_media_type(enum media_accept format);
 struct stream *stream_new(const struct stream_setup *setup);
 /* One message of the method. */
 void stream_message(struct stream *s, struct upstream_call *c, struct bytes message);

@@ -4,6 +4,7 @@
 #include <strings.h>
 
 #include "base/clock.h"
+#include "gateway/deadline.h"
 #include "gateway/request.h"
 
 static struct schema *schema;
@@ -124,7 +125,7 @@ static int64_t deadline(const char *headers)
 {
 	struct request_source src = source(headers, "", "");
 	struct fault_list faults = FAULT_LIST_INIT;
-	int64_t ns = request_deadline(&src, 30 * NS_PER_S, &faults);
+	int64_t ns = deadline_read(&src, 30 * NS_PER_S, &faults);
 
 	assert_int_equal(faults.n, 0);
 	return ns;
@@ -142,13 +143,13 @@ static void test_deadlines(void **state)
 	assert_int_equal(deadline("X-Server-Timeout: 9\nGrpc-Timeout: 2S"), 2 * NS_PER_S);
 }
 
-static struct request_prefer prefer(const char *headers)
+static struct prefer prefer(const char *headers)
 {
 	struct request_source src = source(headers, "", "");
 	struct fault_list faults = FAULT_LIST_INIT;
-	struct request_prefer out;
+	struct prefer out;
 
-	request_prefer(&src, limits.max_wait, &out, &faults);
+	prefer_read(&src, limits.max_wait, &out, &faults);
 	assert_int_equal(faults.n, 0);
 	return out;
 }
@@ -168,22 +169,22 @@ static void test_prefer(void **state)
 	assert_int_equal(prefer("Prefer: waiting=3, wait-for=x, await, wait=4").wait_ns, 4 * NS_PER_S);
 }
 
-static enum request_accept accept_of(const char *value, bool streaming)
+static enum media_accept accept_of(const char *value, bool streaming)
 {
 	char headers[256];
 	struct request_source src;
 
 	snprintf(headers, sizeof headers, "Accept: %s", value);
 	src = source(headers, "", "");
-	return request_accept(&src, streaming);
+	return media_accept(&src, streaming);
 }
 
 static void test_accept(void **state)
 {
 	struct request_source none = source("", "", "");
 
-	assert_int_equal(request_accept(&none, false), ACCEPT_JSON);
-	assert_int_equal(request_accept(&none, true), ACCEPT_JSON);
+	assert_int_equal(media_accept(&none, false), ACCEPT_JSON);
+	assert_int_equal(media_accept(&none, true), ACCEPT_JSON);
 	assert_int_equal(accept_of("*/*", true), ACCEPT_JSON);
 	assert_int_equal(accept_of("application/*", false), ACCEPT_JSON);
 	assert_int_equal(accept_of("application/x-protobuf", false), ACCEPT_PROTOBUF);

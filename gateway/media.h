@@ -1,0 +1,23 @@
+/* media.h: which form a body has (Content-Type) and which form the answer may have
+ * (Accept). Pure. */
+#ifndef GATEWAY_MEDIA_H
+#define GATEWAY_MEDIA_H
+
+#include "gateway/headers.h"
+
+enum media_body { BODY_JSON, BODY_PROTOBUF, BODY_OTHER };
+
+/* What the client accepts as an answer. */
+enum media_accept {
+	ACCEPT_JSON,
+	ACCEPT_PROTOBUF,
+	ACCEPT_SSE,    /* streams only, as the next */
+	ACCEPT_NDJSON,
+	ACCEPT_NONE,   /* nothing that the method could answer: 406 */
+};
+
+enum media_body media_body(const struct request_source *src);
+/* Which form of answer Accept asks for, of those a unary or a streaming method has. */
+enum media_accept media_accept(const struct request_source *src, bool streaming);
+
+#endif
