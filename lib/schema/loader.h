@@ -24,6 +24,18 @@ struct pending_service {
 	uint32_t index;
 };
 
+/* A message or an enum, for schema_comments.c. */
+struct declared {
+	struct schema_message *message; /* or */
+	struct schema_enum *enumeration;
+	struct bytes raw;
+	size_t file;
+	uint32_t path[PATH_MAX_LEN];
+	size_t path_len;
+	uint32_t *numbers; /* of the fields as declared; owned; NULL until needed */
+	size_t n_numbers;
+};
+
 struct file {
 	struct bytes raw;
 	const char *name;    /* arena */
@@ -33,10 +45,11 @@ struct file {
 
 struct loader {
 	struct schema *s;
-	struct file *files; /* these three owned by the loader */
+	struct file *files; /* these four owned by the loader */
 	struct pending_message *messages;
 	struct pending_service *services;
-	size_t n_files, n_messages, n_services;
+	struct declared *declared;
+	size_t n_files, n_messages, n_services, n_declared;
 	char *why;
 	size_t why_size;
 };
@@ -52,12 +65,15 @@ const struct schema_message *loader_message(struct loader *l, struct bytes type_
 
 /* schema_fields.c: one message's fields, one enum's values. */
 int loader_fields(struct loader *l, struct pending_message *p);
-int loader_enum(struct loader *l, struct file *file, const char *scope, struct bytes raw);
+int loader_enum(struct loader *l, struct file *file, const char *scope, struct bytes raw,
+		struct schema_enum **out);
 
 /* schema_services.c */
 int loader_service(struct loader *l, struct pending_service *p);
 
-/* schema_comments.c: leading comments of messages, services and methods. */
-int loader_comments(struct loader *l, size_t file);
+/* schema_comments.c: the first walk tells it of messages and enums (copied); after
+ * the second it gives everything declared its comment. */
+void loader_declare(struct loader *l, const struct declared *d);
+int loader_comments(struct loader *l);
 
 #endif

@@ -15,7 +15,7 @@ enum {
 	FIELD_NAME = 1, FIELD_NUMBER = 3, FIELD_LABEL = 4, FIELD_TYPE = 5, FIELD_TYPE_NAME = 6,
 	FIELD_OPTIONS = 8, FIELD_ONEOF_INDEX = 9, FIELD_JSON_NAME = 10, FIELD_PROTO3_OPTIONAL = 17,
 	LABEL_REQUIRED = 2, LABEL_REPEATED = 3,
-	ENUM_NAME = 1, ENUM_VALUE = 2,
+	ENUM_NAME = 1, ENUM_VALUE = 2, ENUM_VALUE_OPTIONS = 3, ENUM_VALUE_DEPRECATED = 1,
 };
 
 /* A field as its descriptor has it. */
@@ -392,6 +392,19 @@ int loader_fields(struct loader *l, struct pending_message *p)
 
 /* --- enums --- */
 
+/* A bool of an options message. */
+static bool option_flag(struct bytes options, uint32_t number)
+{
+	struct pbuf_reader r = pbuf_reader(options.data, options.len);
+	struct pbuf_field f;
+	bool set = false;
+
+	while (pbuf_next(&r, &f))
+		if (f.number == number && f.wire == PBUF_VARINT)
+			set = f.value != 0;
+	return set;
+}
+
 static int read_enum_value(struct loader *l, const char *enum_name, struct bytes raw,
 			   struct schema_enum_value *v)
 {
@@ -403,6 +416,8 @@ static int read_enum_value(struct loader *l, const char *enum_name, struct bytes
 			v->name = loader_name(l, f.bytes);
 		else if (f.number == 2)
 			v->number = (int32_t)f.value;
+		else if (f.number == ENUM_VALUE_OPTIONS && f.wire == PBUF_LEN)
+			v->deprecated = option_flag(f.bytes, ENUM_VALUE_DEPRECATED);
 	}
 	return r.bad || v->name == NULL ?
 		loader_fail(l, "enum %s: a value has no valid name", enum_name) : 0;
@@ -428,7 +443,8 @@ static int make_enum_lookup(struct loader *l, struct schema_enum *e)
 	return 0;
 }
 
-int loader_enum(struct loader *l, struct file *file, const char *scope, struct bytes raw)
+int loader_enum(struct loader *l, struct file *file, const char *scope, struct bytes raw,
+		struct schema_enum **out)
 {
 	struct schema_enum *e = schema_alloc(l->s, sizeof *e);
 	size_t n = count_fields(raw, ENUM_VALUE);
@@ -446,6 +462,7 @@ int loader_enum(struct loader *l, struct file *file, const char *scope, struct b
 				   file->name, scope);
 	full = schema_alloc(l->s, strlen(scope) + strlen(name) + 1);
 	strcat(strcat(full, scope), name);
+	*out = e;
 	e->name = full;
 	e->closed = !file->proto3;
 	e->is_null_value = strcmp(full, "google.protobuf.NullValue") == 0;

@@ -118,6 +118,26 @@ static struct pending_message *new_pending(struct loader *l)
 	return &l->messages[l->n_messages++];
 }
 
+static void declare(struct loader *l, size_t file, struct schema_message *m, struct schema_enum *e,
+		    struct bytes raw, const uint32_t *path, size_t path_len)
+{
+	struct declared d = {.message = m, .enumeration = e, .raw = raw, .file = file, .path_len = path_len};
+
+	memcpy(d.path, path, path_len * sizeof *path);
+	loader_declare(l, &d);
+}
+
+static int index_enum(struct loader *l, size_t file, const char *scope, struct bytes raw,
+		      const uint32_t *path, size_t path_len)
+{
+	struct schema_enum *e;
+	int err = loader_enum(l, &l->files[file], scope, raw, &e);
+
+	if (err == 0)
+		declare(l, file, NULL, e, raw, path, path_len);
+	return err;
+}
+
 /* Name and place of one message; its fields come in the second walk. */
 static int index_message(struct loader *l, size_t file, const char *scope, struct bytes raw,
 			 const uint32_t *path, size_t path_len);
@@ -127,7 +147,7 @@ static int index_inside(struct loader *l, size_t file, const char *full, struct 
 {
 	struct pbuf_reader r = pbuf_reader(raw.data, raw.len);
 	const char *scope = inner_scope(l, full);
-	uint32_t inner[PATH_MAX_LEN], n_nested = 0;
+	uint32_t inner[PATH_MAX_LEN], n_nested = 0, n_enums = 0;
 	struct pbuf_field f;
 	int err;
 
@@ -142,7 +162,9 @@ static int index_inside(struct loader *l, size_t file, const char *full, struct 
 			if (err < 0)
 				return err;
 		} else if (f.number == MESSAGE_ENUM) {
-			err = loader_enum(l, &l->files[file], scope, f.bytes);
+			inner[path_len] = MESSAGE_ENUM;
+			inner[path_len + 1] = n_enums++;
+			err = index_enum(l, file, scope, f.bytes, inner, path_len + 2);
 			if (err < 0)
 				return err;
 		}
@@ -177,6 +199,7 @@ static int index_message(struct loader *l, size_t file, const char *scope, struc
 	p = new_pending(l);
 	*p = (struct pending_message){.message = m, .raw = raw, .file = file, .path_len = path_len};
 	memcpy(p->path, path, path_len * sizeof *path);
+	declare(l, file, m, NULL, raw, path, path_len);
 	return index_inside(l, file, m->name, raw, path, path_len);
 }
 
@@ -205,7 +228,7 @@ static int index_file(struct loader *l, size_t file)
 {
 	struct bytes raw = l->files[file].raw;
 	struct pbuf_reader r = pbuf_reader(raw.data, raw.len);
-	uint32_t path[2] = {FILE_MESSAGE, 0}, n_services = 0;
+	uint32_t path[2] = {FILE_MESSAGE, 0}, enum_path[2] = {FILE_ENUM, 0}, n_services = 0;
 	struct pbuf_field f;
 	int err = 0;
 
@@ -216,7 +239,8 @@ static int index_file(struct loader *l, size_t file)
 			err = index_message(l, file, l->files[file].package, f.bytes, path, 2);
 			path[1]++;
 		} else if (f.number == FILE_ENUM) {
-			err = loader_enum(l, &l->files[file], l->files[file].package, f.bytes);
+			err = index_enum(l, file, l->files[file].package, f.bytes, enum_path, 2);
+			enum_path[1]++;
 		} else if (f.number == FILE_SERVICE) {
 			err = index_service(l, file, f.bytes, n_services++);
 		}
@@ -327,9 +351,7 @@ static int build(struct loader *l)
 		l->s->list[l->s->n_services++] = l->services[i].service;
 		err = loader_service(l, &l->services[i]);
 	}
-	for (size_t i = 0; i < l->n_files && err == 0; i++)
-		err = loader_comments(l, i);
-	return err;
+	return err < 0 ? err : loader_comments(l);
 }
 
 int schema_load(const void *set, size_t len, struct schema **out, char *why, size_t why_size)
@@ -348,6 +370,9 @@ int schema_load(const void *set, size_t len, struct schema **out, char *why, siz
 	free(l.files);
 	free(l.messages);
 	free(l.services);
+	for (size_t i = 0; i < l.n_declared; i++)
+		free(l.declared[i].numbers);
+	free(l.declared);
 	if (err < 0) {
 		schema_unref(s);
 		return err;

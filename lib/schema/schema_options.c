@@ -13,7 +13,7 @@ enum {
 	OPTION_ERRAND = 51717,        /* errand.v1.method, field, message */
 	OPTION_FIELD_BEHAVIOR = 1052, /* google.api.field_behavior */
 	BEHAVIOR_MAX = 8,
-	FIELD_DEPRECATED = 3,
+	FIELD_DEPRECATED = 3, MESSAGE_DEPRECATED = 3,
 	METHOD_DEPRECATED = 33, METHOD_IDEMPOTENCY = 34,
 	FIELD_PACKED = 2,
 	DURATION_MAX_S = 315576000000LL / 100, /* 100 years: as ns in an int64 */
@@ -296,6 +296,8 @@ int options_message(struct schema_message *m, struct bytes options,
 	while (pbuf_next(&r, &f)) {
 		struct pbuf_reader nested = pbuf_reader(f.bytes.data, f.bytes.len);
 
+		if (f.number == MESSAGE_DEPRECATED && f.wire == PBUF_VARINT)
+			m->deprecated = f.value != 0;
 		if (f.number != OPTION_ERRAND || f.wire != PBUF_LEN)
 			continue;
 		while (pbuf_next(&nested, &in)) {

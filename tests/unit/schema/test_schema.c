@@ -201,6 +201,37 @@ static void test_comments(void **state)
 	schema_unref(s);
 }
 
+static const char *field_comment(const struct schema_message *m, const char *name)
+{
+	return schema_field(m, name, strlen(name))->comment;
+}
+
+static void test_inner_comments(void **state)
+{
+	struct schema *s = load_options();
+	const struct schema_message *m = options_of(s, "options.v1.Commented");
+	const struct schema_enum *how = schema_enum(s, "options.v1.Commented.Deep.How", 29);
+	const struct schema_enum *top = schema_enum(s, "options.v1.Top", 14);
+
+	assert_string_equal(field_comment(m, "last"), "behind the last");
+	assert_string_equal(field_comment(m, "first"), "Before the first.");
+	assert_string_equal(field_comment(m, "deep"), "In the middle.");
+	assert_string_equal(field_comment(options_of(s, "options.v1.Commented.Deep"), "how"), "Deep inside.");
+	assert_string_equal(field_comment(options_of(s, "options.v1.Item"), "name"), "Not of the message.");
+	assert_null(field_comment(options_of(s, "options.v1.Item"), "id"));
+	assert_true(m->deprecated);
+	assert_false(options_of(s, "options.v1.Item")->deprecated);
+	assert_string_equal(how->comment, "Says how.");
+	assert_string_equal(how->values[0].comment, "nothing said");
+	assert_string_equal(how->values[1].comment, "The old way.");
+	assert_null(how->values[2].comment);
+	assert_true(how->values[1].deprecated);
+	assert_false(how->values[2].deprecated);
+	assert_string_equal(top->comment, "At the top.");
+	assert_string_equal(top->values[0].comment, "Zero.");
+	schema_unref(s);
+}
+
 /* --- what is refused --- */
 
 static void refused(const struct buf *set, const char *reason)
@@ -373,7 +404,7 @@ int main(void)
 		cmocka_unit_test(test_fields), cmocka_unit_test(test_kinds),
 		cmocka_unit_test(test_enums), cmocka_unit_test(test_nearest),
 		cmocka_unit_test(test_http), cmocka_unit_test(test_rules),
-		cmocka_unit_test(test_comments), cmocka_unit_test(test_damaged),
+		cmocka_unit_test(test_comments), cmocka_unit_test(test_inner_comments), cmocka_unit_test(test_damaged),
 		cmocka_unit_test(test_not_whole), cmocka_unit_test(test_duplicates),
 		cmocka_unit_test(test_bad_routes), cmocka_unit_test(test_merge),
 	};
