@@ -214,7 +214,7 @@ static int read_string(struct reader *r, struct bytes *text)
 		return reader_mismatch(r, expected_of(FIELD_STRING));
 	if (reader_string(r, text) < 0)
 		return READ_STOP;
-	if (r->nul)
+	if (r->nul && !r->o->allow_nul)
 		return reader_fault(r, "nul", NULL, 0, "a string may not contain U+0000");
 	return READ_OK;
 }
@@ -277,7 +277,7 @@ static int text_from_text(struct reader *r, struct bytes text, struct scalar *v)
 		fault_add(r->faults, FAULT_SYNTAX, r->fault_place, r->prefix, "utf8", NULL, 0, "not UTF-8");
 		return READ_SKIP;
 	}
-	if (memchr(text.data, 0, text.len) != NULL)
+	if (text.len > 0 && memchr(text.data, 0, text.len) != NULL && !r->o->allow_nul)
 		return reader_fault(r, "nul", NULL, 0, "a string may not contain U+0000");
 	v->text = text;
 	return READ_OK;

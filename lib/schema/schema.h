@@ -40,7 +40,7 @@ struct schema_enum {
 	} *values; /* in declared order */
 	size_t n_values;
 	bool is_null_value; /* google.protobuf.NullValue */
-	bool closed;        /* proto2 */
+	bool closed;        /* proto2, features.enum_type = CLOSED: no other numbers */
 	struct enum_lookup *lookup; /* by name and number; private to lib/schema */
 };
 
@@ -61,6 +61,8 @@ struct schema_field {
 	bool presence;          /* absent is not zero: message, oneof member, proto3 optional, proto2 */
 	int oneof;              /* index in message.oneofs, -1 = none; synthetic ones are not counted */
 	bool bare;              /* (errand.v1.field).bare */
+	bool any_bytes;         /* a string of proto2: what is read need not be UTF-8 */
+	bool extension;         /* declared elsewhere; all its names are "[pkg.name]" */
 	bool out_only;          /* field_behavior OUTPUT_ONLY */
 	bool deprecated;
 	uint16_t behavior;      /* enum field_behavior, or'ed */

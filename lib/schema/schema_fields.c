@@ -15,7 +15,8 @@ enum {
 	FIELD_NAME = 1, FIELD_NUMBER = 3, FIELD_LABEL = 4, FIELD_TYPE = 5, FIELD_TYPE_NAME = 6,
 	FIELD_OPTIONS = 8, FIELD_ONEOF_INDEX = 9, FIELD_JSON_NAME = 10, FIELD_PROTO3_OPTIONAL = 17,
 	LABEL_REQUIRED = 2, LABEL_REPEATED = 3,
-	ENUM_NAME = 1, ENUM_VALUE = 2, ENUM_VALUE_OPTIONS = 3, ENUM_VALUE_DEPRECATED = 1,
+	ENUM_NAME = 1, ENUM_VALUE = 2, ENUM_OPTIONS = 3,
+	ENUM_VALUE_OPTIONS = 3, ENUM_VALUE_DEPRECATED = 1,
 };
 
 /* A field as its descriptor has it. */
@@ -109,39 +110,81 @@ missing:
 			   (int)MIN(type_name.len, 200), (const char *)type_name.data);
 }
 
-/* oneofs: the declared index of a real oneof -> its index without synthetic ones. */
-static int make_field(struct loader *l, struct schema_field *f, const struct schema_message *m,
-		      const struct raw_field *raw, const int *oneofs, size_t n_oneofs, bool proto3)
+/* What depends on the syntax or the edition. */
+static void apply_features(struct schema_field *f, const struct raw_field *raw, struct features x)
 {
-	char why[200] = "";
-	int err;
+	features_apply(&x, raw->options, FEATURES_OF_FIELD);
+	f->required = raw->label == LABEL_REQUIRED || (x.required && !f->repeated);
+	f->presence = !f->repeated && (f->message != NULL || raw->oneof >= 0 || !x.implicit ||
+				       f->extension);
+	f->packed = f->repeated && !x.expanded;
+	f->any_bytes = f->type == FIELD_STRING && x.any_bytes;
+	if (x.delimited && f->type == FIELD_MESSAGE && !f->map && !f->parent->map_entry)
+		f->type = FIELD_GROUP;
+}
 
-	f->parent = m;
-	f->name = raw->bad ? NULL : loader_name(l, raw->name);
-	if (f->name == NULL)
+static int check_field(struct loader *l, const struct schema_message *m, const char *name,
+		       const struct raw_field *raw, size_t n_oneofs)
+{
+	if (name == NULL)
 		return loader_fail(l, "%s: a field has no valid name", m->name);
 	if (raw->number == 0 || raw->number > 0x1fffffff)
-		return loader_fail(l, "%s.%s: its number is out of range", m->name, f->name);
+		return loader_fail(l, "%s.%s: its number is out of range", m->name, name);
 	if (raw->type < FIELD_DOUBLE || raw->type > FIELD_SINT64)
-		return loader_fail(l, "%s.%s: type %llu is not known", m->name, f->name,
+		return loader_fail(l, "%s.%s: type %llu is not known", m->name, name,
 				   (unsigned long long)raw->type);
 	if (raw->oneof >= (int64_t)n_oneofs)
-		return loader_fail(l, "%s.%s: its oneof is not declared", m->name, f->name);
+		return loader_fail(l, "%s.%s: its oneof is not declared", m->name, name);
+	return 0;
+}
+
+/* oneofs: the declared index of a real oneof -> its index without synthetic ones. */
+static int make_field(struct loader *l, struct schema_field *f, const struct schema_message *m,
+		      const struct raw_field *raw, const int *oneofs, size_t n_oneofs,
+		      struct features features)
+{
+	const char *name = raw->bad ? NULL : loader_name(l, raw->name);
+	char why[200] = "";
+	int err = check_field(l, m, name, raw, n_oneofs);
+
+	if (err < 0)
+		return err;
+	f->parent = m;
+	f->name = name;
 	f->number = (uint32_t)raw->number;
 	f->type = (enum field_type)raw->type;
 	f->repeated = raw->label == LABEL_REPEATED;
-	f->required = raw->label == LABEL_REQUIRED;
 	f->oneof = raw->oneof < 0 || raw->proto3_optional ? -1 : oneofs[raw->oneof];
 	err = resolve_type(l, f, raw->type_name);
 	if (err == 0)
 		err = name_field(l, f, raw);
 	if (err < 0)
 		return err;
-	f->presence = !f->repeated && (f->message != NULL || raw->oneof >= 0 || !proto3);
-	f->packed = f->repeated && is_packable(f->type) && proto3;
+	apply_features(f, raw, features);
 	if (options_field(f, raw->options, why, sizeof why) < 0)
 		return loader_fail(l, "%s.%s: %s", m->name, f->name, why);
 	f->packed = f->packed && f->repeated && is_packable(f->type);
+	return 0;
+}
+
+/* "[pkg.name]" is what an extension is called everywhere. */
+static int make_extension(struct loader *l, struct schema_message *m,
+			  const struct pending_extension *x)
+{
+	struct raw_field raw = read_field(x->raw);
+	struct schema_field *f = &m->fields[m->n_fields];
+	AUTO_BUF name = BUF_INIT;
+	int err;
+
+	raw.json_name = (struct bytes){0};
+	raw.oneof = -1;
+	f->extension = true;
+	err = make_field(l, f, m, &raw, NULL, 0, x->features);
+	if (err < 0)
+		return err;
+	buf_printf(&name, "[%s%s]", x->scope, f->name);
+	f->name = f->json_name = f->out_name = schema_strndup(l->s, name.data, name.len);
+	m->n_fields++;
 	return 0;
 }
 
@@ -149,7 +192,21 @@ static int by_number(const void *a, const void *b)
 {
 	const struct schema_field *x = a, *y = b;
 
-	return x->number < y->number ? -1 : x->number > y->number;
+	if (x->number != y->number)
+		return x->number < y->number ? -1 : 1;
+	return (int)x->extension - (int)y->extension;
+}
+
+/* Files merged from many services may extend an option by the same number: the
+ * first one has it. */
+static void drop_doubled_extensions(struct schema_message *m)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < m->n_fields; i++)
+		if (n == 0 || !m->fields[i].extension || m->fields[i].number != m->fields[n - 1].number)
+			m->fields[n++] = m->fields[i];
+	m->n_fields = n;
 }
 
 /* Real oneofs, in order; oneofs[] says which declared one became which. */
@@ -201,15 +258,23 @@ static enum pbuf_wire wire_of(const struct schema_field *f)
 	}
 }
 
-static void make_code(struct loader *l, const struct schema_field *f, struct field_code *c)
+static struct bytes make_key(struct loader *l, const char *name)
 {
 	AUTO_BUF key = BUF_INIT;
+
+	json_put_cstr(&key, name);
+	buf_append_byte(&key, ':');
+	return (struct bytes){(const uint8_t *)schema_strndup(l->s, key.data, key.len), key.len};
+}
+
+static void make_code(struct loader *l, const struct schema_field *f, struct field_code *c)
+{
+	struct bytes key = make_key(l, f->out_name);
 	uint8_t tag[10];
 
-	json_put_cstr(&key, f->out_name);
-	buf_append_byte(&key, ':');
-	c->key = (const uint8_t *)schema_strndup(l->s, key.data, key.len);
+	c->key = key.data;
 	c->key_len = (uint32_t)key.len;
+	c->json_key = strcmp(f->out_name, f->json_name) == 0 ? key : make_key(l, f->json_name);
 	c->name = f->out_name;
 	/* a name that needs escapes is never compared as it is */
 	if (key.len == strlen(f->out_name) + 3)
@@ -225,7 +290,7 @@ static uint32_t heap_of(const struct schema_message *m)
 	return (uint32_t)(40 + m->n_fields * 16);
 }
 
-static int make_lookup(struct loader *l, struct schema_message *m)
+static int make_lookup(struct loader *l, struct schema_message *m, bool legacy_json)
 {
 	struct schema_lookup *k = schema_alloc(l->s, sizeof *k);
 
@@ -256,7 +321,7 @@ static int make_lookup(struct loader *l, struct schema_message *m)
 		if (name_table_put(&k->names, f->json_name, i))
 			continue;
 		other = lookup_name(m, f->json_name, strlen(f->json_name));
-		if (other != f)
+		if (other != f && !legacy_json)
 			return loader_fail(l, "%s: %s and %s have the same name in JSON, %s", m->name,
 					   other->name, f->name, f->json_name);
 	}
@@ -356,6 +421,8 @@ int loader_fields(struct loader *l, struct pending_message *p)
 {
 	struct schema_message *m = p->message;
 	size_t n = count_fields(p->raw, MESSAGE_FIELD), n_oneofs = count_fields(p->raw, MESSAGE_ONEOF);
+	size_t n_extensions;
+	const struct pending_extension *extensions = loader_extensions_of(l, m, &n_extensions);
 	AUTO_FREE int *oneofs = xcalloc(n_oneofs, sizeof *oneofs);
 	AUTO_FREE bool *synthetic = xcalloc(n_oneofs, sizeof *synthetic);
 	struct pbuf_reader r = pbuf_reader(p->raw.data, p->raw.len);
@@ -364,11 +431,11 @@ int loader_fields(struct loader *l, struct pending_message *p)
 	char why[200] = "";
 	int err;
 
-	if (n > FIELDS_MAX)
+	if (n + n_extensions > FIELDS_MAX)
 		return loader_fail(l, "%s has %zu fields, more than %d", m->name, n, FIELDS_MAX);
 	mark_synthetic(p->raw, synthetic, n_oneofs);
 	err = read_oneofs(l, m, p->raw, oneofs, n_oneofs, synthetic);
-	m->fields = schema_alloc(l->s, n * sizeof *m->fields);
+	m->fields = schema_alloc(l->s, (n + n_extensions) * sizeof *m->fields);
 	while (err == 0 && pbuf_next(&r, &f)) {
 		if (f.wire == PBUF_LEN && f.number == MESSAGE_OPTIONS)
 			buf_append(&options, f.bytes.data, f.bytes.len);
@@ -376,13 +443,16 @@ int loader_fields(struct loader *l, struct pending_message *p)
 			struct raw_field raw = read_field(f.bytes);
 
 			err = make_field(l, &m->fields[m->n_fields++], m, &raw, oneofs, n_oneofs,
-					 l->files[p->file].proto3);
+					 p->features);
 		}
 	}
+	for (size_t i = 0; i < n_extensions && err == 0; i++)
+		err = make_extension(l, m, &extensions[i]);
 	if (err < 0)
 		return err;
 	qsort(m->fields, m->n_fields, sizeof *m->fields, by_number);
-	err = make_lookup(l, m);
+	drop_doubled_extensions(m);
+	err = make_lookup(l, m, p->features.legacy_json);
 	if (err == 0)
 		err = check_shape(l, m);
 	if (err == 0 && options_message(m, buf_bytes(&options), why, sizeof why) < 0)
@@ -443,9 +513,10 @@ static int make_enum_lookup(struct loader *l, struct schema_enum *e)
 	return 0;
 }
 
-int loader_enum(struct loader *l, struct file *file, const char *scope, struct bytes raw,
-		struct schema_enum **out)
+int loader_enum(struct loader *l, struct file *file, const struct features *inherited,
+		const char *scope, struct bytes raw, struct schema_enum **out)
 {
+	struct features features = *inherited;
 	struct schema_enum *e = schema_alloc(l->s, sizeof *e);
 	size_t n = count_fields(raw, ENUM_VALUE);
 	struct pbuf_reader r = pbuf_reader(raw.data, raw.len);
@@ -454,9 +525,12 @@ int loader_enum(struct loader *l, struct file *file, const char *scope, struct b
 	char *full;
 	int err = 0;
 
-	while (pbuf_next(&r, &f))
+	while (pbuf_next(&r, &f)) {
 		if (f.number == ENUM_NAME && f.wire == PBUF_LEN)
 			name = loader_name(l, f.bytes);
+		else if (f.number == ENUM_OPTIONS && f.wire == PBUF_LEN)
+			features_apply(&features, f.bytes, FEATURES_OF_ENUM);
+	}
 	if (r.bad || name == NULL || n == 0 || n > FIELDS_MAX)
 		return loader_fail(l, "%s: an enum in \"%s\" has no valid name or no values",
 				   file->name, scope);
@@ -464,7 +538,7 @@ int loader_enum(struct loader *l, struct file *file, const char *scope, struct b
 	strcat(strcat(full, scope), name);
 	*out = e;
 	e->name = full;
-	e->closed = !file->proto3;
+	e->closed = features.closed;
 	e->is_null_value = strcmp(full, "google.protobuf.NullValue") == 0;
 	e->values = schema_alloc(l->s, n * sizeof *e->values);
 	if (map_get_str(&l->s->messages, full) != NULL || map_put_str(&l->s->enums, full, e) != NULL)

@@ -15,8 +15,9 @@ enum { NEST_MAX = 16 }; /* types declared within types */
 enum {
 	SET_FILE = 1,
 	FILE_NAME = 1, FILE_PACKAGE = 2, FILE_DEPENDENCY = 3, FILE_MESSAGE = 4, FILE_ENUM = 5,
-	FILE_SERVICE = 6, FILE_SYNTAX = 12,
-	MESSAGE_NAME = 1, MESSAGE_NESTED = 3, MESSAGE_ENUM = 4, MESSAGE_OPTIONS = 7,
+	FILE_SERVICE = 6, FILE_EXTENSION = 7, FILE_OPTIONS = 8, FILE_SYNTAX = 12, FILE_EDITION = 14,
+	MESSAGE_NAME = 1, MESSAGE_NESTED = 3, MESSAGE_ENUM = 4, MESSAGE_EXTENSION = 6,
+	MESSAGE_OPTIONS = 7,
 	MESSAGE_OPTIONS_MAP_ENTRY = 7,
 };
 
@@ -92,7 +93,8 @@ static const char *inner_scope(struct loader *l, const char *full)
 	return full_name(l, full, ".");
 }
 
-static bool is_map_entry(struct bytes raw)
+/* What a message's options say that its fields need. */
+static bool read_options(struct bytes raw, struct features *features)
 {
 	struct pbuf_reader r = pbuf_reader(raw.data, raw.len);
 	struct pbuf_field f, o;
@@ -103,6 +105,7 @@ static bool is_map_entry(struct bytes raw)
 
 		if (f.number != MESSAGE_OPTIONS || f.wire != PBUF_LEN)
 			continue;
+		features_apply(features, f.bytes, FEATURES_OF_MESSAGE);
 		while (pbuf_next(&in, &o))
 			if (o.number == MESSAGE_OPTIONS_MAP_ENTRY && o.wire == PBUF_VARINT)
 				entry = o.value != 0;
@@ -127,11 +130,11 @@ static void declare(struct loader *l, size_t file, struct schema_message *m, str
 	loader_declare(l, &d);
 }
 
-static int index_enum(struct loader *l, size_t file, const char *scope, struct bytes raw,
-		      const uint32_t *path, size_t path_len)
+static int index_enum(struct loader *l, size_t file, const struct features *inherited,
+		      const char *scope, struct bytes raw, const uint32_t *path, size_t path_len)
 {
 	struct schema_enum *e;
-	int err = loader_enum(l, &l->files[file], scope, raw, &e);
+	int err = loader_enum(l, &l->files[file], inherited, scope, raw, &e);
 
 	if (err == 0)
 		declare(l, file, NULL, e, raw, path, path_len);
@@ -139,11 +142,11 @@ static int index_enum(struct loader *l, size_t file, const char *scope, struct b
 }
 
 /* Name and place of one message; its fields come in the second walk. */
-static int index_message(struct loader *l, size_t file, const char *scope, struct bytes raw,
-			 const uint32_t *path, size_t path_len);
+static int index_message(struct loader *l, size_t file, const struct features *inherited,
+			 const char *scope, struct bytes raw, const uint32_t *path, size_t path_len);
 
-static int index_inside(struct loader *l, size_t file, const char *full, struct bytes raw,
-			const uint32_t *path, size_t path_len)
+static int index_inside(struct loader *l, size_t file, const struct features *features,
+			const char *full, struct bytes raw, const uint32_t *path, size_t path_len)
 {
 	struct pbuf_reader r = pbuf_reader(raw.data, raw.len);
 	const char *scope = inner_scope(l, full);
@@ -158,24 +161,27 @@ static int index_inside(struct loader *l, size_t file, const char *full, struct 
 		if (f.number == MESSAGE_NESTED) {
 			inner[path_len] = MESSAGE_NESTED;
 			inner[path_len + 1] = n_nested++;
-			err = index_message(l, file, scope, f.bytes, inner, path_len + 2);
+			err = index_message(l, file, features, scope, f.bytes, inner, path_len + 2);
 			if (err < 0)
 				return err;
 		} else if (f.number == MESSAGE_ENUM) {
 			inner[path_len] = MESSAGE_ENUM;
 			inner[path_len + 1] = n_enums++;
-			err = index_enum(l, file, scope, f.bytes, inner, path_len + 2);
+			err = index_enum(l, file, features, scope, f.bytes, inner, path_len + 2);
 			if (err < 0)
 				return err;
 		}
 	}
-	return r.bad ? loader_fail(l, "%s: message %s does not parse", l->files[file].name, full) : 0;
+	if (r.bad)
+		return loader_fail(l, "%s: message %s does not parse", l->files[file].name, full);
+	return loader_extensions(l, scope, raw, MESSAGE_EXTENSION, features);
 }
 
-static int index_message(struct loader *l, size_t file, const char *scope, struct bytes raw,
-			 const uint32_t *path, size_t path_len)
+static int index_message(struct loader *l, size_t file, const struct features *inherited,
+			 const char *scope, struct bytes raw, const uint32_t *path, size_t path_len)
 {
 	struct pbuf_reader r = pbuf_reader(raw.data, raw.len);
+	struct features features = *inherited;
 	struct pending_message *p;
 	struct schema_message *m;
 	struct pbuf_field f;
@@ -193,14 +199,15 @@ static int index_message(struct loader *l, size_t file, const char *scope, struc
 	m = schema_alloc(l->s, sizeof *m);
 	m->name = full_name(l, scope, name);
 	m->well_known = well_known_of(m->name);
-	m->map_entry = is_map_entry(raw);
+	m->map_entry = read_options(raw, &features);
 	if (map_get_str(&l->s->enums, m->name) != NULL || map_put_str(&l->s->messages, m->name, m) != NULL)
 		return loader_fail(l, "%s: %s is defined twice", l->files[file].name, m->name);
 	p = new_pending(l);
-	*p = (struct pending_message){.message = m, .raw = raw, .file = file, .path_len = path_len};
+	*p = (struct pending_message){.message = m, .raw = raw, .features = features, .file = file,
+				       .path_len = path_len};
 	memcpy(p->path, path, path_len * sizeof *path);
 	declare(l, file, m, NULL, raw, path, path_len);
-	return index_inside(l, file, m->name, raw, path, path_len);
+	return index_inside(l, file, &features, m->name, raw, path, path_len);
 }
 
 static int index_service(struct loader *l, size_t file, struct bytes raw, uint32_t index)
@@ -227,6 +234,8 @@ static int index_service(struct loader *l, size_t file, struct bytes raw, uint32
 static int index_file(struct loader *l, size_t file)
 {
 	struct bytes raw = l->files[file].raw;
+	const struct features features = l->files[file].features;
+	const char *scope = l->files[file].package;
 	struct pbuf_reader r = pbuf_reader(raw.data, raw.len);
 	uint32_t path[2] = {FILE_MESSAGE, 0}, enum_path[2] = {FILE_ENUM, 0}, n_services = 0;
 	struct pbuf_field f;
@@ -236,16 +245,16 @@ static int index_file(struct loader *l, size_t file)
 		if (f.wire != PBUF_LEN)
 			continue;
 		if (f.number == FILE_MESSAGE) {
-			err = index_message(l, file, l->files[file].package, f.bytes, path, 2);
+			err = index_message(l, file, &features, scope, f.bytes, path, 2);
 			path[1]++;
 		} else if (f.number == FILE_ENUM) {
-			err = index_enum(l, file, l->files[file].package, f.bytes, enum_path, 2);
+			err = index_enum(l, file, &features, scope, f.bytes, enum_path, 2);
 			enum_path[1]++;
 		} else if (f.number == FILE_SERVICE) {
 			err = index_service(l, file, f.bytes, n_services++);
 		}
 	}
-	return err;
+	return err < 0 ? err : loader_extensions(l, scope, raw, FILE_EXTENSION, &features);
 }
 
 /* --- files --- */
@@ -267,10 +276,13 @@ static int read_file(struct loader *l, struct bytes raw)
 {
 	struct pbuf_reader r = pbuf_reader(raw.data, raw.len);
 	struct file file = {.raw = raw, .package = ""};
-	struct bytes syntax = {0};
+	struct bytes syntax = {0}, options = {0};
+	uint64_t edition = 0;
 	struct pbuf_field f;
 
 	while (pbuf_next(&r, &f)) {
+		if (f.number == FILE_EDITION)
+			edition = f.value;
 		if (f.wire != PBUF_LEN)
 			continue;
 		if (f.number == FILE_NAME && memchr(f.bytes.data, 0, f.bytes.len) == NULL)
@@ -279,16 +291,19 @@ static int read_file(struct loader *l, struct bytes raw)
 			file.package = package_scope(l, f.bytes);
 		else if (f.number == FILE_SYNTAX)
 			syntax = f.bytes;
+		else if (f.number == FILE_OPTIONS)
+			options = f.bytes;
 	}
 	if (r.bad || file.name == NULL || file.package == NULL)
 		return loader_fail(l, "file %zu of the set does not parse", l->n_files + 1);
 	for (size_t i = 0; i < l->n_files; i++)
 		if (strcmp(l->files[i].name, file.name) == 0)
 			return 1;
-	file.proto3 = syntax.len == 6 && memcmp(syntax.data, "proto3", 6) == 0;
-	if (syntax.len > 0 && !file.proto3 && !(syntax.len == 6 && memcmp(syntax.data, "proto2", 6) == 0))
-		return loader_fail(l, "%s: syntax \"%.*s\" is not known, only proto2 and proto3",
-				   file.name, (int)MIN(syntax.len, 32), (const char *)syntax.data);
+	if (!features_of_file(&file.features, syntax, edition))
+		return loader_fail(l, "%s: syntax \"%.*s\" is not known, only proto2, proto3 and "
+				   "editions up to 2024", file.name, (int)MIN(syntax.len, 32),
+				   (const char *)syntax.data);
+	features_apply(&file.features, options, FEATURES_OF_FILE);
 	l->files = xrealloc(l->files, (l->n_files + 1) * sizeof *l->files);
 	l->files[l->n_files++] = file;
 	return 0;
@@ -342,6 +357,7 @@ static int build(struct loader *l)
 		err = check_imports(l, &l->files[i]);
 	for (size_t i = 0; i < l->n_files && err == 0; i++)
 		err = index_file(l, i);
+	loader_sort_extensions(l);
 	for (size_t i = 0; i < l->n_messages && err == 0; i++)
 		err = loader_fields(l, &l->messages[i]);
 	if (err < 0)
@@ -373,6 +389,7 @@ int schema_load(const void *set, size_t len, struct schema **out, char *why, siz
 	for (size_t i = 0; i < l.n_declared; i++)
 		free(l.declared[i].numbers);
 	free(l.declared);
+	free(l.extensions);
 	if (err < 0) {
 		schema_unref(s);
 		return err;

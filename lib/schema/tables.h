@@ -24,6 +24,7 @@ struct name_table {
 struct field_code {
 	const uint8_t *key; /* "name": with quotes and colon */
 	uint32_t key_len;
+	struct bytes json_key; /* the same of json_name */
 	uint8_t tag_len;
 	uint8_t tag[5];     /* number and the wire type it is written with */
 	const char *name;   /* out_name, for guessing */

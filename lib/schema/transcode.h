@@ -16,7 +16,8 @@
 
 struct transcode_read {
 	const struct schema *schema; /* for Any */
-	bool ignore_unknown;         /* unknown fields are skipped, not faults */
+	bool ignore_unknown;         /* unknown fields and enum names are skipped, not faults */
+	bool allow_nul;              /* U+0000 in strings: protobuf has it, protobuf-c cuts there */
 	size_t max_output;           /* bytes; 0 = 64 MiB */
 };
 
@@ -45,6 +46,7 @@ int transcode_field_from_text(const struct schema_field *const *path, size_t dep
 struct transcode_write {
 	const struct schema *schema; /* for Any; an unknown type is an error */
 	bool skip_zero;              /* leave out zero values of fields without presence */
+	bool json_names;             /* lowerCamelCase: canonical ProtoJSON */
 	bool pretty;                 /* two spaces and newlines, for people */
 };
 
@@ -54,6 +56,15 @@ struct transcode_write {
  * skipped. */
 int transcode_to_json(const struct transcode_write *o, const struct schema_message *m,
 		      struct bytes wire, struct buf *out, char *why, size_t why_size);
+
+/* Appends the message again in canonical form, as protobuf's own serializers
+ * write it: fields in order of number, then the unknown ones; what came twice
+ * merged, lists packed or not as declared, varints shortest, values cut to their
+ * type. 0, or -ERRAND_DATA_LOSS with the reason in why: malformed bytes, over 100
+ * messages deep, a string that is not UTF-8 where it must be, a required field
+ * that is missing. What is in an Any stays as it is. */
+int transcode_normalize(const struct schema_message *m, struct bytes wire, struct buf *out,
+			char *why, size_t why_size);
 
 /* Only the value of field f of message bytes `wire` (response_body). */
 int transcode_field_to_json(const struct transcode_write *o, const struct schema_field *f,

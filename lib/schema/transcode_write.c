@@ -57,20 +57,21 @@ void writer_close(struct writer *w, char bracket, bool empty)
 static void put_key(struct writer *w, const struct schema_field *f, bool *first)
 {
 	const struct field_code *c = field_code(f);
+	struct bytes key = w->o->json_names ? c->json_key : (struct bytes){c->key, c->key_len};
 
 	if (w->o->pretty) {
 		writer_separate(w, *first);
-		buf_append(w->out, c->key, c->key_len);
+		buf_append(w->out, key.data, key.len);
 		buf_append_byte(w->out, ' ');
 	} else {
-		uint8_t *p = buf_reserve(w->out, c->key_len + 1);
+		uint8_t *p = buf_reserve(w->out, key.len + 1);
 
 		if (p == NULL)
 			return;
 		if (!*first)
 			*p++ = ',';
-		memcpy(p, c->key, c->key_len);
-		w->out->len = (size_t)(p + c->key_len - w->out->data);
+		memcpy(p, key.data, key.len);
+		w->out->len = (size_t)(p + key.len - w->out->data);
 	}
 	*first = false;
 }
@@ -201,6 +202,8 @@ static int put_packed(struct writer *w, const struct schema_field *f, struct byt
 				v |= (uint64_t)r.p[i] << (8 * i);
 			r.p += width;
 		}
+		if (!wire_enum_fits(f, v))
+			continue;
 		if (w->o->pretty)
 			writer_separate(w, *first);
 		else if (!*first)
@@ -231,7 +234,7 @@ int list_write(struct writer *w, const struct schema_field *f, struct bytes run)
 
 	writer_open(w, '[');
 	while (err == 0 && wire_next(&r, &v)) {
-		if (v.number == f->number && wire_fits(f, v.wire))
+		if (v.number == f->number && wire_is_of(f, &v))
 			err = put_element(w, f, &v, &first);
 		if (w->out->len > w->out_limit)
 			return writer_fail(w, "the JSON would be larger than %d MiB", OUTPUT_MAX >> 20);
@@ -290,7 +293,7 @@ static int write_in_order(struct writer *w, const struct schema_message *m, stru
 		struct bytes run = {0};
 		int err;
 
-		if (f == NULL || (!f->repeated && !wire_fits(f, v.wire)) || is_skipped(w, f, &v))
+		if (f == NULL || (!f->repeated && !wire_is_of(f, &v)) || is_skipped(w, f, &v))
 			continue;
 		for (; next < f->index; next++)
 			put_absent(w, &m->fields[next], first);
@@ -419,7 +422,7 @@ static int field_write(struct writer *w, const struct schema_field *f, struct by
 	size_t n = 0;
 
 	while (wire_next(&r, &v)) {
-		if (v.number != f->number || !wire_fits(f, v.wire))
+		if (v.number != f->number || !wire_is_of(f, &v))
 			continue;
 		if (f->repeated)
 			buf_append(&all, v.start, (size_t)(r.p - v.start));

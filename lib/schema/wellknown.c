@@ -153,7 +153,7 @@ const char *duration_parse(struct bytes t, int64_t *s, int32_t *nanos)
 	frac = take_fraction(&t);
 	if (n == 0 || frac < 0 || !take(&t, 's') || t.len > 0)
 		return form;
-	if (v > DURATION_MAX || (v == DURATION_MAX && frac > 0))
+	if (v > DURATION_MAX)
 		return "a duration of at most 10,000 years";
 	*s = negative ? -v : v;
 	*nanos = (int32_t)(negative ? -frac : frac);

@@ -88,7 +88,7 @@ static int read_text(struct reader *r, const struct schema_message *m)
 				       "a string of field paths");
 	if (reader_string(r, &text) < 0)
 		return READ_STOP;
-	if (r->nul)
+	if (r->nul && !r->o->allow_nul)
 		return reader_fault(r, "nul", NULL, 0, "a string may not contain U+0000");
 	return wellknown_from_text(r, m, text);
 }

@@ -62,7 +62,7 @@ static int collect(struct wire_index *x, const struct schema_message *m, struct 
 	while (pbuf_next(&r, &f)) {
 		const struct schema_field *field = lookup_number(m, f.number);
 
-		if (field == NULL || !wire_fits(field, f.wire))
+		if (field == NULL || !wire_is_of(field, &f))
 			continue;
 		if ((x->n & (x->n - 1)) == 0)
 			x->items = xrealloc(x->items, (x->n ? x->n * 2 : 1) * sizeof *x->items);

@@ -56,6 +56,19 @@ static inline bool wire_fits(const struct schema_field *f, enum pbuf_wire wire)
 					      f->type != FIELD_GROUP);
 }
 
+/* A closed enum has no room for other numbers: a record with one is unknown. */
+static inline bool wire_enum_fits(const struct schema_field *f, uint64_t value)
+{
+	return f->type != FIELD_ENUM || !f->enumeration->closed ||
+	       schema_enum_by_number(f->enumeration, (int32_t)value) != NULL;
+}
+
+/* Does record v belong to f? Of packed lists each element is to be asked. */
+static inline bool wire_is_of(const struct schema_field *f, const struct pbuf_field *v)
+{
+	return wire_fits(f, v->wire) && (v->wire != PBUF_VARINT || wire_enum_fits(f, v->value));
+}
+
 /* --- writing, with lengths that are known only at the end --- */
 
 static inline void wire_put_tag(struct buf *out, const struct schema_field *f)
