@@ -18,6 +18,7 @@
 #include "gateway/access.h"
 #include "gateway/answer.h"
 #include "gateway/builtin.h"
+#include "gateway/cors.h"
 #include "gateway/problem.h"
 #include "gateway/request.h"
 #include "gateway/snapshot.h"
@@ -221,6 +222,19 @@ static struct request_source exchange_source(struct http_request *r)
 	return (struct request_source){http_query(r), http_body(r), header_nth, r};
 }
 
+/* A page of another origin asks what it may do here. */
+static void answer_preflight(struct exchange *x)
+{
+	AUTO_BUF allow = BUF_INIT;
+	struct route_match m;
+
+	if (builtin_find(http_path(x->http)) != NULL)
+		buf_append_str(&allow, "GET, HEAD");
+	else if (x->snapshot != NULL)
+		route_find(x->snapshot->routes, "OPTIONS", http_path(x->http), &m, &allow);
+	cors_preflight(x->http, buf_cstr(&allow));
+}
+
 /* No route: 404, 405, or the answer to OPTIONS. */
 static void answer_no_route(struct http_request *r, int why, struct buf *allow)
 {
@@ -345,9 +359,14 @@ void exchange_begin(struct http_request *r, void *arg)
 	x = exchange_new(t, r);
 	http_on_done(r, on_done, x);
 	exchange_ids(x);
-	if (builtin_handle(r, t))
+	cors_headers(r, &t->config->origin);
+	if (origin_refuse(r, &t->config->origin))
 		return;
-	if (x->snapshot == NULL)
+	if (cors_is_preflight(r, &t->config->origin))
+		answer_preflight(x);
+	else if (builtin_handle(r, t))
+		return;
+	else if (x->snapshot == NULL)
 		problem_reply(r, 503, ERRAND_UNAVAILABLE, "the service is not there: try again soon");
 	else
 		exchange_route(x);

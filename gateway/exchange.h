@@ -9,6 +9,7 @@
 
 #include "base/list.h"
 #include "gateway/http.h"
+#include "gateway/origin.h"
 #include "gateway/upstream.h"
 
 /* The options, one for all threads; only the last two change after the start. */
@@ -21,6 +22,8 @@ struct gateway_config {
 	int64_t default_deadline, max_deadline, max_wait; /* ns */
 	int64_t heartbeat; /* of event streams, ns */
 	int64_t drain_timeout;
+	struct opt_list hosts, cors_origins; /* as given */
+	struct origin_rules origin;          /* as checked */
 	int64_t ready_fd;  /* gets "PORT\n" when listening; -1 = none */
 	_Atomic bool draining;
 	_Atomic unsigned n_up; /* threads with a connection to the service */

@@ -36,6 +36,10 @@ static const struct opt options[] = {
 	 "descriptor set of a plain ttrpc server"},
 	{"threads", 't', OPT_INT, AT(threads), "0", 0, THREADS_MAX, "N",
 	 "event loops; 0: one per processor"},
+	{"host", 0, OPT_LIST, AT(hosts), NULL, 0, 0, "NAMES",
+	 "names this server answers to; on loopback this machine's, else any"},
+	{"cors-origin", 0, OPT_LIST, AT(cors_origins), NULL, 0, 0, "ORIGINS",
+	 "pages of other origins that may use the gateway; * is any"},
 	{"max-connections", 0, OPT_INT, AT(max_connections), "10000", 1, 1000000, "N",
 	 "HTTP connections at once"},
 	{"max-head", 0, OPT_SIZE, AT(max_head), "64K", 1024, 16 << 20, "SIZE",
@@ -298,6 +302,11 @@ int main(int argc, char **argv)
 		return EXIT_USAGE;
 	}
 	r = config_finish(&g.config);
+	if (r == 0 && origin_rules_init(&g.config.origin, &g.config.hosts, &g.config.cors_origins,
+					g.config.listen, why, sizeof why) < 0) {
+		fprintf(stderr, "errand-gateway: %s\n", why);
+		r = EXIT_USAGE;
+	}
 	if (r == 0 && g.config.schema != NULL)
 		r = schema_from_file(g.config.schema);
 	if (r != 0)
@@ -313,5 +322,7 @@ int main(int argc, char **argv)
 		gateway_run(&g, &signals);
 	}
 	gateway_free(&g);
+	origin_rules_deinit(&g.config.origin);
+	opt_deinit(options, ARRAY_LEN(options), &g.config);
 	return r;
 }

@@ -181,9 +181,9 @@ class Pair:
     """A gateway and a service that share a directory; each can be killed and started."""
 
     def __init__(self, modules=(ARTICLE, TESTMOD), store="sqlite",
-                 service_args=("--slots", "8"), gateway_args=()):
+                 service_args=("--slots", "8"), gateway_args=(), any_host=True):
         self.dir = tempfile.mkdtemp(prefix="errand-e2e-")
-        self.modules, self.store = modules, store
+        self.modules, self.store, self.any_host = modules, store, any_host
         self.service_args, self.gateway_args = list(service_args), list(gateway_args)
         self.socket = os.path.join(self.dir, "service.sock")
         self.state = os.path.join(self.dir, "state")
@@ -209,6 +209,8 @@ class Pair:
     def start_gateway(self, *more):
         argv = [os.path.join(BUILD, "errand-gateway"), "--listen", f"127.0.0.1:{self.port}",
                 "--socket", self.socket]
+        if self.any_host and "--host" not in [*self.gateway_args, *more]:
+            argv += ["--host", "*"]  # raw requests name whom they like; test_content.py has the list
         with open(self.path("access.log"), "ab") as access:
             self.gateway = Daemon(argv + self.gateway_args + list(more), self.path("gateway.log"),
                                   self.env, stdout=access)
