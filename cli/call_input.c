@@ -1,12 +1,11 @@
 #define _GNU_SOURCE
 #include "cli/call_input.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <string.h>
 
 #include "base/pbuf.h"
 #include "cli/cli.h"
+#include "cli/schema_arg.h"
 #include "schema/transcode.h"
 
 /* A field path, and the key when it ends in a map. */
@@ -134,32 +133,13 @@ static void put_json(struct call_input *in, const char *name, size_t name_len, c
 		put_wrapped(in, t.path, t.depth - 1, &value);
 }
 
-static bool read_all(const char *path, struct buf *out)
-{
-	bool standard = strcmp(path, "-") == 0;
-	AUTO_CLOSE int opened = standard ? -1 : open(path, O_RDONLY | O_CLOEXEC);
-	int fd = standard ? STDIN_FILENO : opened;
-	ssize_t n = -1;
-
-	while (fd >= 0 && buf_reserve(out, 65536) != NULL) {
-		n = read(fd, out->data + out->len, 65536);
-		if (n <= 0 && !(n < 0 && errno == EINTR))
-			break;
-		out->len += n > 0 ? (size_t)n : 0;
-	}
-	if (n == 0)
-		return true;
-	cli_error("%s: %s", standard ? "stdin" : path, strerror(errno));
-	return false;
-}
-
 /* A whole JSON body: the message, or the route's body field. */
 static bool put_body(struct call_input *in, const char *path)
 {
 	struct transcode_read o = {.schema = in->schema};
 	AUTO_BUF json = BUF_INIT;
 
-	if (!read_all(path, &json))
+	if (!schema_arg_read(path, &json))
 		return false;
 	if (in->body != NULL)
 		transcode_field_from_json(&o, in->body, (const char *)json.data, json.len, "#",

@@ -70,6 +70,7 @@ char *cli_folder(void);
 enum cli_exit cli_exit_of(int code);
 
 int call_command(int argc, char **argv);
+int convert_command(int argc, char **argv);
 int dev_command(int argc, char **argv);
 int gen_command(int argc, char **argv);
 int task_command(int argc, char **argv);

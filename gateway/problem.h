@@ -4,7 +4,7 @@
 
 #include "gateway/http.h"
 #include "gateway/snapshot.h"
-#include "schema/fault.h"
+#include "schema/problem.h"
 #include "wire/envelope.h"
 
 /* Answers r with status, code (enum errand_code) and a sentence. */
@@ -17,9 +17,8 @@ void problem_reply_faults(struct http_request *r, const struct fault_list *fault
 void problem_reply_status(struct http_request *r, const struct snapshot *s,
 			  const struct wire_response *w);
 
-/* The JSON alone, for streams that fail after their head, and for http.c. */
-void problem_write(struct buf *b, int status, int code, const char *detail, const char *instance,
-		   const struct fault_list *faults);
+/* The JSON alone, for streams that fail after their head; problem_write is in
+ * schema/problem.h. */
 void problem_write_status(struct buf *b, const struct snapshot *s, const struct wire_response *w,
 			  const char *instance);
 

@@ -1,6 +1,7 @@
 /* schema.c: the snapshot itself: its memory, its references, and everything
  * that is looked up in it by name or number. Built by schema_load.c, immutable
  * afterwards, so any thread reads it without a lock. */
+#define _GNU_SOURCE /* memrchr */
 #include "schema/schema.h"
 
 #include <stdlib.h>
@@ -222,6 +223,39 @@ const char *schema_nearest_field(const struct schema_message *m, const char *nam
 				least = d;
 				best = m->fields[i].out_name;
 			}
+		}
+	}
+	return best;
+}
+
+/* What comes after the last dot. */
+static struct bytes last_part(const char *name, size_t len)
+{
+	const char *dot = memrchr(name, '.', len);
+	size_t skip = dot ? (size_t)(dot + 1 - name) : 0;
+
+	return (struct bytes){(const uint8_t *)name + skip, len - skip};
+}
+
+const char *schema_nearest_message(const struct schema *s, const char *name, size_t len)
+{
+	struct bytes wanted = last_part(name, len);
+	size_t pos = 0, least = wanted.len / 3 + 1;
+	const struct schema_message *m;
+	const char *best = NULL;
+
+	if (wanted.len == 0 || wanted.len > NEAREST_MAX)
+		return NULL;
+	while ((m = map_next(&s->messages, &pos)) != NULL) {
+		struct bytes last = last_part(m->name, strlen(m->name));
+		size_t d;
+
+		if (m->map_entry || last.len > NEAREST_MAX)
+			continue;
+		d = distance((const char *)wanted.data, wanted.len, (const char *)last.data, last.len);
+		if (d < least || (d == least && best != NULL && strcmp(m->name, best) < 0)) {
+			least = d;
+			best = m->name;
 		}
 	}
 	return best;

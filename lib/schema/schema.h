@@ -162,6 +162,8 @@ const struct schema_field *schema_field(const struct schema_message *m, const ch
 const struct schema_field *schema_field_by_number(const struct schema_message *m, uint32_t number);
 const struct schema_enum_value *schema_enum_by_name(const struct schema_enum *e, const char *name, size_t len);
 const struct schema_enum_value *schema_enum_by_number(const struct schema_enum *e, int32_t number);
+/* The message whose name, or the end of it, is nearest to a wrong one, or NULL. */
+const char *schema_nearest_message(const struct schema *s, const char *name, size_t len);
 /* The declared name nearest to a wrong one, for "did you mean", or NULL. */
 const char *schema_nearest_field(const struct schema_message *m, const char *name, size_t len);
 

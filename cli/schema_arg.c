@@ -1,0 +1,89 @@
+#define _GNU_SOURCE
+#include "cli/schema_arg.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "cli/backend.h"
+
+bool schema_arg_read(const char *path, struct buf *out)
+{
+	bool standard = strcmp(path, "-") == 0;
+	AUTO_CLOSE int opened = standard ? -1 : open(path, O_RDONLY | O_CLOEXEC);
+	int fd = standard ? STDIN_FILENO : opened;
+	ssize_t n = -1;
+
+	while (fd >= 0 && buf_reserve(out, 65536) != NULL) {
+		n = read(fd, out->data + out->len, 65536);
+		if (n <= 0 && !(n < 0 && errno == EINTR))
+			break;
+		out->len += n > 0 ? (size_t)n : 0;
+	}
+	if (n == 0)
+		return true;
+	cli_error("%s: %s", standard ? "stdin" : path, strerror(errno));
+	return false;
+}
+
+static int from_socket(const char *path, struct schema **out)
+{
+	struct cli_common common = {.socket = path, .json = cli_has_json_errors()};
+	struct backend b;
+	int r = backend_open(&b, &common);
+
+	if (r != CLI_OK)
+		return r;
+	r = backend_schema(&b);
+	if (r == CLI_OK)
+		*out = schema_ref(b.schema);
+	backend_close(&b);
+	return r;
+}
+
+static int from_file(const char *path, struct schema **out)
+{
+	AUTO_BUF set = BUF_INIT;
+	char why[512] = "";
+
+	if (!schema_arg_read(path, &set))
+		return CLI_USAGE;
+	if (schema_load(set.data, set.len, out, why, sizeof why) == 0)
+		return CLI_OK;
+	cli_error("%s: %s", path, why);
+	return CLI_DATA;
+}
+
+int schema_arg_load(const char *arg, const char *command, struct schema **out)
+{
+	struct stat st;
+
+	*out = NULL;
+	if (arg == NULL) {
+		cli_error("%s: --schema is missing: a descriptor set (protoc --include_imports "
+			  "--descriptor_set_out=FILE.pb) or a service's socket", command);
+		return CLI_USAGE;
+	}
+	return stat(arg, &st) == 0 && S_ISSOCK(st.st_mode) ? from_socket(arg, out) : from_file(arg, out);
+}
+
+/* --- messages --- */
+
+const struct schema_message *schema_arg_message(const struct schema *s, const char *command,
+						const char *name)
+{
+	const struct schema_message *m = schema_message(s, name, strlen(name));
+	const char *near;
+
+	if (m != NULL)
+		return m;
+	near = schema_nearest_message(s, name, strlen(name));
+	if (near != NULL)
+		cli_error("%s: the schema has no message '%s': did you mean '%s'?", command, name, near);
+	else
+		cli_error("%s: the schema has no message '%s'", command, name);
+	return NULL;
+}
