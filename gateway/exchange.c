@@ -19,6 +19,7 @@
 #include "gateway/answer.h"
 #include "gateway/builtin.h"
 #include "gateway/cors.h"
+#include "gateway/park.h"
 #include "gateway/problem.h"
 #include "gateway/request.h"
 #include "gateway/snapshot.h"
@@ -29,6 +30,7 @@ enum {
 	KEEP_PAYLOAD = 64 * 1024, /* of a pooled exchange's buffer */
 	PAYLOAD_MAX = FRAME_MAX - 65536,
 	ID_MAX = 128,
+	AGAIN_MAX = 5, /* times a request that the service refused unseen is sent again */
 };
 
 struct exchange {
@@ -42,9 +44,18 @@ struct exchange {
 	struct exchange *next;      /* in t->spare */
 	int64_t called_ns;          /* clock_mono_ns of the call; then how long it took */
 	bool ended;                 /* the call has */
+	struct parked parked;       /* while it waits for the service */
+	int64_t begun_ns;           /* clock_mono_ns */
+	int64_t deadline_ns;        /* of the call; 0 = none */
+	unsigned n_again;           /* how often it was begun anew */
 	char id[ID_MAX + 1];        /* x-request-id */
 	char trace_id[33];          /* of traceparent; or "" */
 };
+
+static bool exchange_park(struct exchange *x);
+static bool exchange_again(struct exchange *x);
+static void exchange_late(struct exchange *x);
+static void on_resume(struct parked *p, bool late);
 
 /* --- pool --- */
 
@@ -63,6 +74,10 @@ static struct exchange *exchange_new(struct gateway_thread *t, struct http_reque
 	x->call = NULL;
 	x->stream = NULL;
 	x->ended = false;
+	list_init(&x->parked.node);
+	x->begun_ns = clock_mono_ns();
+	x->deadline_ns = 0;
+	x->n_again = 0;
 	return x;
 }
 
@@ -95,6 +110,7 @@ static void on_done(struct http_request *r, int status, size_t sent, void *arg)
 void exchange_thread_init(struct gateway_thread *t)
 {
 	list_init(&t->streams);
+	t->park = park_new(t->base, on_resume);
 	t->spare = NULL;
 	if (getrandom(t->ids, sizeof t->ids, GRND_NONBLOCK) != sizeof t->ids)
 		t->ids[0] ^= (uintptr_t)t; /* ids are for logs, nothing hangs on them */
@@ -110,6 +126,7 @@ void exchange_thread_deinit(struct gateway_thread *t)
 		free(x);
 	}
 	t->snapshot = snapshot_unref(t->snapshot);
+	t->park = park_free(t->park);
 }
 
 /* --- x-request-id --- */
@@ -170,11 +187,20 @@ static void exchange_call_ended(struct exchange *x)
 	x->ended = true;
 }
 
+/* Nobody has seen the request yet: it may begin anew. */
+static bool exchange_may_again(struct exchange *x, struct upstream_call *c)
+{
+	return upstream_call_untouched(c) && x->n_again < AGAIN_MAX &&
+	       (x->stream == NULL || !stream_is_begun(x->stream));
+}
+
 static void on_reply(struct upstream_call *c, const struct wire_response *w, void *arg)
 {
 	struct exchange *x = arg;
 
 	exchange_call_ended(x);
+	if (exchange_may_again(x, c) && exchange_again(x))
+		return;
 	if (x->stream == NULL || !stream_finish(x->stream, w))
 		exchange_answer(x, w);
 }
@@ -206,6 +232,7 @@ static void on_gone(struct http_request *r, void *arg)
 	struct buf none = BUF_INIT;
 
 	on_cut(x);
+	park_remove(x->t->park, &x->parked);
 	if (x->stream == NULL || !stream_close(x->stream))
 		http_reply(r, 499, NULL, &none);
 }
@@ -303,11 +330,31 @@ static void exchange_call(struct exchange *x, const struct wire_request *w)
 {
 	const struct upstream_callbacks cb = {on_message, on_reply, x};
 
+	if (!upstream_is_up(x->t->upstream) && exchange_park(x))
+		return;
 	if (x->route->method->server_streaming)
 		exchange_stream(x);
 	http_on_gone(x->http, on_gone, x);
+	x->ended = false;
 	x->called_ns = clock_mono_ns();
 	x->call = upstream_call(x->t->upstream, w, &cb);
+}
+
+/* What the client allows is counted from the request's arrival, also when it had to
+ * wait. False: it is over, and was answered. */
+static bool exchange_deadline(struct exchange *x, struct wire_request *w)
+{
+	if (w->timeout_ns <= 0)
+		return true;
+	if (x->deadline_ns == 0)
+		x->deadline_ns = x->begun_ns + w->timeout_ns;
+	if (x->n_again == 0)
+		return true;
+	w->timeout_ns = x->deadline_ns - clock_mono_ns();
+	if (w->timeout_ns > 0)
+		return true;
+	exchange_late(x);
+	return false;
 }
 
 static void exchange_run(struct exchange *x, const struct route_match *m)
@@ -325,7 +372,7 @@ static void exchange_run(struct exchange *x, const struct route_match *m)
 	else if (refusal == REQUEST_MEDIA_TYPE)
 		problem_reply(x->http, 415, ERRAND_INVALID_ARGUMENT,
 			      "Content-Type: application/json (charset=utf-8) or application/x-protobuf");
-	else if (!exchange_refuse(x))
+	else if (!exchange_refuse(x) && exchange_deadline(x, &w))
 		exchange_call(x, &w);
 	fault_list_deinit(&faults);
 }
@@ -349,6 +396,74 @@ static void exchange_route(struct exchange *x)
 		exchange_run(x, &m);
 }
 
+/* --- waiting for the service --- */
+
+/* It waits for a service that has not been gone for long. */
+static bool exchange_park(struct exchange *x)
+{
+	const struct gateway_config *c = x->t->config;
+	int64_t down = upstream_down_since(x->t->upstream), now = clock_mono_ns();
+	int64_t until = MIN(x->begun_ns, down != 0 ? down : now) + c->reconnect_wait;
+
+	if (x->deadline_ns != 0)
+		until = MIN(until, x->deadline_ns);
+	if (until <= now || c->draining || !park_add(x->t->park, &x->parked, until))
+		return false;
+	http_on_gone(x->http, on_gone, x);
+	return true;
+}
+
+static void exchange_late(struct exchange *x)
+{
+	if (x->deadline_ns != 0 && clock_mono_ns() >= x->deadline_ns)
+		problem_reply(x->http, 504, ERRAND_DEADLINE_EXCEEDED,
+			      "the service was not there before the deadline");
+	else
+		problem_reply(x->http, 503, ERRAND_UNAVAILABLE, "the service is not there: try again soon");
+}
+
+/* By what is the newest schema now: the service that comes may be another one. */
+static void exchange_begin_anew(struct exchange *x)
+{
+	snapshot_refresh(&x->t->snapshot);
+	snapshot_unref(x->snapshot);
+	x->snapshot = x->t->snapshot != NULL ? snapshot_ref(x->t->snapshot) : NULL;
+	x->route = NULL;
+	x->n_again++;
+	if (x->snapshot != NULL)
+		exchange_route(x);
+	else
+		exchange_late(x);
+}
+
+/* The service has refused the call unseen, since it is stopping. */
+static bool exchange_again(struct exchange *x)
+{
+	if (!upstream_is_up(x->t->upstream) && !exchange_park(x))
+		return false;
+	if (x->stream != NULL)
+		stream_close(x->stream);
+	x->stream = NULL;
+	if (upstream_is_up(x->t->upstream))
+		exchange_begin_anew(x);
+	return true;
+}
+
+static void on_resume(struct parked *p, bool late)
+{
+	struct exchange *x = CONTAINER_OF(p, struct exchange, parked);
+
+	if (late)
+		exchange_late(x);
+	else
+		exchange_begin_anew(x);
+}
+
+void exchange_resume_all(struct gateway_thread *t, bool late)
+{
+	park_resume(t->park, late);
+}
+
 void exchange_begin(struct http_request *r, void *arg)
 {
 	struct gateway_thread *t = arg;
@@ -366,8 +481,8 @@ void exchange_begin(struct http_request *r, void *arg)
 		answer_preflight(x);
 	else if (builtin_handle(r, t))
 		return;
-	else if (x->snapshot == NULL)
-		problem_reply(r, 503, ERRAND_UNAVAILABLE, "the service is not there: try again soon");
-	else
+	else if (x->snapshot != NULL)
 		exchange_route(x);
+	else if (upstream_is_up(t->upstream) || !exchange_park(x))
+		exchange_late(x);
 }

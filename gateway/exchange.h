@@ -24,6 +24,7 @@ struct gateway_config {
 	int64_t drain_timeout;
 	struct opt_list hosts, cors_origins; /* as given */
 	struct origin_rules origin;          /* as checked */
+	int64_t reconnect_wait; /* requests wait for a service gone no longer than that */
 	int64_t ready_fd;  /* gets "PORT\n" when listening; -1 = none */
 	_Atomic bool draining;
 	_Atomic unsigned n_up; /* threads with a connection to the service */
@@ -39,11 +40,15 @@ struct gateway_thread {
 	unsigned index;
 	uint64_t n_requests, n_errors;
 	struct list streams;       /* of struct stream: event streams under way */
+	struct park *park;         /* exchanges that wait for the service */
 	struct exchange *spare;    /* exchange.c's pool */
 	uint64_t ids[2];           /* state of the x-request-id generator */
 };
 
-/* Before the first request, and after the last one is gone. */
+/* Those that wait for the service: it is there; or (late) they need not wait longer. */
+void exchange_resume_all(struct gateway_thread *t, bool late);
+
+/* With t->base. Before the first request, and after the last one is gone. */
 void exchange_thread_init(struct gateway_thread *t);
 void exchange_thread_deinit(struct gateway_thread *t);
 

@@ -1,7 +1,7 @@
 /* errand-gateway: options, sockets, one worker per thread, signals.
  *
  * The main thread only waits for signals: SIGTERM or SIGINT drains, a second one
- * ends at once; SIGHUP opens the access log again. */
+ * ends at once; SIGHUP opens the access log again and reads --schema again. */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <event2/event.h>
@@ -18,6 +18,7 @@
 #include "base/opt.h"
 #include "base/sock.h"
 #include "gateway/access.h"
+#include "gateway/schema_file.h"
 #include "gateway/snapshot.h"
 #include "gateway/worker.h"
 
@@ -62,6 +63,8 @@ static const struct opt options[] = {
 	 "of Prefer: wait=N"},
 	{"heartbeat", 0, OPT_TIME, AT(heartbeat), "15s", 1000000, HOUR, "TIME",
 	 "between comments on a silent event stream"},
+	{"reconnect-wait", 0, OPT_TIME, AT(reconnect_wait), "2s", 0, 5LL * 60 * 1000000000, "TIME",
+	 "requests wait for a service that has just gone; 0: 503 at once"},
 	{"drain-timeout", 0, OPT_TIME, AT(drain_timeout), "30s", 0, HOUR, "TIME",
 	 "for requests under way when stopping"},
 	{"access-log", 0, OPT_STRING, AT(access_log), "-", 0, 0, "FILE",
@@ -118,29 +121,6 @@ static int config_finish(struct gateway_config *c)
 		log_warn("libevent is older than 2.1.12: its HTTP parser has known holes", "version=%s",
 			 event_get_version());
 	return 0;
-}
-
-/* The schema of a plain ttrpc server, which cannot be asked for it. */
-static int schema_from_file(const char *path)
-{
-	static const uint8_t digest[32] = "of a file";
-	AUTO_CLOSE int fd = open(path, O_RDONLY | O_CLOEXEC);
-	AUTO_BUF set = BUF_INIT;
-	char why[512] = "";
-	ssize_t n = -1;
-
-	while (fd >= 0 && buf_reserve(&set, 65536) != NULL &&
-	       (n = read(fd, set.data + set.len, 65536)) > 0)
-		set.len += (size_t)n;
-	if (n < 0) {
-		log_error("cannot read the schema", "file=%s why=\"%s\"", path, strerror(errno));
-		return EXIT_CONFIG;
-	}
-	if (snapshot_publish((struct bytes){digest, sizeof digest}, buf_bytes(&set), why,
-			     sizeof why) == 0)
-		return 0;
-	log_error("cannot use the schema", "file=%s", path); /* why has been said */
-	return EXIT_CONFIG;
 }
 
 /* --- sockets --- */
@@ -228,15 +208,25 @@ static void signals_block(sigset_t *set)
 	signal(SIGPIPE, SIG_IGN);
 }
 
-static void wait_for_stop(const sigset_t *set)
+/* SIGHUP: the access log and --schema anew. What cannot be used stays as it was. */
+static void reload(const struct gateway_config *c)
 {
 	char why[512];
+
+	if (access_reopen(why, sizeof why) < 0)
+		log_error("access log not opened again", "why=\"%s\"", why);
+	if (c->schema != NULL)
+		schema_file_load(c->schema); /* says itself what is wrong */
+}
+
+static void wait_for_stop(const struct gateway_config *c, const sigset_t *set)
+{
 	int signal;
 
 	do {
 		signal = sigwaitinfo(set, NULL);
-		if (signal == SIGHUP && access_reopen(why, sizeof why) < 0)
-			log_error("access log not opened again", "why=\"%s\"", why);
+		if (signal == SIGHUP)
+			reload(c);
 	} while (signal != SIGTERM && signal != SIGINT);
 }
 
@@ -249,7 +239,7 @@ static void *second_signal(void *arg)
 	sigemptyset(&set);
 	sigaddset(&set, SIGTERM);
 	sigaddset(&set, SIGINT);
-	wait_for_stop(&set);
+	wait_for_stop(&g->config, &set);
 	log_info("stopping at once", NULL);
 	for (size_t i = 0; i < g->n_workers; i++)
 		worker_stop(g->workers[i]);
@@ -261,7 +251,7 @@ static void gateway_run(struct gateway *g, const sigset_t *set)
 	pthread_t watcher;
 	bool watching;
 
-	wait_for_stop(set);
+	wait_for_stop(&g->config, set);
 	log_info("stopping", "drain_timeout_s=%lld", (long long)(g->config.drain_timeout / 1000000000));
 	atomic_store(&g->config.draining, true);
 	for (size_t i = 0; i < g->n_workers; i++)
@@ -307,8 +297,8 @@ int main(int argc, char **argv)
 		fprintf(stderr, "errand-gateway: %s\n", why);
 		r = EXIT_USAGE;
 	}
-	if (r == 0 && g.config.schema != NULL)
-		r = schema_from_file(g.config.schema);
+	if (r == 0 && g.config.schema != NULL && schema_file_load(g.config.schema) < 0)
+		r = EXIT_CONFIG;
 	if (r != 0)
 		return r;
 	signals_block(&signals);

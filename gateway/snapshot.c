@@ -104,24 +104,61 @@ static void snapshot_log_refusal(const char *why)
 		  "why=%s", buf_cstr(&quoted));
 }
 
-int snapshot_publish(struct bytes digest, struct bytes set, char *why, size_t why_size)
+/* With the build lock held. */
+static int snapshot_replace(struct bytes digest, struct bytes set, bool of_file, char *why, size_t why_size)
 {
 	struct snapshot *s;
+	int r = snapshot_build(digest, set, &s, why, why_size);
+
+	if (r < 0) {
+		snapshot_log_refusal(why);
+		return r;
+	}
+	s->of_file = of_file;
+	log_info("schema in use", "services=%zu bytes=%zu generation=%llu", schema_n_services(s->schema),
+		 set.len, (unsigned long long)atomic_load(&generation) + 1);
+	snapshot_install(s);
+	return 0;
+}
+
+int snapshot_publish(struct bytes digest, struct bytes set, char *why, size_t why_size)
+{
 	int r = 0;
 
 	pthread_mutex_lock(&build_lock);
-	if (!snapshot_is_current(digest)) {
-		r = snapshot_build(digest, set, &s, why, why_size);
-		if (r == 0) {
-			log_info("schema in use", "services=%zu bytes=%zu",
-				 schema_n_services(s->schema), set.len);
-			snapshot_install(s);
-		} else {
-			snapshot_log_refusal(why);
-		}
+	if (!snapshot_is_current(digest))
+		r = snapshot_replace(digest, set, false, why, why_size);
+	pthread_mutex_unlock(&build_lock);
+	return r;
+}
+
+static bool snapshot_of_service(void)
+{
+	struct snapshot *s = snapshot_get();
+	bool yes = s != NULL && !s->of_file;
+
+	snapshot_unref(s);
+	return yes;
+}
+
+int snapshot_publish_file(struct bytes set, char *why, size_t why_size)
+{
+	int r = -ERRAND_FAILED_PRECONDITION;
+
+	pthread_mutex_lock(&build_lock);
+	if (snapshot_of_service()) {
+		snprintf(why, why_size, "the service has given one of its own");
+		snapshot_log_refusal(why);
+	} else { /* no digest: never taken for that of a service */
+		r = snapshot_replace((struct bytes){NULL, 0}, set, true, why, why_size);
 	}
 	pthread_mutex_unlock(&build_lock);
 	return r;
+}
+
+uint64_t snapshot_generation(void)
+{
+	return atomic_load_explicit(&generation, memory_order_acquire);
 }
 
 void snapshot_deinit(void)

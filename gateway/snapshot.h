@@ -14,11 +14,17 @@ struct snapshot {
 	uint8_t digest[32];
 	_Atomic unsigned refs;
 	uint64_t generation;
+	bool of_file;                         /* not of a service */
 };
 
 /* Builds and publishes. A bad schema is refused with the reason (and logged); the
  * old one goes on serving. Any thread. */
 int snapshot_publish(struct bytes digest, struct bytes set, char *why, size_t why_size);
+/* The same for a set of a file (--schema). One that a service gave is not replaced: that
+ * is an error like a bad set. */
+int snapshot_publish_file(struct bytes set, char *why, size_t why_size);
+/* How many there were; 0: none yet. Any thread. */
+uint64_t snapshot_generation(void);
 /* The newest, with a reference; NULL before the first. Any thread. */
 struct snapshot *snapshot_get(void);
 struct snapshot *snapshot_unref(struct snapshot *s); /* NULL-safe; NULL */

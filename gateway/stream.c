@@ -271,6 +271,11 @@ bool stream_finish(struct stream *s, const struct wire_response *w)
 	return !plain;
 }
 
+bool stream_is_begun(const struct stream *s)
+{
+	return s->begun;
+}
+
 bool stream_close(struct stream *s)
 {
 	bool begun = s->begun;

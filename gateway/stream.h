@@ -37,6 +37,7 @@ void stream_message(struct stream *s, struct upstream_call *c, struct bytes mess
 /* Takes s: the terminal record; or, while nothing was sent, false: the caller
  * answers with a plain status. */
 bool stream_finish(struct stream *s, const struct wire_response *w);
+bool stream_is_begun(const struct stream *s); /* the head is out */
 /* The client is gone. Takes s; false while nothing was sent, as above. */
 bool stream_close(struct stream *s);
 /* Ends all streams of a thread with UNAVAILABLE. */

@@ -30,6 +30,8 @@ struct uplink {
 	int fd;                       /* owned */
 	struct event readable, writable, flush, patience;
 	bool connected, retired;
+	bool gone_away;               /* and the last stream it serves */
+	uint32_t last;
 	bool flushing;                /* flush is active */
 	uint8_t input[READ_SIZE];
 };
@@ -63,6 +65,8 @@ static void on_goaway(struct conn *c, uint32_t last, void *arg)
 {
 	struct uplink *l = arg;
 
+	l->gone_away = true;
+	l->last = last;
 	l->ops->goaway(l, l->arg);
 }
 
@@ -228,6 +232,16 @@ void uplink_consumed(struct uplink *l, struct conn_stream *s, size_t n)
 	conn_consumed(l->conn, s, n);
 	if (conn_pending(l->conn) != 0)
 		uplink_flush_soon(l);
+}
+
+bool uplink_unserved(const struct uplink *l, uint32_t id)
+{
+	return l->gone_away && id > l->last;
+}
+
+uint32_t uplink_stream_id(const struct conn_stream *s)
+{
+	return conn_stream_id(s);
 }
 
 bool uplink_full(const struct uplink *l)

@@ -35,6 +35,9 @@ struct uplink *uplink_free(struct uplink *l); /* NULL-safe; no events; NULL */
 struct conn_stream *uplink_request(struct uplink *l, const struct wire_request *r, void *user);
 void uplink_cancel(struct uplink *l, struct conn_stream *s);
 void uplink_consumed(struct uplink *l, struct conn_stream *s, size_t n);
+/* After a goaway: will this stream of the link never have been begun by the service? */
+bool uplink_unserved(const struct uplink *l, uint32_t id);
+uint32_t uplink_stream_id(const struct conn_stream *s);
 /* Too many bytes wait to be written: the service does not read. */
 bool uplink_full(const struct uplink *l);
 /* No new calls: closed comes when the last one has ended. */

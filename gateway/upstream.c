@@ -39,6 +39,7 @@ struct upstream {
 	struct wheel wheel;
 	int64_t wake_at;                /* when timer is due; INT64_MAX = not set */
 	int64_t delay;                  /* before the next attempt to connect, ns */
+	int64_t down_since;             /* clock_mono_ns; while not UP */
 	bool told;                      /* the owner knows that it is down */
 	struct event timer, retry, fail;
 };
@@ -48,6 +49,8 @@ struct upstream_call {
 	struct upstream *u;
 	struct uplink *link;        /* NULL: on u->failed */
 	struct conn_stream *stream; /* NULL once it has ended */
+	uint32_t id;                /* of the stream */
+	bool untouched;             /* the service has not begun it, and will not */
 	struct upstream_callbacks cb;
 	struct list node;
 	struct wheel_node deadline;
@@ -75,6 +78,7 @@ static struct upstream_call *call_new(struct upstream *u, const struct upstream_
 	c->u = u;
 	c->link = NULL;
 	c->stream = NULL;
+	c->untouched = false;
 	c->cb = *cb;
 	list_init(&c->node);
 	list_init(&c->deadline.link);
@@ -194,6 +198,8 @@ static void upstream_retry(struct upstream *u)
 static void upstream_down(struct upstream *u, const char *why)
 {
 	u->link = NULL;
+	if (u->state == UPSTREAM_UP)
+		u->down_since = clock_mono_ns();
 	u->state = UPSTREAM_DOWN;
 	upstream_retry(u);
 	if (!u->told)
@@ -222,6 +228,7 @@ static void link_end_calls(struct upstream *u, struct uplink *l, const char *why
 		if (c->link != l)
 			continue;
 		c->stream = NULL;
+		c->untouched = uplink_unserved(l, c->id);
 		list_remove(it);
 		list_push_back(&mine, it);
 	}
@@ -293,7 +300,10 @@ static void on_response(struct uplink *l, void *user, const struct wire_response
 	struct upstream *u = arg;
 
 	if (user != NULL) {
-		call_end(user, w);
+		struct upstream_call *c = user;
+
+		c->untouched = w->code == ERRAND_UNAVAILABLE && uplink_unserved(l, c->id);
+		call_end(c, w);
 	} else if (u->link == l) { /* the one call of our own */
 		event_del(&u->retry);
 		upstream_take_schema(u, w);
@@ -381,6 +391,7 @@ struct upstream *upstream_new(struct event_base *base, const char *path, const s
 	u->arg = arg;
 	u->delay = RETRY_MIN_NS;
 	u->wake_at = INT64_MAX;
+	u->down_since = clock_mono_ns();
 	list_init(&u->calls);
 	list_init(&u->failed);
 	list_init(&u->spare);
@@ -439,6 +450,11 @@ bool upstream_is_up(const struct upstream *u)
 	return u->state == UPSTREAM_UP;
 }
 
+int64_t upstream_down_since(const struct upstream *u)
+{
+	return u->state == UPSTREAM_UP ? 0 : u->down_since;
+}
+
 size_t upstream_n_calls(const struct upstream *u)
 {
 	return u->n_calls;
@@ -460,6 +476,7 @@ struct upstream_call *upstream_call(struct upstream *u, const struct wire_reques
 	struct upstream_call *c = call_new(u, cb);
 
 	if (u->state != UPSTREAM_UP) {
+		c->untouched = true;
 		call_fail_soon(c, ERRAND_UNAVAILABLE, "the service is not there: try again soon");
 		return c;
 	}
@@ -474,13 +491,20 @@ struct upstream_call *upstream_call(struct upstream *u, const struct wire_reques
 	c->stream = uplink_request(u->link, r, c);
 	if (c->stream == NULL) { /* stream ids used up: a new connection has new ones */
 		upstream_retire_link(u, "stream ids used up");
+		c->untouched = true;
 		call_fail_soon(c, ERRAND_UNAVAILABLE, "the connection is being renewed: try again");
 		return c;
 	}
 	c->link = u->link;
+	c->id = uplink_stream_id(c->stream);
 	list_push_back(&u->calls, &c->node);
 	call_set_deadline(c, r->timeout_ns);
 	return c;
+}
+
+bool upstream_call_untouched(const struct upstream_call *c)
+{
+	return c->untouched;
 }
 
 void upstream_cancel(struct upstream_call *c)

@@ -32,6 +32,8 @@ struct upstream *upstream_new(struct event_base *base, const char *path, const s
 /* Calls under way end without a callback. NULL-safe; NULL. */
 struct upstream *upstream_free(struct upstream *u);
 bool upstream_is_up(const struct upstream *u);
+/* clock_mono_ns since when it is not (the start counts); 0 while it is. */
+int64_t upstream_down_since(const struct upstream *u);
 size_t upstream_n_calls(const struct upstream *u); /* under way */
 
 /* Callbacks of a call; reply comes exactly once unless cancelled. */
@@ -46,6 +48,8 @@ struct upstream_callbacks {
  * service is silent. */
 struct upstream_call *upstream_call(struct upstream *u, const struct wire_request *r,
 				    const struct upstream_callbacks *cb);
+/* In reply(): UNAVAILABLE, and no handler has seen it: it may be sent again. */
+bool upstream_call_untouched(const struct upstream_call *c);
 void upstream_cancel(struct upstream_call *c); /* no reply() after it */
 /* The owner has passed n bytes of messages on: credit goes back. */
 void upstream_consumed(struct upstream_call *c, size_t n);

@@ -50,6 +50,7 @@ static void worker_begin_drain(struct worker *w)
 	static const struct timeval look = {0, DRAIN_LOOK_US};
 
 	w->drain_until = clock_mono_ns() + w->t.config->drain_timeout;
+	exchange_resume_all(&w->t, true);
 	http_server_drain(w->t.http);
 	stream_drain(&w->t);
 	event_add(w->drain, &look);
@@ -97,6 +98,8 @@ static void on_state(struct upstream *u, bool up, const char *why, void *arg)
 	if (up != w->up)
 		atomic_fetch_add(w->n_up, up ? 1u : -1u);
 	w->up = up;
+	if (up)
+		exchange_resume_all(&w->t, false);
 	if (w->t.index != 0) /* all threads see the same */
 		return;
 	if (up) {
@@ -165,12 +168,12 @@ struct worker *worker_new(struct gateway_config *config, unsigned index, int fd)
 	w->n_up = &config->n_up;
 	w->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	w->t.base = worker_base();
-	exchange_thread_init(&w->t);
 	if (w->t.base == NULL || w->wake_fd < 0) {
 		log_error("no event loop", "why=\"%s\"", strerror(errno));
 		close(fd);
 		return worker_free(w);
 	}
+	exchange_thread_init(&w->t);
 	w->wake = event_new(w->t.base, w->wake_fd, EV_READ | EV_PERSIST, on_wake, w);
 	w->drain = event_new(w->t.base, -1, EV_PERSIST, on_drain_look, w);
 	event_add(w->wake, NULL);

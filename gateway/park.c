@@ -1,0 +1,105 @@
+/* park.c: see park.h. A list in the order of arrival and one timer at the earliest of
+ * their moments. */
+#define _GNU_SOURCE
+/* Before ours: it has a LIST_ENTRY of its own for a while. */
+#include <event2/event.h>
+#include <event2/event_struct.h>
+
+#include "gateway/park.h"
+
+#include "base/clock.h"
+#include "base/util.h"
+
+enum { PARKED_MAX = 4096 }; /* of one thread; their bodies are in memory */
+
+struct park {
+	struct list waiting;
+	size_t n_waiting;
+	int64_t wake_at; /* when timer is due; INT64_MAX = not set */
+	struct event timer;
+	void (*resume)(struct parked *p, bool late);
+};
+
+static void park_wake_at(struct park *k, int64_t when)
+{
+	int64_t ns = MAX(when - clock_mono_ns(), 0);
+	const struct timeval tv = {ns / NS_PER_S, ns % NS_PER_S / 1000 + 1};
+
+	if (when >= k->wake_at)
+		return;
+	k->wake_at = when;
+	event_add(&k->timer, &tv);
+}
+
+/* fn may park it again, at the end: so those there are now are counted first. */
+static void park_each(struct park *k, bool due_only, bool late)
+{
+	int64_t now = clock_mono_ns();
+
+	for (size_t n = k->n_waiting; n > 0 && !list_empty(&k->waiting); n--) {
+		struct list *node = list_pop_front(&k->waiting);
+		struct parked *p = LIST_ENTRY(node, struct parked, node);
+
+		if (due_only && p->until_ns > now) {
+			list_push_back(&k->waiting, node);
+			park_wake_at(k, p->until_ns);
+			continue;
+		}
+		k->n_waiting--;
+		k->resume(p, late);
+	}
+}
+
+static void on_timer(evutil_socket_t fd, short what, void *arg)
+{
+	struct park *k = arg;
+
+	k->wake_at = INT64_MAX;
+	park_each(k, true, true);
+}
+
+struct park *park_new(struct event_base *base, void (*resume)(struct parked *p, bool late))
+{
+	struct park *k = xcalloc(1, sizeof *k);
+
+	list_init(&k->waiting);
+	k->wake_at = INT64_MAX;
+	k->resume = resume;
+	event_assign(&k->timer, base, -1, 0, on_timer, k);
+	return k;
+}
+
+struct park *park_free(struct park *k)
+{
+	if (k == NULL)
+		return NULL;
+	while (!list_empty(&k->waiting))
+		list_pop_front(&k->waiting);
+	event_del(&k->timer);
+	free(k);
+	return NULL;
+}
+
+bool park_add(struct park *k, struct parked *p, int64_t until_ns)
+{
+	if (k->n_waiting == PARKED_MAX)
+		return false;
+	p->until_ns = until_ns;
+	list_push_back(&k->waiting, &p->node);
+	k->n_waiting++;
+	park_wake_at(k, until_ns);
+	return true;
+}
+
+void park_remove(struct park *k, struct parked *p)
+{
+	if (list_empty(&p->node))
+		return;
+	list_remove(&p->node);
+	k->n_waiting--;
+}
+
+void park_resume(struct park *k, bool late)
+{
+	park_each(k, false, late);
+}
