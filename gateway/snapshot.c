@@ -57,7 +57,7 @@ bool snapshot_is_current(struct bytes digest)
 	bool same;
 
 	pthread_mutex_lock(&newest_lock);
-	same = newest != NULL && digest.len == sizeof newest->digest &&
+	same = newest != NULL && !newest->of_file && digest.len == sizeof newest->digest &&
 		memcmp(newest->digest, digest.data, digest.len) == 0;
 	pthread_mutex_unlock(&newest_lock);
 	return same;

@@ -1,0 +1,137 @@
+/* Schemas that are replaced while other threads use them: each sees a whole one, none
+ * goes back to one before, and all but the newest are freed. */
+#include "fixture.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "base/log.h"
+#include "gateway/snapshot.h"
+
+enum { N_THREADS = 3, N_PUBLISHED = 1000 };
+
+static struct buf sets[2];
+static _Atomic bool stop;
+static _Atomic unsigned n_wrong, n_seen;
+
+static int setup(void **state)
+{
+	log_init("test", LOG_LEVEL_ERROR);
+	fixture_set("road", &sets[0]);
+	fixture_set("clash", &sets[1]);
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	snapshot_deinit();
+	buf_deinit(&sets[0]);
+	buf_deinit(&sets[1]);
+	return 0;
+}
+
+static bool is_whole(const struct snapshot *s)
+{
+	struct route_match m;
+
+	return s->schema != NULL && route_find(s->routes, "GET", "/items/1", &m, NULL) == 0 &&
+	       strcmp(m.route->method->name, "GetItem") == 0;
+}
+
+static void *user(void *arg)
+{
+	struct snapshot *held = NULL, *older = NULL;
+
+	while (!atomic_load(&stop)) {
+		uint64_t before = held != NULL ? held->generation : 0;
+
+		snapshot_unref(older);
+		older = held != NULL ? snapshot_ref(held) : NULL; /* a request that goes on */
+		snapshot_refresh(&held);
+		if (held == NULL)
+			continue;
+		if (held->generation < before || !is_whole(held) || (older != NULL && !is_whole(older)))
+			atomic_fetch_add(&n_wrong, 1);
+		if (held->generation != before)
+			atomic_fetch_add(&n_seen, 1);
+	}
+	snapshot_unref(older);
+	snapshot_unref(held);
+	return NULL;
+}
+
+static void test_replaced_under_load(void **state)
+{
+	pthread_t threads[N_THREADS];
+	uint8_t digest[32] = {0};
+	char why[256] = "";
+
+	for (int i = 0; i < N_THREADS; i++)
+		assert_int_equal(pthread_create(&threads[i], NULL, user, NULL), 0);
+	for (unsigned i = 0; i < N_PUBLISHED; i++) {
+		memcpy(digest, &i, sizeof i);
+		digest[31] = 1;
+		if (i % 2 == 0) /* of a file first, of services from the second on */
+			snapshot_publish_file(buf_bytes(&sets[0]), why, sizeof why);
+		assert_int_equal(snapshot_publish((struct bytes){digest, sizeof digest}, buf_bytes(&sets[0]),
+						  why, sizeof why), 0);
+	}
+	atomic_store(&stop, true);
+	for (int i = 0; i < N_THREADS; i++)
+		pthread_join(threads[i], NULL);
+	assert_int_equal(atomic_load(&n_wrong), 0);
+	assert_true(atomic_load(&n_seen) >= N_THREADS);
+	assert_int_equal(snapshot_generation(), N_PUBLISHED + 1);
+}
+
+/* A refused one leaves what there is; the same digest is no news. */
+static void test_refused(void **state)
+{
+	static const uint8_t one[32] = {1}, two[32] = {2};
+	char why[256] = "";
+	struct snapshot *s = NULL;
+	uint64_t before;
+
+	assert_int_equal(snapshot_publish((struct bytes){one, 32}, buf_bytes(&sets[0]), why, sizeof why), 0);
+	before = snapshot_generation();
+	assert_int_equal(snapshot_publish((struct bytes){one, 32}, buf_bytes(&sets[0]), why, sizeof why), 0);
+	assert_int_equal(snapshot_generation(), before);
+	assert_true(snapshot_publish((struct bytes){two, 32}, buf_bytes(&sets[1]), why, sizeof why) < 0);
+	assert_true(strlen(why) > 0);
+	assert_true(snapshot_publish((struct bytes){two, 32}, (struct bytes){(const uint8_t *)"\x0a\x05", 2},
+				     why, sizeof why) < 0);
+	assert_int_equal(snapshot_generation(), before);
+	assert_true(snapshot_is_current((struct bytes){one, 32}));
+	assert_true(snapshot_publish_file(buf_bytes(&sets[0]), why, sizeof why) < 0);
+	assert_non_null(strstr(why, "service"));
+	snapshot_refresh(&s);
+	assert_true(is_whole(s));
+	snapshot_unref(s);
+}
+
+/* Files replace files, and services what files gave; no service's digest names a file's. */
+static void test_of_files(void **state)
+{
+	static const uint8_t zero[32] = {0}, one[32] = {1};
+	char why[256] = "";
+
+	assert_int_equal(snapshot_publish_file(buf_bytes(&sets[0]), why, sizeof why), 0);
+	assert_int_equal(snapshot_publish_file(buf_bytes(&sets[0]), why, sizeof why), 0);
+	assert_true(snapshot_publish_file(buf_bytes(&sets[1]), why, sizeof why) < 0);
+	assert_int_equal(snapshot_generation(), 2);
+	assert_false(snapshot_is_current((struct bytes){NULL, 0}));
+	assert_false(snapshot_is_current((struct bytes){zero, 32}));
+	assert_int_equal(snapshot_publish((struct bytes){one, 32}, buf_bytes(&sets[0]), why, sizeof why), 0);
+	assert_int_equal(snapshot_generation(), 3);
+}
+
+#define T(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		T(test_replaced_under_load), T(test_refused), T(test_of_files),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
