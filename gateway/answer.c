@@ -97,7 +97,9 @@ static int answer_json(const struct answer *a, const struct wire_response *w, st
 
 	buf_reserve(body, 128 + w->payload.len * 2);
 	if (name.len == 0 && a->route->response_body != NULL)
-		return transcode_field_to_json(&o, a->route->response_body, w->payload, body, why, why_size);
+		return transcode_field_to_json(&o, a->route->response_body,
+					       field_path_enter(&a->route->response_path, w->payload), body,
+					       why, why_size);
 	if (name.len != 0)
 		m = schema_message(a->snapshot->schema, (const char *)name.data, name.len);
 	if (m == NULL) {

@@ -46,7 +46,10 @@ static enum request_refusal body_protobuf(const struct route *r, struct bytes bo
 static enum request_refusal body_json(const struct route *r, struct bytes body, const struct schema *schema,
 				      struct buf *out, struct fault_list *faults)
 {
-	const struct transcode_read o = {.schema = schema};
+	const struct transcode_read o = {
+		.schema = schema,
+		.keep_zero = r->template != NULL && r->template->n_variables != 0, /* the path may say 5 */
+	};
 	const char *text = (const char *)body.data;
 	int rc;
 
@@ -61,6 +64,7 @@ static enum request_refusal request_body(const struct request_source *src, const
 					 const struct schema *schema, struct buf *out,
 					 struct fault_list *faults)
 {
+	enum request_refusal refusal;
 	enum media_body type;
 
 	if (src->body.len == 0)
@@ -73,9 +77,10 @@ static enum request_refusal request_body(const struct request_source *src, const
 	type = media_body(src);
 	if (type == BODY_OTHER)
 		return REQUEST_MEDIA_TYPE;
-	if (type == BODY_PROTOBUF)
-		return body_protobuf(r, src->body, out);
-	return body_json(r, src->body, schema, out, faults);
+	refusal = type == BODY_PROTOBUF ? body_protobuf(r, src->body, out) :
+		body_json(r, src->body, schema, out, faults);
+	field_path_wrap(&r->body_path, out, 0);
+	return refusal;
 }
 
 /* --- metadata --- */

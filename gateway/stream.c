@@ -62,7 +62,9 @@ static int put_json(struct stream *s, struct bytes message)
 	char why[128];
 
 	if (route->response_body != NULL)
-		return transcode_field_to_json(&o, route->response_body, message, &s->record, why, sizeof why);
+		return transcode_field_to_json(&o, route->response_body,
+					       field_path_enter(&route->response_path, message), &s->record,
+					       why, sizeof why);
 	return transcode_to_json(&o, route->method->output, message, &s->record, why, sizeof why);
 }
 

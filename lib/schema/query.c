@@ -230,7 +230,7 @@ static void query_parameter(struct query *q, struct bytes raw_name, struct bytes
 	}
 	if (!query_resolve(q, &p, q->name.len))
 		return;
-	if (p.path[0] == q->route->body) {
+	if (field_path_covers(&q->route->body_path, p.path, p.depth)) {
 		query_fault(q, FAULT_SYNTAX, p.name, "duplicate", "this field is the body");
 		return;
 	}

@@ -144,6 +144,15 @@ static int route_collision(const char *verb, const struct route *a, const struct
 	return -ERRAND_INVALID_ARGUMENT;
 }
 
+static int bind_path(const struct route *r, const char *what, const char *text, const struct schema_message *m,
+		     struct field_path *p, char *why, size_t why_size)
+{
+	if (field_path_parse(p, m, text))
+		return 0;
+	snprintf(why, why_size, "%s: %s: \"%s\" is not a field of %s", r->method->full_name, what, text, m->name);
+	return -ERRAND_INVALID_ARGUMENT;
+}
+
 /* The fields a binding names. */
 static int route_bind(struct route *r, char *why, size_t why_size)
 {
@@ -152,21 +161,16 @@ static int route_bind(struct route *r, char *why, size_t why_size)
 
 	r->body_all = strcmp(h->body, "*") == 0;
 	if (!r->body_all && h->body[0] != '\0') {
-		r->body = schema_field(m->input, h->body, strlen(h->body));
-		if (r->body == NULL) {
-			snprintf(why, why_size, "%s: body: \"%s\" is not a field of %s", m->full_name,
-				 h->body, m->input->name);
+		if (bind_path(r, "body", h->body, m->input, &r->body_path, why, why_size) < 0)
 			return -ERRAND_INVALID_ARGUMENT;
-		}
+		r->body = r->body_path.steps[r->body_path.depth - 1];
 	}
 	if (h->response_body[0] == '\0')
 		return 0;
-	r->response_body = schema_field(m->output, h->response_body, strlen(h->response_body));
-	if (r->response_body != NULL)
-		return 0;
-	snprintf(why, why_size, "%s: response_body: \"%s\" is not a field of %s", m->full_name,
-		 h->response_body, m->output->name);
-	return -ERRAND_INVALID_ARGUMENT;
+	if (bind_path(r, "response_body", h->response_body, m->output, &r->response_path, why, why_size) < 0)
+		return -ERRAND_INVALID_ARGUMENT;
+	r->response_body = r->response_path.steps[r->response_path.depth - 1];
+	return 0;
 }
 
 static int template_check(const struct route *r, char *why, size_t why_size)

@@ -5,8 +5,8 @@
 #define SCHEMA_ROUTE_H
 
 #include "schema/fault.h"
+#include "schema/field_path.h"
 #include "schema/schema.h"
-#include "schema/template.h"
 
 struct route_table;
 
@@ -14,9 +14,11 @@ struct route {
 	const struct schema_method *method;
 	const struct schema_http *http; /* NULL: POST /pkg.Service/Method, body "*" */
 	const struct template *template;
-	const struct schema_field *body;          /* of body: "field" */
 	bool body_all;                            /* body: "*" */
-	const struct schema_field *response_body; /* NULL = the whole message */
+	const struct schema_field *body;          /* of body: "a.b", its last; NULL = none */
+	struct field_path body_path;
+	const struct schema_field *response_body; /* likewise; NULL = the whole message */
+	struct field_path response_path;
 };
 
 #define ROUTE_VARS_MAX 16

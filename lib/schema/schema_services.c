@@ -3,8 +3,8 @@
 #include <stdio.h>
 
 #include "base/err.h"
+#include "schema/field_path.h"
 #include "schema/loader.h"
-#include "schema/template.h"
 
 /* Field numbers of descriptor.proto. */
 enum {
@@ -16,8 +16,10 @@ enum {
 static int check_field(const struct schema_message *m, const char *field, const char *what,
 		       char *why, size_t why_size)
 {
+	struct field_path path;
+
 	if (*field == '\0' || (strcmp(field, "*") == 0 && strcmp(what, "body") == 0) ||
-	    schema_field(m, field, strlen(field)) != NULL)
+	    field_path_parse(&path, m, field))
 		return 0;
 	snprintf(why, why_size, "%s \"%s\" is not a field of %s", what, field, m->name);
 	return -ERRAND_INVALID_ARGUMENT;

@@ -17,6 +17,7 @@
 struct transcode_read {
 	const struct schema *schema; /* for Any */
 	bool ignore_unknown;         /* unknown fields and enum names are skipped, not faults */
+	bool keep_zero;              /* zeros of fields without presence are written: to compare */
 	bool allow_nul;              /* U+0000 in strings: protobuf has it, protobuf-c cuts there */
 	size_t max_output;           /* bytes; 0 = 64 MiB */
 };

@@ -225,7 +225,7 @@ static int read_singular(struct reader *r, const struct schema_field *f)
 	if (f->message != NULL)
 		return message_value_read(r, f);
 	res = scalar_read(r, f, &v);
-	if (res != READ_OK || (!f->presence && scalar_is_zero(&v)))
+	if (res != READ_OK || (!f->presence && scalar_is_zero(&v) && !r->o->keep_zero))
 		return res;
 	reader_tag(r, f);
 	scalar_put(r->out, f, &v);
