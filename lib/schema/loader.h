@@ -110,6 +110,9 @@ void loader_sort_extensions(struct loader *l);
 const struct pending_extension *loader_extensions_of(const struct loader *l,
 						     const struct schema_message *m, size_t *np);
 
+/* schema_rules.c: buf.validate's options, when all fields are known. */
+int loader_rules(struct loader *l);
+
 /* schema_services.c */
 int loader_service(struct loader *l, struct pending_service *p);
 

@@ -32,14 +32,15 @@ enum rule_format {
 	RULE_ADDRESS, RULE_UUID, RULE_TUUID, RULE_IP_PREFIXLEN, RULE_IPV4_PREFIXLEN,
 	RULE_IPV6_PREFIXLEN, RULE_IP_PREFIX, RULE_IPV4_PREFIX, RULE_IPV6_PREFIX,
 	RULE_HOST_AND_PORT, RULE_ULID, RULE_HEADER_NAME, RULE_HEADER_VALUE,
+	RULE_PROTOBUF_FQN, RULE_PROTOBUF_DOT_FQN,
 };
 
 /* buf.validate.Ignore: when the rules are not looked at. */
 enum rule_ignore { RULE_IGNORE_UNSPECIFIED = 0, RULE_IGNORE_IF_ZERO = 1, RULE_IGNORE_ALWAYS = 3 };
 
 /* By the type of what the rule is about: signed integers, bools and enums in i,
- * unsigned in u, float and double in d, string and bytes (and Any's type URLs) in
- * text, Duration and Timestamp in time; lengths and counts in u. */
+ * unsigned in u, float and double in d, string and bytes (and Any's type URLs, a
+ * FieldMask's paths) in text, Duration and Timestamp in time; lengths and counts in u. */
 union rule_value {
 	int64_t i;
 	uint64_t u;
@@ -49,16 +50,22 @@ union rule_value {
 };
 
 struct rules;
+struct regex;
 
 struct rule {
 	enum rule_kind kind;
-	const char *id;            /* "string.min_len", as violations name it */
+	const char *id;            /* "string.min_len", as violations name it; of a range "int32.gte_lt" */
+	const char *id_empty;      /* FORMAT: "string.email_empty" when "" breaks it; else NULL */
 	union rule_value value;    /* but for IN and NOT_IN */
-	union rule_value *list;    /* IN, NOT_IN */
+	union rule_value *list;    /* IN, NOT_IN; a FieldMask's CONST */
 	size_t n;
+	/* LT, LTE, GT, GTE: the field's other bound, or NULL. When the lower one is above
+	 * the upper one values must be outside of both. */
+	const struct rule *bound;
+	bool outside;
 	enum rule_format format;   /* FORMAT */
 	bool strict;               /* FORMAT: header names and values by the letter (default) */
-	void *regex;               /* PATTERN: compiled; value.text is its source */
+	struct regex *regex;       /* PATTERN: compiled; value.text is its source */
 	const struct rules *nested; /* ITEMS, KEYS, VALUES */
 };
 
@@ -68,6 +75,11 @@ struct rules {
 	enum rule_ignore ignore;
 	struct rule *list;
 	size_t n;
+	/* What list is about: the field itself, or the key or value of a map's entry, or
+	 * field 1 of a wrapper (google.protobuf.StringValue) that is its type. */
+	const struct schema_field *about;
+	union rule_value *examples; /* of the type of about */
+	size_t n_examples;
 };
 
 /* (buf.validate.message) and (buf.validate.oneof). */

@@ -360,6 +360,8 @@ static int build(struct loader *l)
 	loader_sort_extensions(l);
 	for (size_t i = 0; i < l->n_messages && err == 0; i++)
 		err = loader_fields(l, &l->messages[i]);
+	if (err == 0)
+		err = loader_rules(l);
 	if (err < 0)
 		return err;
 	l->s->list = schema_alloc(l->s, l->n_services * sizeof *l->s->list);
