@@ -4,9 +4,9 @@
  *
  * It counts heads and bodies (Content-Length and chunked), so what follows a body
  * is always judged as the next request and nothing ambiguous is ever executed.
- * Where evhttp reads a header in another way than RFC 9112 (a tab before a value,
- * the body of HEAD, `//` at the start of a target, trailers that become headers)
- * the gate refuses it, so both always see the same requests. */
+ * What evhttp reads in another way than RFC 9112 does is refused (the body of HEAD,
+ * `//` at the start of a target) or not shown to it (a tab before a value, chunk
+ * extensions, trailers), so both always see the same requests. */
 #ifndef GATEWAY_GUARD_H
 #define GATEWAY_GUARD_H
 
@@ -36,19 +36,24 @@ struct guard_state {
 	const struct guard_limits *limits; /* borrowed */
 	int state, header;
 	size_t line, head;      /* bytes of the request line, of this head */
+	size_t head_shown;      /* public: of this head, bytes that were not skipped */
 	unsigned n_headers;
 	uint64_t body_left, body_seen;
 	bool has_length, has_te, has_host, has_connection, http10, is_head, is_options;
 	bool keep_alive, close, blank;
+	bool absolute, expects; /* absolute form of the target; Expect: 100-continue */
 	uint64_t length;
 	char name[20];          /* header name so far, lower case; longer ones do not matter */
 	size_t name_len;
-	char value[256];        /* value so far of the headers the gate reads; the version */
+	char value[256];        /* so far, of the headers the gate reads; scheme, host, version */
 	size_t value_len;
 	char method[12];
 	size_t method_len;
 	uint64_t chunk;
 	unsigned chunk_digits;
+	uint8_t ext;            /* where in a chunk's extensions */
+	unsigned ext_line, ext_seen, trailers; /* bytes thrown away of this line, of this body */
+	bool waiting;           /* public: see guard_feed */
 	bool ended;             /* public: the last completed request ends the connection */
 	uint64_t n_requests;    /* public: heads completed */
 	uint64_t n_complete;    /* public: requests completed, body and all */
@@ -62,7 +67,10 @@ void guard_init(struct guard_state *g, const struct guard_limits *limits);
  *  - verdict.status is set (and stays): the next byte is the first illegal one;
  *  - or the `skip` bytes after them are legal but not for evhttp (the one empty
  *    line allowed before a request; what follows a request that ends the
- *    connection): drop them and call again with the rest. */
+ *    connection; tabs before a value; chunk extensions; trailers): drop them and call
+ *    again with the rest;
+ *  - or `waiting` is set, also when it is all of them: these bytes end a head whose
+ *    client waits for `100 Continue` before it sends its body; call again. */
 size_t guard_feed(struct guard_state *g, const uint8_t *data, size_t len);
 /* True when the next n bytes are body content whatever they are: they are counted
  * then, and need not be shown. */

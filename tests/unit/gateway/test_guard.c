@@ -41,6 +41,8 @@ static struct result feed(const char *raw, size_t len, size_t step, const struct
 		assert_true(good <= n);
 		buf_append(&r.seen, copy + at, good);
 		at += good;
+		if (g.waiting)
+			continue;
 		if (good < n && !g.verdict.status) {
 			assert_in_range(g.skip, 1, n - good);
 			at += g.skip;
@@ -230,6 +232,81 @@ static void test_pass_chunk(void **state)
 	assert_int_equal(g.body_seen, 10);
 }
 
+/* Extensions: 256 bytes a line, 4096 a body; trailers 4096. */
+static void test_thrown_away(void **state)
+{
+	static const struct {
+		size_t ext, lines, trailer;
+		int status;
+	} cases[] = {
+		{256, 1, 0, 0}, {257, 1, 0, 400}, {256, 16, 0, 0}, {256, 17, 0, 400}, {2, 2, 4092, 0},
+		{2, 2, 4093, 431},
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		AUTO_BUF b = BUF_INIT;
+
+		buf_append_str(&b, POST(CHUNKED, ""));
+		for (size_t line = 0; line < cases[i].lines; line++) {
+			buf_append_str(&b, "1;");
+			fill(&b, 'a', cases[i].ext - 1);
+			buf_append_str(&b, "\r\nx\r\n");
+		}
+		buf_append_str(&b, "0\r\n");
+		if (cases[i].trailer > 0) { /* "A:" and its CRLF, and the value */
+			buf_append_str(&b, "A:");
+			fill(&b, 'b', cases[i].trailer);
+			buf_append_str(&b, "\r\n");
+		}
+		buf_append_str(&b, "\r\n");
+		check((char *)b.data, b.len, cases[i].status, cases[i].status == 0);
+	}
+}
+
+/* What evhttp would see of it has neither extensions, trailers nor tabs. */
+static void test_not_shown(void **state)
+{
+	static const char raw[] = POST("Transfer-Encoding:\tchunked\r\nA:\t \tb\r\n",
+				       "2;a=b\r\nxy\r\n0 ;c=\";\"\r\nD: e\r\nF:\r\n\r\n") NEXT;
+	static const char want[] = POST("Transfer-Encoding:chunked\r\nA: b\r\n",
+					"2\r\nxy\r\n0\r\n\r\n") NEXT;
+	struct result r = feed(raw, strlen(raw), 0, &limits);
+
+	assert_int_equal(r.status, 0);
+	assert_int_equal(r.seen.len, strlen(want));
+	assert_memory_equal(r.seen.data, want, strlen(want));
+	buf_deinit(&r.seen);
+}
+
+/* The end of a head that waits for 100 Continue is told, others are not. */
+static void test_waiting(void **state)
+{
+	static const struct {
+		const char *head;
+		bool waiting;
+	} cases[] = {
+		{POST("Expect: 100-continue\r\nContent-Length: 1\r\n", ""), true},
+		{POST("Expect: 100-Continue\r\n" CHUNKED, ""), true},
+		{POST("Expect: 100-continue\r\nContent-Length: 0\r\n", ""), false},
+		{GET(H "Expect: 100-continue\r\n"), false},
+		{"POST / HTTP/1.0\r\nExpect: 100-continue\r\nContent-Length: 1\r\n\r\n", false},
+		{POST("Content-Length: 1\r\n", ""), false},
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		const uint8_t *raw = (const uint8_t *)cases[i].head;
+		size_t n = strlen(cases[i].head);
+		struct guard_state g;
+
+		guard_init(&g, &limits);
+		assert_int_equal(guard_feed(&g, raw, n), n);
+		assert_int_equal(g.waiting, cases[i].waiting);
+		assert_int_equal(g.verdict.status, 0);
+		guard_feed(&g, (const uint8_t *)"x", 1);
+		assert_false(g.waiting);
+	}
+}
+
 /* Last: all wrong verdicts have been printed by now. */
 static void test_none_wrong(void **state)
 {
@@ -267,7 +344,8 @@ int main(void)
 		cmocka_unit_test(test_table), cmocka_unit_test(test_smuggled),
 		cmocka_unit_test(test_line_limit), cmocka_unit_test(test_head_limit),
 		cmocka_unit_test(test_header_limit), cmocka_unit_test(test_long_values),
-		cmocka_unit_test(test_phase), cmocka_unit_test(test_pass_chunk),
+		cmocka_unit_test(test_thrown_away), cmocka_unit_test(test_not_shown),
+		cmocka_unit_test(test_waiting), cmocka_unit_test(test_phase), cmocka_unit_test(test_pass_chunk),
 		cmocka_unit_test(test_final), cmocka_unit_test(test_many),
 		cmocka_unit_test(test_none_wrong),
 	};
