@@ -32,7 +32,7 @@ enum {
 
 /* --- a request's life --- */
 
-static struct http_request *request_new(struct http_server *s)
+struct http_request *request_new(struct http_server *s)
 {
 	struct http_request *r = s->spare;
 	struct buf headers;
@@ -46,7 +46,7 @@ static struct http_request *request_new(struct http_server *s)
 	return r;
 }
 
-static void request_free(struct http_request *r)
+void request_free(struct http_request *r)
 {
 	struct http_server *s = r->server;
 
@@ -116,6 +116,20 @@ void request_drained(struct http_request *r)
 		r->on_drained(r, r->drained_arg);
 }
 
+void request_normalise(struct http_request *r)
+{
+	struct evhttp_request *req = r->req;
+	const char *host = *req->uri != '/' ? strstr(req->uri, "://") : NULL;
+	AUTO_BUF text = BUF_INIT;
+
+	if (host == NULL)
+		return;
+	req->flags &= ~EVHTTP_PROXY_REQUEST;
+	buf_append(&text, host + 3, strcspn(host + 3, "/?"));
+	evhttp_remove_header(req->input_headers, "Host");
+	evhttp_add_header(req->input_headers, "Host", buf_cstr(&text));
+}
+
 /* evhttp's callback: the request is whole. */
 static void request_arrived(struct evhttp_request *req, void *arg)
 {
@@ -135,6 +149,7 @@ static void request_arrived(struct evhttp_request *req, void *arg)
 	r->begun_ns = clock_mono_ns();
 	r->head = req->type == EVHTTP_REQ_HEAD;
 	r->close = s->draining || (c->guard.ended && c->n_begun == c->guard.n_complete);
+	request_normalise(r);
 	evhttp_request_set_on_complete_cb(req, request_complete, r);
 	s->ops->request(r, s->arg);
 	if (c->current == r && !r->answered && !r->streaming && !r->gone)
@@ -168,7 +183,11 @@ const char *http_verb(const struct http_request *r)
 
 const char *http_path(const struct http_request *r)
 {
-	return evhttp_uri_get_path(r->req->uri_elems);
+	const char *path = evhttp_uri_get_path(r->req->uri_elems);
+
+	if (path != NULL && *path != '\0')
+		return path;
+	return r->req->type == EVHTTP_REQ_OPTIONS ? "*" : "/"; /* http://host (RFC 9112 3.2.4) */
 }
 
 const char *http_query(const struct http_request *r)
@@ -213,6 +232,11 @@ int64_t http_begun_ns(const struct http_request *r)
 bool http_is_head(const struct http_request *r)
 {
 	return r->head;
+}
+
+bool http_awaits_body(const struct http_request *r)
+{
+	return r->awaits;
 }
 
 void http_set_user(struct http_request *r, void *user)
@@ -286,13 +310,12 @@ static void put_number(struct buf *b, uint64_t n)
 	buf_append(b, digits + at, sizeof digits - at);
 }
 
-static bool has_content(int status)
+bool answer_has_content(int status)
 {
 	return status >= 200 && status != 204 && status != 304;
 }
 
-/* length < 0: unknown, a stream. */
-static struct buf *answer_head(struct http_request *r, const char *content_type, int64_t length)
+struct buf *answer_head(struct http_request *r, const char *content_type, int64_t length)
 {
 	struct buf *b = &r->server->head;
 
@@ -303,12 +326,12 @@ static struct buf *answer_head(struct http_request *r, const char *content_type,
 	buf_append_str(b, err_http_reason(r->status));
 	buf_append_str(b, "\r\nServer: errand\r\n");
 	buf_append_str(b, server_date(r->server));
-	if (has_content(r->status) && content_type != NULL) {
+	if (answer_has_content(r->status) && content_type != NULL) {
 		buf_append_str(b, "Content-Type: ");
 		buf_append_str(b, content_type);
 		buf_append(b, "\r\n", 2);
 	}
-	if (has_content(r->status) && length >= 0) {
+	if (answer_has_content(r->status) && length >= 0) {
 		buf_append_str(b, "Content-Length: ");
 		put_number(b, (uint64_t)length);
 		buf_append(b, "\r\n", 2);
@@ -334,7 +357,10 @@ static size_t send_now(struct http_conn *c, const struct iovec *v, int n)
 	if (evbuffer_get_length(bufferevent_get_output(c->bev)) > 0)
 		return 0;
 	sent = writev(c->fd, v, n);
-	return sent > 0 ? (size_t)sent : 0; /* errors come back when it is polled */
+	if (sent <= 0)
+		return 0; /* errors come back when it is polled */
+	http_count(&c->server->stats.bytes_out, (uint64_t)sent);
+	return (size_t)sent;
 }
 
 /* The rest of what send_now did not take is copied to the output. */
@@ -418,9 +444,11 @@ void http_reply(struct http_request *r, int status, const char *content_type, st
 	r->close = r->close || r->server->draining;
 	if (r->gone) {
 		request_drop(r);
+	} else if (r->awaits) {
+		request_expected_answer(r, content_type, body);
 	} else {
 		head = answer_head(r, content_type, (int64_t)length);
-		if (body == NULL || r->head || !has_content(status))
+		if (body == NULL || r->head || !answer_has_content(status))
 			body = &none;
 		r->n_body = body->len;
 		send_answer(r->conn, head, body);
@@ -443,8 +471,8 @@ void http_stream_begin(struct http_request *r, int status, const char *content_t
 	if (r->gone)
 		return;
 	r->close = r->close || r->server->draining;
-	r->chunked = r->req->minor > 0 && !r->head && has_content(status);
-	if (!r->chunked && !r->head && has_content(status))
+	r->chunked = r->req->minor > 0 && !r->head && answer_has_content(status);
+	if (!r->chunked && !r->head && answer_has_content(status))
 		r->close = true;
 	conn_stream(r->conn);
 	head = answer_head(r, content_type, -1);
@@ -459,7 +487,7 @@ bool http_stream_write(struct http_request *r, struct bytes chunk)
 	int n = 0;
 
 	assert(r->streaming && !r->answered);
-	if (r->gone || r->head || !has_content(r->status) || chunk.len == 0)
+	if (r->gone || r->head || !answer_has_content(r->status) || chunk.len == 0)
 		return false;
 	if (r->chunked)
 		v[n++] = (struct iovec){
@@ -540,6 +568,11 @@ struct http_server *http_server_new(struct event_base *base, int fd, const struc
 	return s;
 }
 
+const struct http_stats *http_server_stats(const struct http_server *s)
+{
+	return &s->stats;
+}
+
 void http_server_drain(struct http_server *s)
 {
 	s->draining = true;
@@ -579,6 +612,7 @@ struct http_server *http_server_free(struct http_server *s)
 		free(r);
 	}
 	buf_deinit(&s->head);
+	buf_deinit(&s->raw);
 	free(s);
 	return NULL;
 }

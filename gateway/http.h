@@ -40,6 +40,11 @@ struct http_limits {
  * the ones that did not (for the log): status and reason. */
 struct http_ops {
 	void (*request)(struct http_request *r, void *arg);
+	/* A request whose client waits for `100 Continue` before it sends the body, so
+	 * far its head alone: to be answered by http_reply before this returns, which
+	 * ends the connection, or by http_continue; then it comes again, whole. NULL:
+	 * all go on. */
+	void (*expect)(struct http_request *r, void *arg);
 	void (*refused)(const char *peer, int status, const char *why, void *arg);
 };
 
@@ -50,6 +55,17 @@ struct http_server *http_server_new(struct event_base *base, int fd, const struc
 void http_server_drain(struct http_server *s);
 size_t http_server_connections(const struct http_server *s);
 struct http_server *http_server_free(struct http_server *s);
+
+/* What it has counted since its start. Any thread may read it. */
+struct http_stats {
+	_Atomic uint64_t accepted, closed;    /* connections */
+	_Atomic uint64_t turned_away;         /* with 503, for want of a descriptor */
+	_Atomic uint64_t pauses_limit, pauses_files; /* of accepting: connection cap, EMFILE */
+	_Atomic uint64_t timeouts_idle, timeouts_head, timeouts_body, timeouts_write;
+	_Atomic uint64_t bytes_in, bytes_out; /* of the sockets */
+};
+
+const struct http_stats *http_server_stats(const struct http_server *s);
 
 /* --- the request; borrowed strings live until it is answered --- */
 const char *http_verb(const struct http_request *r);
@@ -62,6 +78,7 @@ struct bytes http_body(struct http_request *r); /* contiguous */
 const char *http_peer(const struct http_request *r); /* "127.0.0.1:51234" */
 int64_t http_begun_ns(const struct http_request *r);  /* clock_mono_ns at the head's end */
 bool http_is_head(const struct http_request *r); /* HEAD; http_verb says GET then */
+bool http_awaits_body(const struct http_request *r); /* is ops.expect's: it has no body yet */
 
 void http_set_user(struct http_request *r, void *user);
 void *http_user(const struct http_request *r);
@@ -73,6 +90,9 @@ void http_on_done(struct http_request *r,
 		  void (*fn)(struct http_request *, int status, size_t sent, void *), void *arg);
 
 /* --- the answer --- */
+/* The client may send the body (http_awaits_body only): on_done is told status 100,
+ * and r is gone. */
+void http_continue(struct http_request *r);
 /* A value with CR, LF or NUL is refused (logged, left out). */
 void http_set_header(struct http_request *r, const char *name, const char *value);
 /* body is taken (its memory goes to the socket, emptied). HEAD: length without body. */

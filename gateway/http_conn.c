@@ -1,5 +1,5 @@
-/* http_conn.c: a connection around evhttp's: the gate on its input, its deadlines,
- * refusals with a lingering close, and the news that the client has gone.
+/* http_conn.c: a connection around evhttp's: its deadlines, refusals with a
+ * lingering close, and the news that the client has gone.
  *
  * evhttp hands out its connection only with a request, so it is taken from the
  * bufferevent's callback argument right after accept (conn_adopt), before any byte
@@ -22,10 +22,6 @@
 #include "base/log.h"
 #include "errand/status.h"
 
-enum {
-	CLOG_BYTES = 65536,         /* sent ahead of an answer before reading pauses */
-	LINGER_BYTES = 64 << 20,    /* thrown away after a refusal before it is cut off */
-};
 static const int64_t LINGER_NS = 2 * NS_PER_S;
 
 /* --- deadlines --- */
@@ -55,8 +51,7 @@ static void conn_todo(struct http_conn *c)
 	event_active(c->server->work_ev, EV_TIMEOUT, 1);
 }
 
-/* Nothing the client asked for is still to be answered. */
-static bool conn_is_quiet(const struct http_conn *c)
+bool conn_is_quiet(const struct http_conn *c)
 {
 	return c->current == NULL && c->n_begun == c->guard.n_complete;
 }
@@ -70,6 +65,8 @@ void conn_next(struct http_conn *c)
 
 	if (!conn_is_quiet(c))
 		return;
+	if (c->owes_continue)
+		gate_continue(c);
 	if (c->state == CONN_REFUSED)
 		conn_todo(c);
 	else if (c->state == CONN_OPEN && c->server->draining && wait == WAIT_IDLE)
@@ -80,8 +77,6 @@ void conn_next(struct http_conn *c)
 
 /* --- ending --- */
 
-static void gate_input(struct evbuffer *, const struct evbuffer_cb_info *, void *);
-static void gate_output(struct evbuffer *, const struct evbuffer_cb_info *, void *);
 static void conn_adopt(struct http_conn *c);
 static void conn_keep(struct http_conn *c, bool on);
 
@@ -90,6 +85,8 @@ void conn_release(struct http_conn *c)
 	if (c->state != CONN_DEAD || c->current != NULL || c->busy > 0)
 		return;
 	list_remove(&c->node);
+	buf_deinit(&c->held);
+	buf_deinit(&c->answer);
 	free(c);
 }
 
@@ -110,13 +107,13 @@ static void conn_closed(struct evhttp_connection *evcon, void *arg)
 	list_remove(&c->node);
 	list_remove(&c->todo);
 	s->n_conns--;
+	http_count(&s->stats.closed, 1);
 	listen_adjust(s);
 	if (c->current != NULL)
 		request_conn_lost(c->current);
 	if (c->current != NULL)
 		list_push_back(&s->orphans, &c->node);
-	evbuffer_remove_cb(bufferevent_get_input(c->bev), gate_input, c);
-	evbuffer_remove_cb(bufferevent_get_output(c->bev), gate_output, c);
+	gate_detach(c);
 	bufferevent_decref(c->bev);
 	c->bev = NULL;
 	c->busy--;
@@ -218,69 +215,17 @@ static void conn_refuse(struct http_conn *c)
 	c->state = CONN_LINGER;
 	evbuffer_drain(in, evbuffer_get_length(in));
 	bufferevent_setcb(c->bev, linger_read, linger_written, linger_event, c);
-	refusal_write(bufferevent_get_output(c->bev), &c->guard.verdict);
+	if (c->answer.len > 0)
+		evbuffer_add(bufferevent_get_output(c->bev), c->answer.data, c->answer.len);
+	else
+		refusal_write(bufferevent_get_output(c->bev), &c->guard.verdict);
 	bufferevent_enable(c->bev, EV_READ | EV_WRITE);
 	conn_arm(c, WAIT_LINGER);
-	if (s->ops->refused != NULL)
+	if (s->ops->refused != NULL && c->answer.len == 0)
 		s->ops->refused(c->peer, c->guard.verdict.status, c->guard.verdict.why, s->arg);
 }
 
-/* --- the gate --- */
-
-/* Shows n bytes, the last of the input, to the guard. Gives how many of them evhttp
- * may see; in *skipp how many after those are to be dropped. */
-static size_t gate_feed(struct http_conn *c, struct evbuffer *in, size_t n, size_t *skipp)
-{
-	size_t at = evbuffer_get_length(in) - n, good = 0;
-
-	*skipp = 0;
-	while (good < n) {
-		struct evbuffer_ptr from;
-		struct evbuffer_iovec v;
-		size_t len, took;
-
-		if (evbuffer_ptr_set(in, &from, at + good, EVBUFFER_PTR_SET) < 0 ||
-		    evbuffer_peek(in, -1, &from, &v, 1) < 1)
-			break;
-		len = MIN(v.iov_len, n - good);
-		took = guard_feed(&c->guard, v.iov_base, len);
-		good += took;
-		if (took < len) {
-			*skipp = c->guard.verdict.status ? n - good : c->guard.skip;
-			break;
-		}
-	}
-	return good;
-}
-
-/* Takes `drop` bytes out of the input, `rest` bytes before its end. */
-static void gate_cut(struct http_conn *c, struct evbuffer *in, size_t drop, size_t rest)
-{
-	struct evbuffer *tmp = evbuffer_new();
-
-	if (tmp == NULL)
-		abort();
-	c->gate_busy = true;
-	evbuffer_remove_buffer(in, tmp, evbuffer_get_length(in) - drop - rest);
-	evbuffer_drain(in, drop);
-	evbuffer_add_buffer(tmp, in);
-	evbuffer_add_buffer(in, tmp);
-	evbuffer_free(tmp);
-	c->gate_busy = false;
-}
-
-static void gate_judge(struct http_conn *c, struct evbuffer *in, size_t n)
-{
-	while (n > 0) {
-		size_t skip, good = gate_feed(c, in, n, &skip);
-
-		n -= good + skip;
-		if (skip > 0)
-			gate_cut(c, in, skip, n);
-	}
-	if (c->guard.verdict.status)
-		c->state = CONN_REFUSED;
-}
+/* --- reading ahead --- */
 
 /* evhttp switches EV_READ off and on once a request, which would be an epoll_ctl
  * each time. A second event that stays keeps the kernel's interest as it is. It has
@@ -303,7 +248,7 @@ static void conn_closed_early(evutil_socket_t fd, short what, void *arg)
 	conn_kill(arg);
 }
 
-static void conn_clog(struct http_conn *c)
+void conn_clog(struct http_conn *c)
 {
 	c->clogged = true;
 	conn_keep(c, false);
@@ -320,36 +265,6 @@ void conn_unclog(struct http_conn *c)
 	event_del(&c->closed);
 	bufferevent_setwatermark(c->bev, EV_READ, 0, 0);
 	conn_keep(c, true);
-}
-
-/* Runs inside evbuffer_read, so before evhttp looks at the bytes. */
-static void gate_input(struct evbuffer *in, const struct evbuffer_cb_info *info, void *arg)
-{
-	struct http_conn *c = arg;
-
-	if (info->n_added == 0 || c->gate_busy)
-		return;
-	if (c->state == CONN_OPEN) {
-		if (!guard_pass(&c->guard, info->n_added))
-			gate_judge(c, in, info->n_added);
-		conn_next(c);
-		if (c->current != NULL && !c->clogged && evbuffer_get_length(in) > CLOG_BYTES)
-			conn_clog(c);
-	} else if (c->state == CONN_REFUSED) {
-		gate_cut(c, in, info->n_added, 0);
-	} else {
-		c->n_lingered += info->n_added;
-		evbuffer_drain(in, evbuffer_get_length(in));
-		if (c->n_lingered > LINGER_BYTES)
-			conn_kill(c);
-	}
-}
-
-static void gate_output(struct evbuffer *out, const struct evbuffer_cb_info *info, void *arg)
-{
-	struct http_conn *c = arg;
-
-	c->n_sent += info->n_deleted;
 }
 
 /* --- opening --- */
@@ -378,11 +293,11 @@ struct bufferevent *conn_open(struct event_base *base, void *server)
 	list_init(&c->timed);
 	guard_init(&c->guard, &s->guard);
 	bufferevent_incref(bev);
-	evbuffer_add_cb(bufferevent_get_input(bev), gate_input, c);
-	evbuffer_add_cb(bufferevent_get_output(bev), gate_output, c);
+	gate_attach(c);
 	list_push_back(&s->conns, &c->node);
 	list_push_back(&s->adopting, &c->todo);
 	s->n_conns++;
+	http_count(&s->stats.accepted, 1);
 	listen_adjust(s);
 	event_active(s->work_ev, EV_TIMEOUT, 1);
 	return bev;
@@ -482,21 +397,31 @@ static void work(evutil_socket_t fd, short what, void *arg)
 
 static void conn_expire(struct http_conn *c)
 {
+	struct http_stats *stats = &c->server->stats;
+
 	switch (c->wait) {
 	case WAIT_HEAD:
+		http_count(&stats->timeouts_head, 1);
 		c->guard.verdict = (struct guard_verdict){408, "the request head took too long"};
 		conn_refuse(c);
 		break;
 	case WAIT_BODY:
+		http_count(&stats->timeouts_body, 1);
 		c->guard.verdict = (struct guard_verdict){408, "the request body took too long"};
 		conn_refuse(c);
 		break;
 	case WAIT_WRITE:
 		if (c->n_sent != c->armed_sent ||
-		    evbuffer_get_length(bufferevent_get_output(c->bev)) == 0)
+		    evbuffer_get_length(bufferevent_get_output(c->bev)) == 0) {
 			conn_arm(c, WAIT_WRITE);
-		else
-			conn_kill(c);
+			break;
+		}
+		http_count(&stats->timeouts_write, 1);
+		conn_kill(c);
+		break;
+	case WAIT_IDLE:
+		http_count(&stats->timeouts_idle, 1);
+		conn_kill(c);
 		break;
 	default:
 		conn_kill(c);

@@ -50,6 +50,8 @@ void listen_adjust(struct http_server *s)
 	if (s->listener == NULL || on == s->listening)
 		return;
 	s->listening = on;
+	if (!on && !s->paused)
+		http_count(&s->stats.pauses_limit, 1);
 	if (on)
 		evconnlistener_enable(s->listener);
 	else
@@ -87,6 +89,7 @@ static void shed_one(struct http_server *s)
 		char drop[4096];
 
 		s->n_shed++;
+		http_count(&s->stats.turned_away, 1);
 		if (recv(fd, drop, sizeof drop, 0) >= 0 || errno == EAGAIN)
 			send(fd, answer, (size_t)n, MSG_NOSIGNAL);
 		shutdown(fd, SHUT_WR);
@@ -112,6 +115,7 @@ static void accept_failed(struct evconnlistener *listener, void *evhttp)
 		s->logged_ns = now;
 	}
 	s->paused = true;
+	http_count(&s->stats.pauses_files, 1);
 	listen_adjust(s);
 	event_add(s->retry_ev, &RETRY);
 }

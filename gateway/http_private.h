@@ -1,10 +1,11 @@
-/* http_private.h: what http.c (requests and answers), http_conn.c (connections) and
- * http_listen.c (accepting) share; nobody else includes it.
+/* http_private.h: what http.c (requests and answers), http_conn.c (connections),
+ * http_gate.c (their input) and http_listen.c (accepting) share; nobody else
+ * includes it.
  *
  *   listener ─▶ evhttp ─bevcb─▶ conn_open ... conn_adopt (evhttp knows the fd now)
- *   bytes ─▶ conn_gate (guard) ─▶ evhttp ─gencb─▶ request ─▶ handler ─▶ answer
+ *   bytes ─▶ gate (guard) ─▶ evhttp ─gencb─▶ request ─▶ handler ─▶ answer
  *
- *   OPEN ─ illegal byte, deadline ─▶ REFUSED ─ earlier answers sent ─▶ LINGER ─▶ DEAD
+ *   OPEN ─ illegal byte, deadline, unmet expectation ─▶ REFUSED ─ earlier answers sent ─▶ LINGER ─▶ DEAD
  *   OPEN ─ peer or answer closes ─▶ DEAD (evhttp has freed its half)
  */
 #ifndef GATEWAY_HTTP_PRIVATE_H
@@ -15,6 +16,7 @@
 #include <event2/event.h>
 #include <event2/event_struct.h>
 #include <event2/http.h>
+#include <stdatomic.h>
 #include <time.h>
 
 #include "base/list.h"
@@ -43,6 +45,9 @@ struct http_conn {
 	uint64_t n_begun;             /* requests given to the handler */
 	unsigned busy;                /* callbacks on the stack that need this struct */
 	bool gate_busy;               /* the gate itself is changing the input */
+	bool owes_continue;           /* 100, as soon as all before it is answered */
+	struct buf held;              /* the head so far, while it is not whole */
+	struct buf answer;            /* REFUSED: by the handler, with this; else by the verdict */
 	bool clogged;                 /* reading is paused, too much was sent ahead */
 	struct event closed;          /* EV_CLOSED while clogged */
 	struct event keep;            /* EV_READ, does nothing: see conn_keep */
@@ -71,6 +76,7 @@ struct http_request {
 	int status;
 	size_t n_body;      /* body bytes handed over so far */
 	bool head;          /* HEAD */
+	bool awaits;        /* its head alone; its client waits for 100 Continue */
 	bool gone;          /* the client is; evhttp has let go of req */
 	bool close;         /* the connection ends with this answer */
 	bool streaming, chunked, full;
@@ -96,6 +102,8 @@ struct http_server {
 	bool draining;
 	struct http_request *spare;     /* free requests */
 	struct buf head;                /* scratch: the head of an answer */
+	struct buf raw;                 /* scratch: bytes being sifted */
+	struct http_stats stats;
 	char date[64];                  /* "Date: ...\r\n" of date_s */
 	time_t date_s;
 	/* http_listen.c */
@@ -109,6 +117,15 @@ struct http_server {
 	bool paused;                    /* out of descriptors: off for a while */
 	bool listening;
 };
+
+enum { CLOG_BYTES = 65536 };        /* sent ahead of an answer before reading pauses */
+
+/* One writer, so no locked instruction. */
+static inline void http_count(_Atomic uint64_t *counter, uint64_t n)
+{
+	atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + n,
+			      memory_order_relaxed);
+}
 
 /* --- http_listen.c --- */
 int listen_start(struct http_server *s, int fd);
@@ -138,11 +155,37 @@ void conn_release(struct http_conn *c);
 void conn_hold_reading(struct http_conn *c);
 /* The same for a stream: output that drains is told to request_drained. */
 void conn_stream(struct http_conn *c);
+void conn_clog(struct http_conn *c);
 void conn_unclog(struct http_conn *c);
+/* Nothing the client asked for is still to be answered. */
+bool conn_is_quiet(const struct http_conn *c);
+
+/* --- http_gate.c --- */
+void gate_attach(struct http_conn *c);
+void gate_detach(struct http_conn *c);
+/* Sends the 100 that c owes. */
+void gate_continue(struct http_conn *c);
 
 /* --- http.c --- */
 /* evhttp let go of the connection while r was on it. */
 void request_conn_lost(struct http_request *r);
+struct http_request *request_new(struct http_server *s);
+void request_free(struct http_request *r);
+/* The absolute form of a target: its host is what counts, whatever Host says
+ * (RFC 9112 3.2.2). evhttp takes it for a proxy's request, which it closes after. */
+void request_normalise(struct http_request *r);
+/* An answer's head, in a scratch buffer. length < 0: unknown, a stream. */
+struct buf *answer_head(struct http_request *r, const char *content_type, int64_t length);
+bool answer_has_content(int status);
+
+/* --- http_expect.c --- */
+/* Shows the handler a head that waits for 100 Continue. True: it has answered it,
+ * with c->answer. */
+bool request_expected(struct http_conn *c, struct bytes head);
+/* Keeps its answer until all that was asked before is answered; then the connection
+ * ends. r is gone. */
+void request_expected_answer(struct http_request *r, const char *content_type, const struct buf *body);
+
 /* The output has drained while r streams. */
 void request_drained(struct http_request *r);
 

@@ -126,7 +126,7 @@ static const struct upstream_ops service_events = {on_state, has_schema, on_sche
 
 /* --- the HTTP side --- */
 
-static const struct http_ops http_events = {exchange_begin, access_refused};
+static const struct http_ops http_events = {exchange_begin, exchange_begin, access_refused};
 
 static struct http_limits worker_limits(const struct gateway_config *c)
 {

@@ -324,7 +324,7 @@ static void on_refused(const char *peer, int status, const char *why, void *arg)
 	bump(e, EDGE_REFUSED);
 }
 
-static const struct http_ops ops = {on_request, on_refused};
+static const struct http_ops ops = {.request = on_request, .refused = on_refused};
 
 /* --- the server's thread --- */
 
