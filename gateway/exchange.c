@@ -99,7 +99,8 @@ static void on_done(struct http_request *r, int status, size_t sent, void *arg)
 		.upstream_ns = x->ended ? x->called_ns : -1,
 	};
 
-	access_write(r, &extra, status, sent);
+	if (status != 100) /* it comes again with its body */
+		access_write(r, &extra, status, sent);
 	x->snapshot = snapshot_unref(x->snapshot);
 	if (x->request.payload.cap > KEEP_PAYLOAD)
 		buf_deinit(&x->request.payload);
@@ -357,6 +358,23 @@ static bool exchange_deadline(struct exchange *x, struct wire_request *w)
 	return false;
 }
 
+static void answer_media_type(struct exchange *x)
+{
+	problem_reply(x->http, 415, ERRAND_INVALID_ARGUMENT,
+		      "Content-Type: application/json (charset=utf-8) or application/x-protobuf");
+}
+
+/* The client asks whether to send its body: yes, unless its type is refused anyway. */
+static void exchange_expect(struct exchange *x, const struct route_match *m)
+{
+	const struct request_source source = exchange_source(x->http);
+
+	if ((m->route->body_all || m->route->body != NULL) && media_body(&source) == BODY_OTHER)
+		answer_media_type(x);
+	else
+		http_continue(x->http);
+}
+
 static void exchange_run(struct exchange *x, const struct route_match *m)
 {
 	const struct gateway_config *c = x->t->config;
@@ -370,8 +388,7 @@ static void exchange_run(struct exchange *x, const struct route_match *m)
 	if (refusal == REQUEST_FAULTS)
 		problem_reply_faults(x->http, &faults);
 	else if (refusal == REQUEST_MEDIA_TYPE)
-		problem_reply(x->http, 415, ERRAND_INVALID_ARGUMENT,
-			      "Content-Type: application/json (charset=utf-8) or application/x-protobuf");
+		answer_media_type(x);
 	else if (!exchange_refuse(x) && exchange_deadline(x, &w))
 		exchange_call(x, &w);
 	fault_list_deinit(&faults);
@@ -392,6 +409,8 @@ static void exchange_route(struct exchange *x)
 	if (m.route->method->client_streaming)
 		problem_reply(r, 501, ERRAND_UNIMPLEMENTED, "%s takes a stream: not over HTTP",
 			      m.route->method->full_name);
+	else if (http_awaits_body(r))
+		exchange_expect(x, &m);
 	else
 		exchange_run(x, &m);
 }
@@ -483,6 +502,8 @@ void exchange_begin(struct http_request *r, void *arg)
 		return;
 	else if (x->snapshot != NULL)
 		exchange_route(x);
+	else if (http_awaits_body(r))
+		http_continue(r);
 	else if (upstream_is_up(t->upstream) || !exchange_park(x))
 		exchange_late(x);
 }

@@ -34,7 +34,7 @@ static void on_request(struct http_request *r, void *arg)
 		http_reply(r, 404, NULL, NULL);
 }
 
-static const struct http_ops ops = {on_request, NULL};
+static const struct http_ops ops = {.request = on_request};
 
 static int setup(void **state)
 {
