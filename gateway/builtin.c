@@ -5,10 +5,12 @@
 
 #include "errand/status.h"
 #include "gateway/health.h"
+#include "gateway/openapi.h"
 #include "gateway/problem.h"
 
 static const struct builtin builtins[] = {
 	{"/livez", health_live},
+	{"/openapi.json", openapi_answer},
 	{"/readyz", health_ready},
 };
 

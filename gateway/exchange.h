@@ -21,6 +21,7 @@ struct gateway_config {
 	int64_t head_timeout, body_timeout, idle_timeout, write_timeout; /* ns */
 	int64_t default_deadline, max_deadline, max_wait; /* ns */
 	int64_t heartbeat; /* of event streams, ns */
+	const char *api_title, *api_version, *public_url; /* of /openapi.json; or NULL */
 	int64_t drain_timeout;
 	struct opt_list hosts, cors_origins; /* as given */
 	struct origin_rules origin;          /* as checked */

@@ -19,6 +19,7 @@
 #include "base/sock.h"
 #include "gateway/access.h"
 #include "gateway/schema_file.h"
+#include "gateway/openapi.h"
 #include "gateway/snapshot.h"
 #include "gateway/worker.h"
 
@@ -69,6 +70,12 @@ static const struct opt options[] = {
 	 "for requests under way when stopping"},
 	{"access-log", 0, OPT_STRING, AT(access_log), "-", 0, 0, "FILE",
 	 "one JSON line per request; - is stdout, off is none"},
+	{"api-title", 0, OPT_STRING, AT(api_title), NULL, 0, 0, "TEXT",
+	 "title of /openapi.json; default: the packages"},
+	{"api-version", 0, OPT_STRING, AT(api_version), NULL, 0, 0, "TEXT",
+	 "its version; default: the package's v1"},
+	{"public-url", 0, OPT_STRING, AT(public_url), NULL, 0, 0, "URL",
+	 "its server; default: where it is read from"},
 	{"log-level", 0, OPT_STRING, AT(log_level), "info", 0, 0, "LEVEL",
 	 "error, warn, info or debug"},
 	{"ready-fd", 0, OPT_INT, AT(ready_fd), "-1", -1, 1 << 20, "FD",
@@ -105,6 +112,11 @@ static int config_finish(struct gateway_config *c)
 		return EXIT_USAGE;
 	}
 	log_init("errand-gateway", (enum log_level)level);
+	if (c->public_url != NULL && !openapi_url_good(c->public_url)) {
+		fprintf(stderr, "errand-gateway: --public-url %.200s: use http://HOST or https://HOST/PATH, "
+			"without a slash at the end\n", c->public_url);
+		return EXIT_USAGE;
+	}
 	path = strncmp(c->socket, "unix:", 5) == 0 ? c->socket + 5 : c->socket;
 	if (strlen(path) > max || *path == '\0') {
 		fprintf(stderr, "errand-gateway: --socket %.40s%s: a socket's path has 1 to %zu bytes, "

@@ -28,6 +28,7 @@ struct snapshot *snapshot_unref(struct snapshot *s)
 		return NULL;
 	route_table_free(s->routes);
 	schema_unref(s->schema);
+	free(atomic_load(&s->openapi));
 	free(s);
 	return NULL;
 }
@@ -83,6 +84,7 @@ static int snapshot_build(struct bytes digest, struct bytes set, struct snapshot
 	struct snapshot *s = xcalloc(1, sizeof *s);
 
 	atomic_init(&s->refs, 1);
+	atomic_init(&s->openapi, NULL);
 	if (digest.len == sizeof s->digest)
 		memcpy(s->digest, digest.data, digest.len);
 	if (schema_load(set.data, set.len, &s->schema, why, why_size) < 0 ||
