@@ -17,6 +17,7 @@
 #include "gateway/deadline.h"
 #include "schema/query.h"
 #include "schema/transcode.h"
+#include "schema/validate.h"
 #include "schema/variables.h"
 
 void request_deinit(struct request *q)
@@ -148,7 +149,7 @@ enum request_refusal request_build(struct request *q, const struct request_sourc
 		return refusal;
 	variables_to_wire(m, &q->payload, faults);
 	query_to_wire(m->route, src->query, &q->payload, faults);
-	if (faults->n != 0)
+	if (faults->n != 0 || validate_message(method->input, buf_bytes(&q->payload), m->route, faults) < 0)
 		return REQUEST_FAULTS;
 	q->timeout_ns = request_timeout(q, method, limits, asked);
 	out->service = text_bytes(method->service->name);

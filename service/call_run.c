@@ -8,9 +8,9 @@
 
 #include "base/log.h"
 #include "base/util.h"
-#include "schema/scan.h"
 #include "service/call_impl.h"
 #include "service/depends.h"
+#include "service/payload.h"
 
 static void *arena_alloc_fn(void *arena, size_t size)
 {
@@ -21,17 +21,31 @@ static void arena_free_fn(void *arena, void *p)
 {
 }
 
-/* From the bytes to call->input; 0, or an error with the reason in why. */
+/* For the refusal that follows; nobody may have answered meanwhile. */
+static void keep_problem(struct errand_call *call, const struct buf *problem)
+{
+	pthread_mutex_lock(&call->lock);
+	if (call->state < CALL_ANSWERED) {
+		buf_reset(&call->answer.problem);
+		buf_append(&call->answer.problem, problem->data, problem->len);
+	}
+	pthread_mutex_unlock(&call->lock);
+}
+
+/* From the bytes to call->input; 0, or an error with the reason in why. The input of a
+ * task was held against its rules when it was created: now may be long after. */
 int call_unpack(struct errand_call *call, struct bytes in, char *why, size_t why_size)
 {
 	ProtobufCAllocator allocator = {arena_alloc_fn, arena_free_fn, &call->arena};
 	AUTO_BUF merged = BUF_INIT;
-	int r = scan_message(call->method->schema->input, in, NULL, &merged, why, why_size);
+	AUTO_BUF problem = BUF_INIT;
+	int r = payload_check(call->method->schema->input, &in, call->task_id == NULL, &merged, &problem,
+			      why, why_size);
 
+	if (problem.len > 0)
+		keep_problem(call, &problem);
 	if (r < 0)
 		return r;
-	if (merged.len > 0)
-		in = buf_bytes(&merged);
 	call->input = protobuf_c_message_unpack(call->method->input, &allocator, in.len, in.data);
 	call_count_memory(call);
 	if (call->input == NULL) {

@@ -13,7 +13,7 @@
 #include "base/clock.h"
 #include "base/util.h"
 #include "errand/status.h"
-#include "schema/scan.h"
+#include "service/payload.h"
 #include "service/task.h"
 #include "service/task_api.h"
 
@@ -278,17 +278,26 @@ static void create(struct durable *d, const struct wire_request *w, struct bytes
 	task_create(d->method, input, kept, n, on_created, d);
 }
 
+static void refuse(struct request *r, int code, const char *why, struct bytes problem)
+{
+	struct wire_response w = {.code = code, .message = text(why), .details = problem};
+
+	session_answer(r, &w, NULL, NULL);
+}
+
 void durable_request(struct request *r, const struct method *method, const struct wire_request *w,
 		     bool asked)
 {
 	AUTO_BUF merged = BUF_INIT;
+	AUTO_BUF problem = BUF_INIT;
+	struct bytes input = w->payload;
 	struct durable *d;
 	char why[256];
-	int code = scan_message(method->schema->input, w->payload, NULL, &merged, why, sizeof why);
+	int code = payload_check(method->schema->input, &input, true, &merged, &problem, why, sizeof why);
 
 	/* A task that cannot even be read is refused now, not at its first attempt. */
 	if (code < 0) {
-		session_answer_error(r, -code, why);
+		refuse(r, -code, why, buf_bytes(&problem));
 		return;
 	}
 	d = xcalloc(1, sizeof *d);
@@ -301,5 +310,5 @@ void durable_request(struct request *r, const struct method *method, const struc
 		d->wait_ns = w->timeout_ns > 0 ? w->timeout_ns : -1;
 	r->op = d;
 	r->cancelled = on_cancelled;
-	create(d, w, merged.len > 0 ? buf_bytes(&merged) : w->payload);
+	create(d, w, input);
 }

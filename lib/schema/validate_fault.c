@@ -74,12 +74,12 @@ static void put_inside(struct buf *b, const struct validate_place *p)
 	put_token(b, key.data, key.len);
 }
 
-/* skip: the first is what the body is. */
-static void put_pointer(struct buf *b, const struct chain *c, bool skip)
+/* skip: so many of the first fields lead to what the body is. */
+static void put_pointer(struct buf *b, const struct chain *c, size_t skip)
 {
 	buf_append_byte(b, '#');
 	for (size_t i = 0; i < c->n && !c->at[i]->is_group; i++) {
-		if (i > 0 || !skip)
+		if (i >= skip)
 			put_token(b, c->at[i]->field->out_name, strlen(c->at[i]->field->out_name));
 		put_inside(b, c->at[i]);
 	}
@@ -114,17 +114,28 @@ static bool in_path(const struct route *r, const struct chain *c)
 	return false;
 }
 
+static bool in_body(const struct route *r, const struct chain *c)
+{
+	const struct field_path *body = &r->body_path;
+
+	if (r->http == NULL || r->body_all)
+		return true;
+	for (size_t i = 0; i < body->depth; i++)
+		if (i == c->n || c->at[i]->field != body->steps[i])
+			return false;
+	return body->depth > 0;
+}
+
 static enum fault_place put_where(struct buf *b, const struct route *r, const struct validate_place *at)
 {
 	struct chain c;
 
 	chain_init(&c, at);
-	if (r != NULL && r->http != NULL && c.n > 0 &&
-	    (in_path(r, &c) || (!r->body_all && c.at[0]->field != r->body))) {
+	if (r != NULL && c.n > 0 && (in_path(r, &c) || !in_body(r, &c))) {
 		put_parameter(b, &c);
 		return FAULT_PARAMETER;
 	}
-	put_pointer(b, &c, r != NULL && !r->body_all && r->body != NULL);
+	put_pointer(b, &c, r != NULL && !r->body_all ? r->body_path.depth : 0);
 	return FAULT_POINTER;
 }
 

@@ -1,0 +1,81 @@
+/* payload.c: see payload.h. Any thread. The numbers are those of
+ * proto/errand/v1/problem.proto. */
+#include "service/payload.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/err.h"
+#include "base/json.h"
+#include "base/pbuf.h"
+#include "schema/scan.h"
+#include "schema/validate.h"
+
+enum { UNPROCESSABLE = 422 };
+
+static void put_violation(struct buf *out, const struct fault *f)
+{
+	AUTO_BUF v = BUF_INIT;
+
+	pbuf_put_str(&v, 1, f->where);
+	pbuf_put_str(&v, 4, f->rule);
+	pbuf_put_str(&v, 5, f->detail);
+	if (f->value != NULL)
+		pbuf_put_str(&v, 6, f->value);
+	pbuf_put_bytes(out, 7, v.data, v.len);
+}
+
+static void put_problem(struct buf *out, const struct fault_list *faults, const char *detail)
+{
+	const struct err_info *info = err_info(ERRAND_INVALID_ARGUMENT);
+
+	pbuf_put_str(out, 1, "about:blank");
+	pbuf_put_str(out, 2, err_http_reason(UNPROCESSABLE));
+	pbuf_put_uint(out, 3, UNPROCESSABLE);
+	pbuf_put_str(out, 4, detail);
+	pbuf_put_str(out, 6, info->name);
+	for (size_t i = 0; i < faults->n; i++)
+		put_violation(out, &faults->items[i]);
+}
+
+/* One line for clients that show no more. */
+static void say(const struct fault_list *faults, char *why, size_t why_size)
+{
+	const struct fault *f = &faults->items[0];
+	size_t more = faults->n + faults->n_dropped - 1;
+	AUTO_BUF text = BUF_INIT;
+	size_t len;
+
+	buf_printf(&text, "%.100s: %.100s (%.60s)", f->where, f->detail, f->rule);
+	if (more > 0)
+		buf_printf(&text, ", and %zu more", more);
+	len = json_utf8_valid(text.data, MIN(text.len, why_size - 1));
+	memcpy(why, text.data, len);
+	why[len] = '\0';
+}
+
+static int check_rules(const struct schema_message *m, struct bytes in, struct buf *problem, char *why,
+		       size_t why_size)
+{
+	struct fault_list faults = FAULT_LIST_INIT;
+	int err = validate_message(m, in, NULL, &faults);
+
+	if (err < 0) {
+		say(&faults, why, why_size);
+		put_problem(problem, &faults, why);
+	}
+	fault_list_deinit(&faults);
+	return err;
+}
+
+int payload_check(const struct schema_message *m, struct bytes *in, bool rules, struct buf *merged,
+		  struct buf *problem, char *why, size_t why_size)
+{
+	int err = scan_message(m, *in, NULL, merged, why, why_size);
+
+	if (err < 0)
+		return err;
+	if (merged->len > 0)
+		*in = buf_bytes(merged);
+	return rules && m->has_rules ? check_rules(m, *in, problem, why, why_size) : 0;
+}
