@@ -73,6 +73,7 @@ int call_command(int argc, char **argv);
 int convert_command(int argc, char **argv);
 int dev_command(int argc, char **argv);
 int gen_command(int argc, char **argv);
+int routes_command(int argc, char **argv);
 int task_command(int argc, char **argv);
 int tasks_command(int argc, char **argv);
 

@@ -8,7 +8,7 @@
 #include "base/err.h"
 #include "cli/cli.h"
 #include "cli/schema_arg.h"
-#include "schema/problem.h"
+#include "cli/show.h"
 #include "schema/transcode.h"
 
 struct convert_conf {
@@ -39,26 +39,13 @@ struct convert {
 
 /* --- what is refused --- */
 
-static int refuse(const struct fault_list *faults)
-{
-	size_t n = faults->n + faults->n_dropped;
-	AUTO_BUF line = BUF_INIT;
-	char many[64];
-
-	snprintf(many, sizeof many, "%zu faults in the message", n);
-	problem_write(&line, fault_http_status(faults), ERRAND_INVALID_ARGUMENT,
-		      n == 1 ? faults->items[0].detail : many, NULL, faults);
-	fprintf(stderr, "%s\n", buf_cstr(&line));
-	return CLI_DATA;
-}
-
 static int refuse_whole(const char *rule, const char *why)
 {
 	struct fault_list faults = FAULT_LIST_INIT;
 	int r;
 
 	fault_add(&faults, FAULT_SCHEMA, FAULT_POINTER, "#", rule, NULL, 0, "%s", why);
-	r = refuse(&faults);
+	r = show_refused(&faults, "message");
 	fault_list_deinit(&faults);
 	return r;
 }
@@ -73,7 +60,7 @@ static int read_json(const struct convert *c, const struct buf *in, struct buf *
 	int r = CLI_OK;
 
 	if (transcode_from_json(&o, c->message, (const char *)in->data, in->len, "#", wire, &faults) < 0)
-		r = refuse(&faults);
+		r = show_refused(&faults, "message");
 	fault_list_deinit(&faults);
 	return r;
 }

@@ -16,6 +16,8 @@ static const struct command commands[] = {
 	{"dev", "run service and gateway in the foreground", dev_command, "[MODULE.so...]"},
 	{"convert", "one message from JSON to binary, or back", convert_command,
 	 "--schema FILE.pb|SOCKET --type pkg.Msg"},
+	{"routes", "a schema's HTTP routes, or the one of a request", routes_command,
+	 "--schema FILE.pb|SOCKET"},
 	{"gen", "make C and the embedded schema from .proto files", gen_command, "FILE.proto..."},
 };
 

@@ -12,6 +12,7 @@
 #include "base/json.h"
 #include "base/pbuf.h"
 #include "cli/cli.h"
+#include "schema/problem.h"
 #include "schema/transcode.h"
 
 /* --- the terminal --- */
@@ -261,4 +262,17 @@ char *show_time(int64_t wall_us, char out[24])
 	else
 		strftime(out, 24, "%F %H:%M:%S", &then);
 	return out;
+}
+
+int show_refused(const struct fault_list *faults, const char *what)
+{
+	size_t n = faults->n + faults->n_dropped;
+	AUTO_BUF line = BUF_INIT;
+	char many[64];
+
+	snprintf(many, sizeof many, "%zu faults in the %s", n, what);
+	problem_write(&line, fault_http_status(faults), ERRAND_INVALID_ARGUMENT,
+		      n == 1 ? faults->items[0].detail : many, NULL, faults);
+	fprintf(stderr, "%s\n", buf_cstr(&line));
+	return CLI_DATA;
 }

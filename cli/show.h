@@ -26,6 +26,9 @@ int show_json_field(const struct schema *s, const struct schema_field *f, struct
  * named in front. With a schema it is one line of problem JSON instead. */
 void show_problem(const char *what, int code, const char *message, struct bytes problem,
 		  const struct schema *s);
+/* What was refused, as a problem object on one line of stderr; CLI_DATA. what:
+ * "message", "request". */
+int show_refused(const struct fault_list *faults, const char *what);
 void show_faults(const char *what, const struct fault_list *faults, bool json);
 
 /* Peer's text: control bytes but newline and tab become U+FFFD. */

@@ -29,6 +29,8 @@ struct query {
 	const struct schema_field *paths[QUERY_MAX][TEMPLATE_PATH_MAX]; /* behind bound */
 	struct buf name, value; /* decoded */
 	struct buf keys;        /* of the map entries in bound */
+	void (*tell)(const struct query_binding *b, void *arg); /* may be NULL */
+	void *tell_arg;
 };
 
 struct parameter {
@@ -236,6 +238,8 @@ static void query_parameter(struct query *q, struct bytes raw_name, struct bytes
 	}
 	if (!query_bind(q, &p))
 		return;
+	if (q->tell != NULL)
+		q->tell(&(struct query_binding){p.path, p.depth, p.key, p.value}, q->tell_arg);
 	if (p.key.data != NULL)
 		query_map_entry(q, &p);
 	else
@@ -273,6 +277,13 @@ static void query_walk(struct query *q, const char *query)
 int query_to_wire(const struct route *route, const char *query, struct buf *out,
 		  struct fault_list *faults)
 {
+	return query_bind_to_wire(route, query, out, faults, NULL, NULL);
+}
+
+int query_bind_to_wire(const struct route *route, const char *query, struct buf *out,
+		       struct fault_list *faults,
+		       void (*bound)(const struct query_binding *b, void *arg), void *arg)
+{
 	struct query q;
 	size_t before = faults->n + faults->n_dropped;
 
@@ -281,6 +292,8 @@ int query_to_wire(const struct route *route, const char *query, struct buf *out,
 	q.route = route;
 	q.out = out;
 	q.faults = faults;
+	q.tell = bound;
+	q.tell_arg = arg;
 	q.n_bound = 0;
 	q.name = q.value = q.keys = BUF_INIT;
 	query_bind_variables(&q);

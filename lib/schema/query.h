@@ -10,4 +10,16 @@
 int query_to_wire(const struct route *route, const char *query, struct buf *out,
 		  struct fault_list *faults);
 
+/* What one parameter was bound to; all borrowed for the time of the call. */
+struct query_binding {
+	const struct schema_field *const *path; /* from the input message down */
+	size_t depth;
+	struct bytes key;   /* of a map: labels[key]; else data is NULL */
+	struct bytes value; /* decoded */
+};
+/* The same, and tells of each parameter that names a field. */
+int query_bind_to_wire(const struct route *route, const char *query, struct buf *out,
+		       struct fault_list *faults,
+		       void (*bound)(const struct query_binding *b, void *arg), void *arg);
+
 #endif

@@ -52,6 +52,11 @@ struct template *template_free(struct template *t)
 	return NULL;
 }
 
+bool template_variable_is_multi(const struct template *t, const struct template_variable *v)
+{
+	return v->n > 1 || t->segments[v->first].kind == SEGMENT_STAR_STAR;
+}
+
 static int hex_digit(char c)
 {
 	if (c >= '0' && c <= '9')

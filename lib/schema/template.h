@@ -22,6 +22,10 @@ struct template_variable {
 	size_t first, n; /* segments it covers */
 };
 
+struct template;
+/* Does the variable keep %2F, as those over several segments do? */
+bool template_variable_is_multi(const struct template *t, const struct template_variable *v);
+
 struct template {
 	struct template_segment *segments;
 	size_t n_segments;

@@ -58,11 +58,10 @@ static int variable_to_wire(struct buf *payload, size_t body_len, const struct t
 			    const struct template_variable *v, struct bytes raw, struct fault_list *faults)
 {
 	size_t start = payload->len;
-	bool multi = v->n > 1 || t->segments[v->first].kind == SEGMENT_STAR_STAR;
 	AUTO_BUF text = BUF_INIT;
 	bool present;
 
-	if (!route_decode(raw, multi, &text)) {
+	if (!route_decode(raw, template_variable_is_multi(t, v), &text)) {
 		fault_add(faults, FAULT_SYNTAX, FAULT_PARAMETER, v->name, "encoding",
 			  (const char *)raw.data, raw.len, "not percent-encoded UTF-8");
 		return -ERRAND_INVALID_ARGUMENT;
