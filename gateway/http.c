@@ -425,12 +425,18 @@ static void answer_finish(struct http_request *r)
 		evhttp_remove_header(req->input_headers, "Connection");
 		evhttp_add_header(req->output_headers, "Connection", "close");
 	}
-	if (evbuffer_get_length(bufferevent_get_output(c->bev)) > 0) {
-		conn_hold_reading(c);
-		if (c->wait != WAIT_WRITE)
-			conn_arm(c, WAIT_WRITE);
+	if (evbuffer_get_length(bufferevent_get_output(c->bev)) == 0) {
+		evhttp_send_reply_end(req);
+		return;
 	}
+	if (c->wait != WAIT_WRITE)
+		conn_arm(c, WAIT_WRITE);
+	c->busy++;
 	evhttp_send_reply_end(req);
+	if (c->state != CONN_DEAD && c->current == r)
+		conn_hold_reading(c); /* evhttp has taken its callbacks back */
+	c->busy--;
+	conn_release(c);
 }
 
 void http_reply(struct http_request *r, int status, const char *content_type, struct buf *body)

@@ -5,9 +5,8 @@
  * A handler answers exactly once: http_reply, or http_stream_begin ...
  * http_stream_end. Until then on_gone may tell that the client went away (the
  * request lives on until it is answered; the answer is then dropped). A client that
- * closes only its own direction while a handler works counts as gone: it looks the
- * same as one that has left. One that did so before an answer that is given at
- * once still gets it.
+ * closes its own direction may still listen: it gets what is answered within a
+ * second after, then it counts as gone.
  *
  * Refused without a handler, as problem+json and with the end of the connection:
  * what the guard refuses (guard.h) and heads or bodies that take too long (408).

@@ -13,6 +13,7 @@
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -23,6 +24,7 @@
 #include "errand/status.h"
 
 static const int64_t LINGER_NS = 2 * NS_PER_S;
+static const int64_t HALF_NS = NS_PER_S; /* a client that only listens gets answers this late */
 
 /* --- deadlines --- */
 
@@ -236,16 +238,33 @@ static void keep_nothing(evutil_socket_t fd, short what, void *arg)
 
 static void conn_keep(struct http_conn *c, bool on)
 {
-	if (on)
+	if (on && !c->half_closed)
 		event_add(&c->keep, NULL);
 	else
 		event_del(&c->keep);
 }
 
-/* The client asks again and again without waiting for answers. */
+/* The client sends no more. It may have left, or only listen: that looks the same,
+ * until something is sent to it. */
+static void conn_half_closed(struct http_conn *c)
+{
+	c->half_closed = true;
+	conn_keep(c, false);
+	bufferevent_disable(c->bev, EV_READ);
+	if (c->current != NULL && !c->current->answered)
+		conn_arm(c, WAIT_HALF);
+}
+
+/* The client asks again and again without waiting for answers, and now it is done,
+ * or gone. */
 static void conn_closed_early(evutil_socket_t fd, short what, void *arg)
 {
-	conn_kill(arg);
+	struct pollfd p = {.fd = fd};
+
+	if (poll(&p, 1, 0) > 0 && p.revents & (POLLERR | POLLHUP))
+		conn_kill(arg);
+	else
+		conn_half_closed(arg);
 }
 
 void conn_clog(struct http_conn *c)
@@ -346,10 +365,28 @@ static void conn_adopt(struct http_conn *c)
 		event_add(c->server->tick_ev, &c->server->tick_period);
 }
 
+static void hold_written(struct bufferevent *bev, void *arg)
+{
+	struct http_conn *c = arg;
+
+	c->on_write(bev, c->evhttp_arg);
+}
+
+static void hold_event(struct bufferevent *bev, short what, void *arg)
+{
+	struct http_conn *c = arg;
+
+	if (what & BEV_EVENT_EOF && c->current != NULL)
+		conn_half_closed(c);
+	else
+		c->on_event(bev, what, c->evhttp_arg);
+}
+
 void conn_hold_reading(struct http_conn *c)
 {
-	bufferevent_setcb(c->bev, NULL, c->on_write, c->on_event, c->evhttp_arg);
-	bufferevent_enable(c->bev, EV_READ);
+	bufferevent_setcb(c->bev, NULL, hold_written, hold_event, c);
+	if (!c->half_closed)
+		bufferevent_enable(c->bev, EV_READ);
 }
 
 static void stream_written(struct bufferevent *bev, void *arg)
@@ -360,20 +397,15 @@ static void stream_written(struct bufferevent *bev, void *arg)
 		request_drained(c->current);
 }
 
-static void stream_event(struct bufferevent *bev, short what, void *arg)
-{
-	struct http_conn *c = arg;
-
-	c->on_event(bev, what, c->evhttp_arg);
-}
-
 /* evhttp's write callback would end the request when its output drains: it still
  * has the one of the request before. */
 void conn_stream(struct http_conn *c)
 {
-	bufferevent_setcb(c->bev, NULL, stream_written, stream_event, c);
-	bufferevent_enable(c->bev, EV_READ);
-	conn_arm(c, WAIT_WRITE);
+	bufferevent_setcb(c->bev, NULL, stream_written, hold_event, c);
+	if (!c->half_closed) {
+		bufferevent_enable(c->bev, EV_READ);
+		conn_arm(c, WAIT_WRITE);
+	}
 }
 
 /* --- the loop's work: new connections, refusals, deadlines --- */
@@ -469,6 +501,7 @@ void conn_server_init(struct http_server *s)
 	s->timeout_ns[WAIT_BODY] = l->body_timeout_ns;
 	s->timeout_ns[WAIT_WRITE] = l->write_timeout_ns;
 	s->timeout_ns[WAIT_LINGER] = LINGER_NS;
+	s->timeout_ns[WAIT_HALF] = HALF_NS;
 	list_init(&s->conns);
 	list_init(&s->orphans);
 	list_init(&s->adopting);

@@ -27,7 +27,9 @@ enum conn_state { CONN_OPEN, CONN_REFUSED, CONN_LINGER, CONN_KILLED, CONN_DEAD }
 
 /* What a connection is waiting for. Each has one timeout, so a list in the order
  * of arming is a list in the order of expiry. */
-enum conn_wait { WAIT_IDLE, WAIT_HEAD, WAIT_BODY, WAIT_WRITE, WAIT_LINGER, WAIT_KINDS, WAIT_NONE };
+enum conn_wait {
+	WAIT_IDLE, WAIT_HEAD, WAIT_BODY, WAIT_WRITE, WAIT_LINGER, WAIT_HALF, WAIT_KINDS, WAIT_NONE
+};
 
 struct http_conn {
 	struct http_server *server;
@@ -48,6 +50,7 @@ struct http_conn {
 	bool owes_continue;           /* 100, as soon as all before it is answered */
 	struct buf held;              /* the head so far, while it is not whole */
 	struct buf answer;            /* REFUSED: by the handler, with this; else by the verdict */
+	bool half_closed;             /* the client sends no more */
 	bool clogged;                 /* reading is paused, too much was sent ahead */
 	struct event closed;          /* EV_CLOSED while clogged */
 	struct event keep;            /* EV_READ, does nothing: see conn_keep */
@@ -150,8 +153,9 @@ void conn_abort(struct http_conn *c);
 void conn_drain(struct http_conn *c);
 /* Frees c when nobody needs it any more. */
 void conn_release(struct http_conn *c);
-/* While a handler runs evhttp must not read: its read callback is taken off, so
- * that EV_READ can stay on and tell when the client goes away. */
+/* While a handler runs, and while its answer leaves, evhttp must not read: its read
+ * callback is taken off, so that EV_READ can stay on and tell when the client goes
+ * away. */
 void conn_hold_reading(struct http_conn *c);
 /* The same for a stream: output that drains is told to request_drained. */
 void conn_stream(struct http_conn *c);

@@ -264,6 +264,35 @@ static void test_half_close(void **state)
 	edge_wait(e, EDGE_DONE, 51);
 }
 
+/* It sends no more but listens: answers that take a moment arrive, also large ones,
+ * and those of pipelined requests. */
+static void test_half_close_listens(void **state)
+{
+	static const int sizes[] = {0, 0, 4 << 20};
+
+	start(edge_limits());
+	for (int i = 0; i < 20; i++) {
+		int fd = edge_connect(e);
+
+		put(fd, GET("/hold") GET("/hold") GET("/big?4194304"));
+		edge_wait(e, EDGE_HELD, 2 * i + 1);
+		shutdown(fd, SHUT_WR);
+		edge_answer(e);
+		edge_wait(e, EDGE_HELD, 2 * i + 2);
+		edge_answer(e);
+		for (size_t k = 0; k < ARRAY_LEN(sizes); k++) {
+			AUTO_ANSWER a = {0};
+
+			answer_read(fd, &a, false);
+			assert_int_equal(a.status, 200);
+			assert_true(a.body.len >= (size_t)sizes[k]);
+		}
+		expect_eof(fd);
+		close(fd);
+	}
+	assert_int_equal(edge_get(e, EDGE_GONE), 0);
+}
+
 static void test_gone_in_head_and_body(void **state)
 {
 	static const char *const parts[] = {
@@ -670,7 +699,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_emfile), /* first: it forks */
 		T(test_slow_heads_and_bodies), T(test_slow_second_head), T(test_idle), T(test_slowloris),
-		T(test_gone), T(test_half_close), T(test_gone_in_head_and_body),
+		T(test_gone), T(test_half_close), T(test_half_close_listens), T(test_gone_in_head_and_body),
 		T(test_flood_while_held), T(test_gone_while_clogged),
 		T(test_flood_then_answers), T(test_slow_reader_of_stream),
 		T(test_write_stall), T(test_quiet_stream), T(test_endless), T(test_cap), T(test_churn),
