@@ -1,0 +1,142 @@
+"""/openapi.json: what two linters say of it, and a typed client made from it."""
+
+import json
+import os
+import shutil
+import subprocess
+
+import pytest
+
+from conftest import ARTICLE, BUILD, TOP, Pair
+
+JS = os.path.join(TOP, "tests", "js")
+needs_js = pytest.mark.skipif(
+    not shutil.which("node") or not os.path.isdir(os.path.join(JS, "node_modules")),
+    reason="node or tests/js/node_modules is not there: ./dev test installs them")
+
+
+def run(*argv, **kw):
+    return subprocess.run(argv, capture_output=True, text=True, timeout=240, check=False, **kw)
+
+
+def lint(path):
+    r = run("node", os.path.join(JS, "lint.mjs"), path)
+    assert r.stderr == "", r.stderr
+    found = [json.loads(line) for line in r.stdout.splitlines()]
+    return r.returncode, [f for f in found if f["error"]], {f["linter"] for f in found}
+
+
+def test_answer(pair):
+    r = pair.get("/openapi.json")
+    assert r.status == 200 and r.headers["Content-Type"] == "application/json"
+    assert r.headers["Cache-Control"] == "no-cache"
+    tag = r.headers["ETag"]
+    head = pair.request("HEAD", "/openapi.json")
+    assert head.status == 200 and head.body == b"" and head.headers["ETag"] == tag
+    assert int(head.headers["Content-Length"]) == len(r.body)
+    same = pair.get("/openapi.json", headers={"If-None-Match": f'"other", W/{tag}'})
+    assert same.status == 304 and same.body == b"" and same.headers["ETag"] == tag
+    assert pair.get("/openapi.json", headers={"If-None-Match": '"other"'}).status == 200
+    assert pair.post("/openapi.json").status == 405
+    doc = r.json()
+    assert doc["openapi"].startswith("3.1.")
+    assert doc["info"]["title"] == "article.v1, errandtest.v1" and doc["info"]["version"] == "v1"
+    assert doc["servers"] == [{"url": "/"}]
+    assert [t["name"] for t in doc["tags"]] == ["Article", "Test", "Tasks"]
+
+
+def test_each_route_is_there(pair):
+    doc = pair.get("/openapi.json").json()
+    ids = [op["operationId"] for item in doc["paths"].values() for op in item.values()]
+    assert len(ids) == len(set(ids))
+    article = {path for path, item in doc["paths"].items()
+               for op in item.values() if op["tags"] == ["Article"]}
+    assert article == {"/items/{item_id}", "/sync-operation", "/send-notification/{email}",
+                       "/search", "/encode"}
+    encode = doc["paths"]["/encode"]["post"]
+    assert encode["summary"] == "Transcodes a video with ffmpeg, as a durable task"
+    assert set(encode["responses"]["202"]["links"]) == {"task", "result", "cancel"}
+    schemas = doc["components"]["schemas"]
+    preset = schemas["article.v1.EncodeRequest"]["properties"]["preset"]
+    assert preset["description"] == 'of libx264; default "fast"'
+    # what is in it can be reached, and what is referred to is in it
+    text = json.dumps(doc)
+    for name in schemas:
+        assert f'"#/components/schemas/{name}"' in text, name
+
+
+def test_options(make_pair):
+    p = make_pair(modules=(ARTICLE,), gateway_args=(
+        "--api-title", "Videos & more", "--api-version", "2026-01",
+        "--public-url", "https://api.example.org/v2"))
+    doc = p.get("/openapi.json").json()
+    assert doc["info"]["title"] == "Videos & more" and doc["info"]["version"] == "2026-01"
+    assert doc["servers"] == [{"url": "https://api.example.org/v2"}]
+
+
+@pytest.mark.parametrize("url", ["example.org", "ftp://example.org", "http://", "https:///x",
+                                 "http://h/?q", "http://u@h", "http://h/", "http://h/a b"])
+def test_bad_public_url(url):
+    r = run(os.path.join(BUILD, "errand-gateway"), "--public-url", url)
+    assert r.returncode == 64 and "--public-url" in r.stderr
+
+
+def test_no_schema_yet():
+    p = Pair()
+    try:
+        p.start_gateway()
+        r = p.get("/openapi.json")
+        assert r.status == 503 and r.headers["Retry-After"]
+        assert r.headers["Content-Type"] == "application/problem+json"
+    finally:
+        p.close()
+
+
+@needs_js
+@pytest.mark.parametrize("modules", ["article", "both"])
+def test_linters(make_pair, tmp_path, modules):
+    p = make_pair(**({"modules": (ARTICLE,)} if modules == "article" else {}))
+    path = tmp_path / "openapi.json"
+    body = p.get("/openapi.json").body
+    path.write_bytes(body)
+    assert lint(path)[:2] == (0, [])
+    # and they do look: a parameter that the path has not, a reference to nothing
+    doc = json.loads(body)
+    doc["paths"]["/items/{item_id}"]["get"]["parameters"][0]["name"] = "id"
+    doc["components"]["schemas"]["article.v1.Item"] = {"$ref": "#/components/schemas/Nowhere"}
+    path.write_text(json.dumps(doc))
+    code, errors, linters = lint(path)
+    assert code == 1 and len(errors) >= 2 and linters == {"redocly", "spectral"}
+
+
+@needs_js
+def test_typed_client(pair, tmp_path):
+    (tmp_path / "openapi.json").write_bytes(pair.get("/openapi.json").body)
+    (tmp_path / "package.json").write_text('{"type": "module"}')
+    (tmp_path / "node_modules").symlink_to(os.path.join(JS, "node_modules"))
+    shutil.copy(os.path.join(JS, "client.ts"), tmp_path)
+    tools = os.path.join(JS, "node_modules", ".bin")
+    r = run(os.path.join(tools, "openapi-typescript"), "openapi.json", "-o", "api.d.ts", cwd=tmp_path)
+    assert r.returncode == 0, r.stdout + r.stderr
+    (tmp_path / "tsconfig.json").write_text(json.dumps({"files": ["client.ts"], "compilerOptions": {
+        "strict": True, "noUncheckedIndexedAccess": True, "module": "nodenext", "target": "es2022",
+        "lib": ["es2022", "dom", "dom.iterable"], "types": []}}))
+    r = run(os.path.join(tools, "tsc"), cwd=tmp_path)
+    assert r.returncode == 0, r.stdout
+    r = run("node", "client.js", f"http://127.0.0.1:{pair.port}", cwd=tmp_path)
+    assert r.returncode == 0, r.stderr
+    got = json.loads(r.stdout)
+    assert got["unary"]["id"] == 7
+    echo = got["unary"]["echo"]
+    assert echo["int64_value"] == "9007199254740993" and echo["kind"] == "SECOND"
+    assert echo["inner"]["next"]["weight"] == 2 and echo["double_value"] == "NaN"
+    assert got["query"]["text_value"] == "a b/c" and got["query"]["numbers"] == [1, 2]
+    assert got["query"]["counts"] == {"x": 3, "y": 4}
+    assert got["query"]["inner"]["label"] == "deep" and got["query"]["bool_value"] is True
+    task = got["task"]
+    assert task["status"] == 202 and task["location"].startswith("/v1/tasks/")
+    assert task["state"] == "SUCCEEDED" and task["result"]["text_value"] == "durable"
+    assert task["waited"][0] == 200 and task["waited"][1]["text_value"] == "waited"
+    assert task["forgotten"] == 204
+    assert got["problem"] == {"status": 422, "pointer": "#/int32_value", "code": "NOT_FOUND"}
+    assert got["stream"] == [0, 1, 2]
