@@ -141,12 +141,16 @@ static bool put_body(struct call_input *in, const char *path)
 
 	if (!schema_arg_read(path, &json))
 		return false;
-	if (in->body != NULL)
-		transcode_field_from_json(&o, in->body, (const char *)json.data, json.len, "#",
-					  &in->wire, &in->faults);
-	else
+	if (in->body.depth != 0) {
+		size_t from = in->wire.len;
+
+		transcode_field_from_json(&o, in->body.steps[in->body.depth - 1], (const char *)json.data,
+					  json.len, "#", &in->wire, &in->faults);
+		field_path_wrap(&in->body, &in->wire, from);
+	} else {
 		transcode_from_json(&o, in->message, (const char *)json.data, json.len, "#",
 				    &in->wire, &in->faults);
+	}
 	return true;
 }
 

@@ -4,12 +4,12 @@
 #define CLI_CALL_INPUT_H
 
 #include "schema/fault.h"
-#include "schema/template.h"
+#include "schema/field_path.h"
 
 struct call_input {
 	const struct schema *schema;
 	const struct schema_message *message;
-	const struct schema_field *body; /* the route's body field: JSON goes there; or NULL */
+	struct field_path body;          /* the route's body field: JSON goes there */
 	struct buf wire;                 /* what was read so far */
 	struct fault_list faults;
 };
