@@ -47,7 +47,7 @@ static const struct opt options[] = {
 	{"max-head", 0, OPT_SIZE, AT(max_head), "64K", 1024, 16 << 20, "SIZE",
 	 "request line and headers"},
 	{"max-headers", 0, OPT_INT, AT(max_headers), "100", 1, 10000, "N", "header lines of a request"},
-	{"max-body", 0, OPT_SIZE, AT(max_body), "4M", 0, 1 << 30, "SIZE", "body of a request"},
+	{"max-body", 0, OPT_SIZE, AT(max_body), "4M", 0, 64 << 20, "SIZE", "body of a request"},
 	{"head-timeout", 0, OPT_TIME, AT(head_timeout), "10s", 1, HOUR, "TIME",
 	 "from a request's first byte to the end of its headers"},
 	{"body-timeout", 0, OPT_TIME, AT(body_timeout), "30s", 1, HOUR, "TIME",

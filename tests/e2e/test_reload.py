@@ -163,7 +163,7 @@ def test_a_bad_file_changes_nothing(plain, sets):
 def test_a_restart_fails_no_request(make_pair):
     """FAULTS 46, and another schema each time."""
     p = make_pair(modules=[ARTICLE], gateway_args=["--reconnect-wait", "30s"])
-    clients = Clients(p, 4, "/items/7")
+    clients = Clients(p, 4, "/search?q=x")
     try:
         for i in range(RESTARTS):
             p.modules = [ARTICLE, TESTMOD] if i % 2 == 0 else [ARTICLE]
@@ -180,7 +180,7 @@ def test_a_restart_fails_no_request(make_pair):
 
 def test_without_waiting_the_gap_is_503(make_pair):
     p = make_pair(gateway_args=["--reconnect-wait", "0"])
-    clients = Clients(p, 2, "/items/7")
+    clients = Clients(p, 2, "/search?q=x")
     try:
         p.service.stop()
         wait_until(lambda: len(clients.answers) > 1, what="503")
@@ -198,20 +198,20 @@ def test_who_waits_is_not_kept_too_long(make_pair):
     fds = fd_count(p.gateway.pid)
     p.service.stop()
     begin = time.monotonic()
-    r = p.get("/items/7", headers={"Connect-Timeout-Ms": "100"})
+    r = p.get("/search?q=x", headers={"Connect-Timeout-Ms": "100"})
     assert r.status == 504 and time.monotonic() - begin < 0.9
     gone = [p.connect() for _ in range(20)]
     for c in gone:
-        c.request("GET", "/items/7")
+        c.request("GET", "/search?q=x")
     for c in gone:
         c.close()
     assert p.get("/livez").status == 200
     assert p.get("/nowhere").status == 404  # nothing to wait for
-    r = p.get("/items/7")
+    r = p.get("/search?q=x")
     assert r.status == 503 and r.headers["Retry-After"] == "1"
     assert time.monotonic() - begin < 4
     begin = time.monotonic()
-    assert p.get("/items/7").status == 503  # gone for long: at once
+    assert p.get("/search?q=x").status == 503  # gone for long: at once
     assert time.monotonic() - begin < 0.5
     wait_until(lambda: fd_count(p.gateway.pid) <= fds, what="connections closed")
     # one that waits when the gateway stops is answered
@@ -219,7 +219,7 @@ def test_who_waits_is_not_kept_too_long(make_pair):
     p.wait_ready()
     p.service.stop()
     c = p.connect()
-    c.request("GET", "/items/7")
+    c.request("GET", "/search?q=x")
     assert p.get("/livez").status == 200
     os.kill(p.gateway.pid, signal.SIGTERM)
     assert c.getresponse().status == 503
