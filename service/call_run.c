@@ -6,9 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "base/err.h"
 #include "base/log.h"
-#include "base/pbuf.h"
 #include "base/util.h"
 #include "service/call_impl.h"
 #include "service/depends.h"
@@ -23,7 +21,6 @@ static void arena_free_fn(void *arena, void *p)
 {
 }
 
-<<<<<<< HEAD
 /* For the refusal that follows; nobody may have answered meanwhile. */
 static void keep_problem(struct errand_call *call, const struct buf *problem)
 {
@@ -37,22 +34,6 @@ static void keep_problem(struct errand_call *call, const struct buf *problem)
 
 /* From the bytes to call->input; 0, or an error with the reason in why. The input of a
  * task was held against its rules when it was created: now may be long after. */
-=======
-/* A message that costs too much: as HTTP it is 413, not 429, since to come again later
- * is of no use. */
-static void note_too_large(struct errand_call *call, const char *why)
-{
-	struct buf *b = &call->answer.problem;
-
-	pbuf_put_str(b, 1, "about:blank");
-	pbuf_put_str(b, 2, err_http_reason(413));
-	pbuf_put_uint(b, 3, 413);
-	pbuf_put_str(b, 4, why);
-	pbuf_put_str(b, 6, err_info(ERRAND_RESOURCE_EXHAUSTED)->name);
-}
-
-/* From the bytes to call->input; 0, or an error with the reason in why. */
->>>>>>> 20ece28 (tests: heavy input; a message that costs too much is 413; --max-body up to 64M)
 int call_unpack(struct errand_call *call, struct bytes in, char *why, size_t why_size)
 {
 	ProtobufCAllocator allocator = {arena_alloc_fn, arena_free_fn, &call->arena};
@@ -61,13 +42,8 @@ int call_unpack(struct errand_call *call, struct bytes in, char *why, size_t why
 	int r = payload_check(call->method->schema->input, &in, call->task_id == NULL, &merged, &problem,
 			      why, why_size);
 
-<<<<<<< HEAD
 	if (problem.len > 0)
 		keep_problem(call, &problem);
-=======
-	if (r == -ERRAND_RESOURCE_EXHAUSTED)
-		note_too_large(call, why);
->>>>>>> 20ece28 (tests: heavy input; a message that costs too much is 413; --max-body up to 64M)
 	if (r < 0)
 		return r;
 	call->input = protobuf_c_message_unpack(call->method->input, &allocator, in.len, in.data);

@@ -278,27 +278,10 @@ static void create(struct durable *d, const struct wire_request *w, struct bytes
 	task_create(d->method, input, kept, n, on_created, d);
 }
 
-<<<<<<< HEAD
 static void refuse(struct request *r, int code, const char *why, struct bytes problem)
 {
 	struct wire_response w = {.code = code, .message = text(why), .details = problem};
 
-=======
-/* The input is refused: a task that cannot even be read fails now, not at its first
- * attempt. Too large a message is HTTP's 413, not 429. */
-static void refuse_input(struct request *r, int code, const char *why)
-{
-	AUTO_BUF problem = BUF_INIT;
-	struct wire_response w;
-
-	if (code == ERRAND_RESOURCE_EXHAUSTED)
-		task_problem_put(&problem, code, 413, why);
-	w.code = code;
-	w.message = text(why);
-	w.details = buf_bytes(&problem);
-	w.payload = (struct bytes){0};
-	w.n_metadata = 0;
->>>>>>> 20ece28 (tests: heavy input; a message that costs too much is 413; --max-body up to 64M)
 	session_answer(r, &w, NULL, NULL);
 }
 
@@ -312,12 +295,9 @@ void durable_request(struct request *r, const struct method *method, const struc
 	char why[256];
 	int code = payload_check(method->schema->input, &input, true, &merged, &problem, why, sizeof why);
 
+	/* A task that cannot even be read is refused now, not at its first attempt. */
 	if (code < 0) {
-<<<<<<< HEAD
 		refuse(r, -code, why, buf_bytes(&problem));
-=======
-		refuse_input(r, -code, why);
->>>>>>> 20ece28 (tests: heavy input; a message that costs too much is 413; --max-body up to 64M)
 		return;
 	}
 	d = xcalloc(1, sizeof *d);

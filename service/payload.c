@@ -11,7 +11,7 @@
 #include "schema/scan.h"
 #include "schema/validate.h"
 
-enum { UNPROCESSABLE = 422 };
+enum { TOO_LARGE = 413, UNPROCESSABLE = 422 };
 
 static void put_violation(struct buf *out, const struct fault *f)
 {
@@ -25,15 +25,18 @@ static void put_violation(struct buf *out, const struct fault *f)
 	pbuf_put_bytes(out, 7, v.data, v.len);
 }
 
+static void put_head(struct buf *out, int code, unsigned status, const char *detail)
+{
+	pbuf_put_str(out, 1, "about:blank");
+	pbuf_put_str(out, 2, err_http_reason((int)status));
+	pbuf_put_uint(out, 3, status);
+	pbuf_put_str(out, 4, detail);
+	pbuf_put_str(out, 6, err_info(code)->name);
+}
+
 static void put_problem(struct buf *out, const struct fault_list *faults, const char *detail)
 {
-	const struct err_info *info = err_info(ERRAND_INVALID_ARGUMENT);
-
-	pbuf_put_str(out, 1, "about:blank");
-	pbuf_put_str(out, 2, err_http_reason(UNPROCESSABLE));
-	pbuf_put_uint(out, 3, UNPROCESSABLE);
-	pbuf_put_str(out, 4, detail);
-	pbuf_put_str(out, 6, info->name);
+	put_head(out, ERRAND_INVALID_ARGUMENT, UNPROCESSABLE, detail);
 	for (size_t i = 0; i < faults->n; i++)
 		put_violation(out, &faults->items[i]);
 }
@@ -73,6 +76,9 @@ int payload_check(const struct schema_message *m, struct bytes *in, bool rules, 
 {
 	int err = scan_message(m, *in, NULL, merged, why, why_size);
 
+	/* Whatever the hour: not 429, which asks to come again later. */
+	if (err == -ERRAND_RESOURCE_EXHAUSTED)
+		put_head(problem, ERRAND_RESOURCE_EXHAUSTED, TOO_LARGE, why);
 	if (err < 0)
 		return err;
 	if (merged->len > 0)
