@@ -15,7 +15,12 @@ struct answer {
 	const struct snapshot *snapshot;
 	const struct route *route;
 	enum media_accept form;
+	bool must_pack; /* the client takes no answer as it is (identity;q=0) */
+	bool plain;     /* always 200: who speaks Connect knows no other success */
 };
+
+/* Can the route's answer be in that form at all? Otherwise 406. */
+bool answer_has_form(const struct route *r, enum media_accept form);
 
 /* Answers a->http. */
 void answer_send(const struct answer *a, const struct wire_response *w);

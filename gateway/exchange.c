@@ -19,6 +19,9 @@
 #include "gateway/answer.h"
 #include "gateway/builtin.h"
 #include "gateway/cors.h"
+#include "gateway/content.h"
+#include "gateway/gzip.h"
+#include "gateway/httpbody.h"
 #include "gateway/park.h"
 #include "gateway/problem.h"
 #include "gateway/request.h"
@@ -43,6 +46,7 @@ struct exchange {
 	struct stream *stream;      /* of a streaming method */
 	struct exchange *next;      /* in t->spare */
 	int64_t called_ns;          /* clock_mono_ns of the call; then how long it took */
+	struct content content;     /* its codings */
 	bool ended;                 /* the call has */
 	struct parked parked;       /* while it waits for the service */
 	int64_t begun_ns;           /* clock_mono_ns */
@@ -73,6 +77,7 @@ static struct exchange *exchange_new(struct gateway_thread *t, struct http_reque
 	x->route = NULL;
 	x->call = NULL;
 	x->stream = NULL;
+	x->request.codec = CODEC_BY_HEADER;
 	x->ended = false;
 	list_init(&x->parked.node);
 	x->begun_ns = clock_mono_ns();
@@ -104,6 +109,7 @@ static void on_done(struct http_request *r, int status, size_t sent, void *arg)
 	x->snapshot = snapshot_unref(x->snapshot);
 	if (x->request.payload.cap > KEEP_PAYLOAD)
 		buf_deinit(&x->request.payload);
+	buf_deinit(&x->content.unpacked);
 	x->next = x->t->spare;
 	x->t->spare = x;
 }
@@ -113,6 +119,7 @@ void exchange_thread_init(struct gateway_thread *t)
 	list_init(&t->streams);
 	t->park = park_new(t->base, on_resume);
 	t->spare = NULL;
+	t->gzip = gzip_new();
 	if (getrandom(t->ids, sizeof t->ids, GRND_NONBLOCK) != sizeof t->ids)
 		t->ids[0] ^= (uintptr_t)t; /* ids are for logs, nothing hangs on them */
 }
@@ -128,6 +135,7 @@ void exchange_thread_deinit(struct gateway_thread *t)
 	}
 	t->snapshot = snapshot_unref(t->snapshot);
 	t->park = park_free(t->park);
+	t->gzip = gzip_free(t->gzip);
 }
 
 /* --- x-request-id --- */
@@ -176,7 +184,15 @@ static void exchange_ids(struct exchange *x)
 
 static void exchange_answer(struct exchange *x, const struct wire_response *w)
 {
-	const struct answer a = {x->t, x->http, x->snapshot, x->route, x->request.accept};
+	const struct answer a = {
+		.thread = x->t,
+		.http = x->http,
+		.snapshot = x->snapshot,
+		.route = x->route,
+		.form = x->request.accept,
+		.must_pack = x->content.must_pack,
+		.plain = x->request.codec != CODEC_BY_HEADER,
+	};
 
 	answer_send(&a, w);
 }
@@ -298,7 +314,7 @@ static bool exchange_refuse(struct exchange *x)
 {
 	const struct schema_method *m = x->route->method;
 
-	if (x->request.accept == ACCEPT_NONE)
+	if (!answer_has_form(x->route, x->request.accept))
 		problem_reply(x->http, 406, ERRAND_INVALID_ARGUMENT, m->server_streaming ?
 			      "Accept: text/event-stream, application/x-ndjson or application/json" :
 			      "Accept: application/json or application/x-protobuf");
@@ -369,7 +385,7 @@ static void exchange_expect(struct exchange *x, const struct route_match *m)
 {
 	const struct request_source source = exchange_source(x->http);
 
-	if ((m->route->body_all || m->route->body != NULL) && media_body(&source) == BODY_OTHER)
+	if ((m->route->body_all || m->route->body != NULL) && !httpbody_in(m->route) && media_body(&source) == BODY_OTHER)
 		answer_media_type(x);
 	else
 		http_continue(x->http);
@@ -379,11 +395,18 @@ static void exchange_run(struct exchange *x, const struct route_match *m)
 {
 	const struct gateway_config *c = x->t->config;
 	const struct request_limits limits = {c->default_deadline, c->max_deadline, c->max_wait};
-	const struct request_source source = exchange_source(x->http);
+	struct request_source source = exchange_source(x->http);
 	struct fault_list faults = FAULT_LIST_INIT;
 	struct wire_request w;
 	enum request_refusal refusal;
 
+	x->content.http = x->http;
+	x->content.thread = x->t;
+	x->content.streams = x->route->method->server_streaming;
+	x->content.connect = false;
+	if (!content_negotiate(&x->content, &source) ||
+	    !content_unpack(&x->content, encoding_body(&source), &source))
+		return;
 	refusal = request_build(&x->request, &source, m, x->snapshot->schema, &limits, &w, &faults);
 	if (refusal == REQUEST_FAULTS)
 		problem_reply_faults(x->http, &faults);

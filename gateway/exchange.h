@@ -20,6 +20,8 @@ struct gateway_config {
 	int64_t threads, max_connections, max_head, max_body, max_headers;
 	int64_t head_timeout, body_timeout, idle_timeout, write_timeout; /* ns */
 	int64_t default_deadline, max_deadline, max_wait; /* ns */
+	const char *gzip;  /* as given */
+	int64_t gzip_min;  /* bytes of the smallest body that is packed; -1: gzip is off */
 	int64_t heartbeat; /* of event streams, ns */
 	const char *api_title, *api_version, *public_url; /* of /openapi.json; or NULL */
 	int64_t drain_timeout;
@@ -40,6 +42,7 @@ struct gateway_thread {
 	const struct gateway_config *config;
 	unsigned index;
 	uint64_t n_requests, n_errors;
+	struct gzip *gzip;         /* owned */
 	struct list streams;       /* of struct stream: event streams under way */
 	struct park *park;         /* exchanges that wait for the service */
 	struct exchange *spare;    /* exchange.c's pool */

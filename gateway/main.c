@@ -42,6 +42,8 @@ static const struct opt options[] = {
 	 "names this server answers to; on loopback this machine's, else any"},
 	{"cors-origin", 0, OPT_LIST, AT(cors_origins), NULL, 0, 0, "ORIGINS",
 	 "pages of other origins that may use the gateway; * is any"},
+	{"gzip", 0, OPT_STRING, AT(gzip), "1K", 0, 0, "MINSIZE",
+	 "smallest answer that is packed; off: none, and no packed request"},
 	{"max-connections", 0, OPT_INT, AT(max_connections), "10000", 1, 1000000, "N",
 	 "HTTP connections at once"},
 	{"max-head", 0, OPT_SIZE, AT(max_head), "64K", 1024, 16 << 20, "SIZE",
@@ -98,6 +100,13 @@ static int64_t online_processors(void)
 	return n < 1 ? 1 : MIN(n, THREADS_MAX);
 }
 
+/* --gzip MINSIZE | on | off */
+static bool config_gzip(struct gateway_config *c)
+{
+	c->gzip_min = strcmp(c->gzip, "off") == 0 ? -1 : 1024;
+	return c->gzip_min < 0 || strcmp(c->gzip, "on") == 0 || opt_size(c->gzip, &c->gzip_min);
+}
+
 /* 0, or the exit status, after having said what is wrong. */
 static int config_finish(struct gateway_config *c)
 {
@@ -115,6 +124,10 @@ static int config_finish(struct gateway_config *c)
 	if (c->public_url != NULL && !openapi_url_good(c->public_url)) {
 		fprintf(stderr, "errand-gateway: --public-url %.200s: use http://HOST or https://HOST/PATH, "
 			"without a slash at the end\n", c->public_url);
+		return EXIT_USAGE;
+	}
+	if (!config_gzip(c)) {
+		fprintf(stderr, "errand-gateway: --gzip %s: give a size, as 1K, or on, or off\n", c->gzip);
 		return EXIT_USAGE;
 	}
 	path = strncmp(c->socket, "unix:", 5) == 0 ? c->socket + 5 : c->socket;

@@ -7,37 +7,83 @@
 
 /* --- Content-Type --- */
 
+static const struct {
+	const char *type;
+	enum media_body form;
+} bodies[] = {
+	{"application/json", BODY_JSON},
+	{"application/x-protobuf", BODY_PROTOBUF},
+	{"application/protobuf", BODY_PROTOBUF},
+	{"application/proto", BODY_PROTOBUF},
+};
+
 static enum media_body media_type(const char *p, size_t len)
 {
-	if (headers_word_is(p, len, "application/json"))
-		return BODY_JSON;
-	if (headers_word_is(p, len, "application/x-protobuf") || headers_word_is(p, len, "application/proto") ||
-	    headers_word_is(p, len, "application/protobuf"))
-		return BODY_PROTOBUF;
+	for (size_t i = 0; i < ARRAY_LEN(bodies); i++)
+		if (headers_word_is(p, len, bodies[i].type))
+			return bodies[i].form;
 	return BODY_OTHER;
+}
+
+static size_t token_length(const char *p)
+{
+	size_t n = 0;
+
+	while (isalnum((unsigned char)p[n]) || (p[n] != '\0' && strchr("!#$%&'*+-.^_`|~", p[n]) != NULL))
+		n++;
+	return n;
+}
+
+/* A token or a quoted string; its inside in *value. The end of it, or NULL. */
+static const char *parameter_value(const char *p, struct bytes *value)
+{
+	const char *from = p;
+
+	if (*p != '"') {
+		*value = (struct bytes){(const uint8_t *)p, token_length(p)};
+		return value->len != 0 ? p + value->len : NULL;
+	}
+	for (p++; *p != '"'; p++)
+		if (*p == '\0' || (*p == '\\' && *++p == '\0'))
+			return NULL;
+	*value = (struct bytes){(const uint8_t *)from + 1, (size_t)(p - from) - 1};
+	return p + 1;
+}
+
+/* The parameters after a media type: do they parse, and is a charset UTF-8? */
+static bool parameters_are_good(const char *p)
+{
+	while (*(p = headers_skip_space(p)) == ';') {
+		const char *name = p = headers_skip_space(p + 1);
+		size_t len = token_length(name);
+		struct bytes value;
+
+		if (len == 0) { /* "a/b;" and "a/b; ;c=d" (RFC 9110, 5.6.6) */
+			if (*p != ';' && *p != '\0')
+				return false;
+			continue;
+		}
+		if (name[len] != '=' || (p = parameter_value(name + len + 1, &value)) == NULL)
+			return false;
+		if (headers_word_is(name, len, "charset") &&
+		    !headers_word_is((const char *)value.data, value.len, "utf-8"))
+			return false;
+	}
+	return *p == '\0';
 }
 
 enum media_body media_body(const struct request_source *src)
 {
 	const char *p = headers_get(src, "Content-Type");
-	const char *coding = headers_get(src, "Content-Encoding");
-	const char *charset, *semicolon;
-	enum media_body type;
+	size_t len;
 
-	if (p == NULL || (coding != NULL && strcasecmp(coding, "identity") != 0))
+	if (p == NULL)
 		return BODY_OTHER;
 	if (strcmp(p, "application/json") == 0)
 		return BODY_JSON;
 	p = headers_skip_space(p);
-	semicolon = strchrnul(p, ';');
-	type = media_type(p, headers_trimmed(p, semicolon));
-	charset = strcasestr(semicolon, "charset=");
-	if (charset == NULL)
-		return type;
-	charset += strlen("charset=");
-	charset += *charset == '"';
-	return strncasecmp(charset, "utf-8", 5) == 0 && !isalnum((unsigned char)charset[5]) &&
-		charset[5] != '-' ? type : BODY_OTHER;
+	len = strcspn(p, "; \t");
+	return parameters_are_good(p + len) ? media_type(p, len) : BODY_OTHER;
 }
 
 /* --- Accept --- */
@@ -50,8 +96,8 @@ struct offer {
 static const struct offer unary_offers[] = {
 	{"application/json", ACCEPT_JSON},
 	{"application/x-protobuf", ACCEPT_PROTOBUF},
-	{"application/proto", ACCEPT_PROTOBUF},
-	{"application/protobuf", ACCEPT_PROTOBUF},
+	{"application/protobuf", ACCEPT_PROTOBUF_PLAIN},
+	{"application/proto", ACCEPT_PROTO},
 	{NULL, ACCEPT_NONE},
 };
 

@@ -169,7 +169,7 @@ bool origin_is_same(const char *origin, const char *host)
 		const char *scheme, *port;
 	} schemes[] = {{"http://", ":80"}, {"https://", ":443"}};
 
-	if (origin == NULL || host == NULL)
+	if (origin == NULL || host == NULL || *host == '\0')
 		return false;
 	for (size_t i = 0; i < ARRAY_LEN(schemes); i++) {
 		size_t n = strlen(schemes[i].scheme), len = host_length(host);

@@ -13,75 +13,34 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/json.h"
-#include "base/pbuf.h"
+#include "gateway/body.h"
 #include "gateway/deadline.h"
+#include "gateway/etag.h"
+#include "gateway/httpbody.h"
 #include "schema/query.h"
-#include "schema/transcode.h"
 #include "schema/validate.h"
 #include "schema/variables.h"
 
 void request_deinit(struct request *q)
 {
 	buf_deinit(&q->payload);
+	buf_deinit(&q->tags);
 }
 
 /* --- body --- */
 
-static void body_wrap(const struct schema_field *f, struct bytes body, struct buf *out)
+static enum request_refusal request_body(const struct request *q, const struct request_source *src,
+					 const struct route *r, const struct schema *schema,
+					 struct buf *out, struct fault_list *faults)
 {
-	pbuf_put_bytes(out, f->number, body.data, body.len);
-}
-
-static enum request_refusal body_protobuf(const struct route *r, struct bytes body, struct buf *out)
-{
-	if (r->body_all) {
-		buf_append(out, body.data, body.len);
-		return REQUEST_OK;
-	}
-	if (r->body->type != FIELD_MESSAGE || r->body->repeated || r->body->map)
-		return REQUEST_MEDIA_TYPE;
-	body_wrap(r->body, body, out);
-	return REQUEST_OK;
-}
-
-static enum request_refusal body_json(const struct route *r, struct bytes body, const struct schema *schema,
-				      struct buf *out, struct fault_list *faults)
-{
-	const struct transcode_read o = {
-		.schema = schema,
-		.keep_zero = r->template != NULL && r->template->n_variables != 0, /* the path may say 5 */
+	static const enum media_body forms[] = {
+		[CODEC_JSON] = BODY_JSON, [CODEC_PROTO] = BODY_PROTOBUF,
 	};
-	const char *text = (const char *)body.data;
-	int rc;
 
-	if (r->body_all)
-		rc = transcode_from_json(&o, r->method->input, text, body.len, "#", out, faults);
-	else
-		rc = transcode_field_from_json(&o, r->body, text, body.len, "#", out, faults);
-	return rc < 0 ? REQUEST_FAULTS : REQUEST_OK;
-}
-
-static enum request_refusal request_body(const struct request_source *src, const struct route *r,
-					 const struct schema *schema, struct buf *out,
-					 struct fault_list *faults)
-{
-	enum request_refusal refusal;
-	enum media_body type;
-
-	if (src->body.len == 0)
+	if (src->body.len == 0 && q->codec != CODEC_JSON)
 		return REQUEST_OK;
-	if (!r->body_all && r->body == NULL) {
-		fault_add(faults, FAULT_SYNTAX, FAULT_POINTER, "#", "body", NULL, 0,
-			  "this method takes no body: its parameters go into the path and the query");
-		return REQUEST_FAULTS;
-	}
-	type = media_body(src);
-	if (type == BODY_OTHER)
-		return REQUEST_MEDIA_TYPE;
-	refusal = type == BODY_PROTOBUF ? body_protobuf(r, src->body, out) :
-		body_json(r, src->body, schema, out, faults);
-	field_path_wrap(&r->body_path, out, 0);
-	return refusal;
+	return body_to_wire(q->codec == CODEC_BY_HEADER ? media_body(src) : forms[q->codec], src, r, schema,
+			    out, faults);
 }
 
 /* --- metadata --- */
@@ -104,10 +63,23 @@ static void request_pass_header(const struct request_source *src, const char *na
 		wire_pair_add(out->metadata, &out->n_metadata, key, text);
 }
 
+/* If-None-Match as the service knows its tags: without what etag.c adds. */
+static void request_pass_tags(struct request *q, const struct request_source *src, struct wire_request *out)
+{
+	const char *tags = headers_get(src, "If-None-Match");
+
+	if (tags == NULL || *tags == '\0' || json_utf8_valid((const uint8_t *)tags, strlen(tags)) != strlen(tags))
+		return;
+	buf_reset(&q->tags);
+	etag_strip(tags, &q->tags);
+	wire_pair_add(out->metadata, &out->n_metadata, "if-none-match", buf_bytes(&q->tags));
+}
+
 static void request_metadata(struct request *q, const struct request_source *src,
 			     const struct schema_method *m, struct wire_request *out)
 {
-	if (m->run == RUN_TASK || q->prefer.respond_async)
+	/* who speaks Connect knows no tasks: the call waits for the result */
+	if (q->codec == CODEC_BY_HEADER && (m->run == RUN_TASK || q->prefer.respond_async))
 		wire_pair_add(out->metadata, &out->n_metadata, "errand-task", text_bytes("accept"));
 	if (q->prefer.respond_async)
 		wire_pair_add(out->metadata, &out->n_metadata, "prefer-async", text_bytes("1"));
@@ -117,7 +89,7 @@ static void request_metadata(struct request *q, const struct request_source *src
 	}
 	if (q->accept == ACCEPT_SSE)
 		wire_pair_add(out->metadata, &out->n_metadata, "accept", text_bytes("text/event-stream"));
-	request_pass_header(src, "If-None-Match", "if-none-match", out);
+	request_pass_tags(q, src, out);
 	request_pass_header(src, "Last-Event-ID", "last-event-id", out);
 	request_pass_header(src, "traceparent", "traceparent", out);
 }
@@ -131,6 +103,23 @@ static int64_t request_timeout(const struct request *q, const struct schema_meth
 	return (asked != 0 ? asked : limits->default_deadline) + q->prefer.wait_ns;
 }
 
+/* What is wanted back, and how. */
+static void request_forms(struct request *q, const struct request_source *src, const struct route *r,
+			  const struct request_limits *limits, struct fault_list *faults)
+{
+	static const enum media_accept forms[] = {
+		[CODEC_JSON] = ACCEPT_JSON, [CODEC_PROTO] = ACCEPT_PROTO,
+	};
+
+	q->prefer = (struct prefer){0};
+	if (q->codec != CODEC_BY_HEADER) {
+		q->accept = forms[q->codec];
+		return;
+	}
+	q->accept = httpbody_out(r) ? ACCEPT_RAW : media_accept(src, r->method->server_streaming);
+	prefer_read(src, limits->max_wait, &q->prefer, faults);
+}
+
 enum request_refusal request_build(struct request *q, const struct request_source *src,
 				   const struct route_match *m, const struct schema *schema,
 				   const struct request_limits *limits, struct wire_request *out,
@@ -141,14 +130,14 @@ enum request_refusal request_build(struct request *q, const struct request_sourc
 	int64_t asked;
 
 	buf_reset(&q->payload);
-	q->accept = media_accept(src, method->server_streaming);
-	prefer_read(src, limits->max_wait, &q->prefer, faults);
+	request_forms(q, src, m->route, limits, faults);
 	asked = deadline_read(src, method->server_streaming ? INT64_MAX : limits->max_deadline, faults);
-	refusal = request_body(src, m->route, schema, &q->payload, faults);
+	refusal = request_body(q, src, m->route, schema, &q->payload, faults);
 	if (refusal == REQUEST_MEDIA_TYPE)
 		return refusal;
 	variables_to_wire(m, &q->payload, faults);
-	query_to_wire(m->route, src->query, &q->payload, faults);
+	if (q->codec == CODEC_BY_HEADER)
+		query_to_wire(m->route, src->query, &q->payload, faults);
 	if (faults->n != 0 || validate_message(method->input, buf_bytes(&q->payload), m->route, faults) < 0)
 		return REQUEST_FAULTS;
 	q->timeout_ns = request_timeout(q, method, limits, asked);

@@ -21,12 +21,21 @@ enum request_refusal {
 	REQUEST_MEDIA_TYPE,  /* 415 */
 };
 
+/* Whose rules the request follows. */
+enum request_codec {
+	CODEC_BY_HEADER, /* Content-Type, Accept, Prefer and the query say it */
+	CODEC_JSON,      /* Connect: the same both ways, no query, no tasks */
+	CODEC_PROTO,
+};
+
 struct request {
+	enum request_codec codec; /* set before request_build */
 	struct buf payload;  /* owned; kept from request to request */
 	struct prefer prefer;
 	int64_t timeout_ns;  /* 0 = none */
 	enum media_accept accept;
-	char wait_text[24];  /* behind the metadata */
+	char wait_text[24];  /* behind the metadata, as the next */
+	struct buf tags;     /* owned; kept as payload is */
 };
 
 void request_deinit(struct request *q);

@@ -31,18 +31,23 @@ static void make_seed(void)
 	v[2] += v[1]; v[1] = ROTL(v[1], 17); v[1] ^= v[2]; v[2] = ROTL(v[2], 32); \
 } while (0)
 
-/* SipHash-1-3 (Aumasson and Bernstein), the variant hash tables use. */
 uint64_t map_hash(const void *key, size_t len)
+{
+	pthread_once(&seed_once, make_seed);
+	return map_hash_keyed(seed, key, len);
+}
+
+/* SipHash-1-3 (Aumasson and Bernstein), the variant hash tables use. */
+uint64_t map_hash_keyed(const uint64_t with[2], const void *key, size_t len)
 {
 	const uint8_t *p = key;
 	uint64_t v[4], m;
 	size_t left = len & 7;
 
-	pthread_once(&seed_once, make_seed);
-	v[0] = seed[0] ^ 0x736f6d6570736575ULL;
-	v[1] = seed[1] ^ 0x646f72616e646f6dULL;
-	v[2] = seed[0] ^ 0x6c7967656e657261ULL;
-	v[3] = seed[1] ^ 0x7465646279746573ULL;
+	v[0] = with[0] ^ 0x736f6d6570736575ULL;
+	v[1] = with[1] ^ 0x646f72616e646f6dULL;
+	v[2] = with[0] ^ 0x6c7967656e657261ULL;
+	v[3] = with[1] ^ 0x7465646279746573ULL;
 	for (const uint8_t *end = p + (len - left); p != end; p += 8) {
 		memcpy(&m, p, 8);
 		v[3] ^= m;

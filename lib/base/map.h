@@ -33,5 +33,7 @@ void *map_next(const struct map *m, size_t *posp);
 
 /* The seeded hash (SipHash-1-3) for tables of one's own. */
 uint64_t map_hash(const void *key, size_t len);
+/* The same with a key of one's own: for values that outlive the process. */
+uint64_t map_hash_keyed(const uint64_t with[2], const void *key, size_t len);
 
 #endif

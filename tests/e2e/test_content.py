@@ -1,10 +1,11 @@
 """What the bytes of requests and answers look like: who may ask, codings, forms, tags."""
 
+import gzip
 import subprocess
 
 import pytest
 
-from conftest import BUILD, Pair
+from conftest import BUILD, Pair, rss_kb
 
 APP = "https://app.example.org"
 
@@ -144,3 +145,146 @@ def test_cors_any(make_pair):
     for origin in ("https://whoever.example", "null"):
         r = origin_post(p, Origin=origin)
         assert r.status == 200 and r.headers["Access-Control-Allow-Origin"] == "*"
+
+
+# --- gzip (FAULTS 66) ---
+
+GZIP = {"Accept-Encoding": "gzip"}
+
+
+def packed_post(p, data, **more):
+    return p.request("POST", "/test/echo", data, headers={"Content-Encoding": "gzip", **more})
+
+
+def test_packed_answers(pair):
+    body = {"text_value": "lorem ipsum " * 1000}
+    r = pair.post("/test/echo", body, headers=GZIP)
+    assert r.status == 200 and r.headers["Content-Encoding"] == "gzip"
+    assert r.headers["Vary"] == "Accept-Encoding"
+    assert int(r.headers["Content-Length"]) == len(r.body) < 1000
+    plain = pair.post("/test/echo", body)
+    assert "Content-Encoding" not in plain.headers and plain.headers["Vary"] == "Accept-Encoding"
+    assert gzip.decompress(r.body) == plain.body
+    for unwanted in ("gzip;q=0", "br", "identity", "identity, gzip;q=0.5"):
+        r = pair.post("/test/echo", body, headers={"Accept-Encoding": unwanted})
+        assert r.status == 200 and "Content-Encoding" not in r.headers
+    r = pair.post("/test/echo", body, headers={**GZIP, "Accept": "application/proto"})
+    assert r.headers["Content-Type"] == "application/proto" and r.headers["Content-Encoding"] == "gzip"
+    assert gzip.decompress(r.body).startswith(b"\x72")
+
+
+def test_small_answers_stay(pair):
+    r = pair.post("/test/echo", {"text_value": "x"}, headers=GZIP)
+    assert "Content-Encoding" not in r.headers
+    r = pair.post("/test/echo", {"text_value": "x" * 100}, headers={"Accept-Encoding": "gzip, identity;q=0"})
+    assert r.headers["Content-Encoding"] == "gzip" and gzip.decompress(r.body)
+    r = pair.post("/test/echo", {"text_value": "x"}, headers={"Accept-Encoding": "identity;q=0"})
+    assert r.status == 406
+    r = pair.get("/test/stream?count=3", headers=GZIP)
+    assert r.status == 200 and "Content-Encoding" not in r.headers and len(r.json()) == 3
+
+
+def test_packed_requests(pair):
+    data = gzip.compress(b'{"text_value":"packed"}')
+    assert packed_post(pair, data).json()["text_value"] == "packed"
+    two = gzip.compress(b'{"text_value":') + gzip.compress(b'"two"}')
+    assert packed_post(pair, two).json()["text_value"] == "two"
+    assert packed_post(pair, data, **{"Content-Encoding": "X-GZip"}).status == 200
+    for broken in (data[:-1], data + b"x", data[:10], b"{}", data[:-6] + b"\0" + data[-5:]):
+        r = packed_post(pair, broken)
+        assert r.status == 400 and r.json()["code"] == "INVALID_ARGUMENT", r
+    for coding in ("br", "deflate", "gzip, gzip"):
+        r = packed_post(pair, data, **{"Content-Encoding": coding})
+        assert r.status == 415 and r.headers["Accept-Encoding"] == "gzip, identity", r
+    r = packed_post(pair, gzip.compress(b"[1,"))
+    assert r.status in (400, 422) and r.json()["errors"]
+
+
+def test_bombs(pair):
+    before = rss_kb(pair.gateway.pid)
+    bomb = gzip.compress(b"[" + b" " * (100 << 20), 9)
+    for _ in range(5):
+        r = packed_post(pair, bomb)
+        assert r.status == 413 and r.headers["Content-Type"] == "application/problem+json"
+    assert pair.get("/livez").status == 200
+    assert rss_kb(pair.gateway.pid) - before < 40_000
+
+
+def test_gzip_off(make_pair):
+    p = make_pair(gateway_args=["--gzip", "off"])
+    r = p.post("/test/echo", {"text_value": "x" * 5000}, headers=GZIP)
+    assert r.status == 200 and "Content-Encoding" not in r.headers and "Vary" not in r.headers
+    r = packed_post(p, gzip.compress(b"{}"))
+    assert r.status == 415 and r.headers["Accept-Encoding"] == "identity"
+    bad = subprocess.run([f"{BUILD}/errand-gateway", "--gzip", "maybe"], capture_output=True, timeout=20)
+    assert bad.returncode == 64 and b"--gzip maybe" in bad.stderr
+
+
+# --- entity tags ---
+
+def test_tags_of_get(pair):
+    path = "/test/echo/a"
+    r = pair.get(path)
+    tag = r.headers["ETag"]
+    assert r.status == 200 and tag.startswith('W/"')
+    assert r.headers["Vary"] == "Accept, Accept-Encoding"
+    assert pair.get(path).headers["ETag"] == tag
+    assert pair.get("/test/echo/b").headers["ETag"] != tag
+    assert pair.get(path, headers={"Accept": "application/x-protobuf"}).headers["ETag"] != tag
+    for known in (tag, tag[2:], f'"x", {tag}', "*"):
+        again = pair.get(path, headers={"If-None-Match": known})
+        assert again.status == 304 and again.body == b"" and again.headers["ETag"] == tag
+        assert again.headers["Vary"] == r.headers["Vary"]
+        assert pair.request("HEAD", path, headers={"If-None-Match": known}).status == 304
+    assert pair.get(path, headers={"If-None-Match": '"x"'}).status == 200
+    head = pair.request("HEAD", path)
+    assert head.headers["ETag"] == tag and head.headers["Content-Length"] == str(len(r.body))
+    assert "ETag" not in pair.post("/test/echo", {}).headers
+    assert "ETag" not in pair.get("/test/echo/a?int32_value=x").headers
+
+
+def test_strong_tags_tell_packed_answers(pair):
+    """A task's own tag, on an answer that is large enough to be packed."""
+    task = pair.submit("/test/task-echo", {"text_value": "y" * 5000})
+    pair.wait_task(task)
+    path = f"/v1/tasks/{task}"
+    plain = pair.get(path)
+    tag = plain.headers["ETag"]
+    assert tag.startswith('"') and plain.headers["Cache-Control"] == "no-store"
+    packed = pair.get(path, headers=GZIP)
+    assert packed.headers["Content-Encoding"] == "gzip"
+    assert packed.headers["ETag"] == tag[:-1] + '--gzip"'
+    for known in (tag, packed.headers["ETag"]):
+        for more in ({}, GZIP):
+            assert pair.get(path, headers={"If-None-Match": known, **more}).status == 304
+
+
+# --- Content-Type and Accept ---
+
+def test_protobuf_both_ways(pair):
+    wire = b"\x72\x01x"
+    for kind in ("application/x-protobuf", "application/protobuf", "application/proto"):
+        r = pair.post("/test/echo", wire, headers={"Content-Type": kind, "Accept": kind})
+        assert r.status == 200 and r.headers["Content-Type"] == kind and r.body == wire
+    r = pair.post("/test/echo", wire, headers={"Content-Type": "application/proto"})
+    assert r.json()["text_value"] == "x"
+    r = pair.post("/test/echo", b"\x72\x05x", headers={"Content-Type": "application/proto", "Accept": "application/proto"})
+    assert r.status == 400 and r.headers["Content-Type"] == "application/problem+json"
+    for bad in (b"\x72\x01\xff", b"\x72\x01\x00", b"\x0b" * 200, b"\xff"):
+        assert pair.post("/test/echo", bad, headers={"Content-Type": "application/proto"}).status == 400
+
+
+def test_content_type_to_the_letter(pair):
+    def status(*lines):
+        head = "".join(f"{line}\r\n" for line in lines)
+        out = pair.raw(f"POST /test/echo HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{head}Content-Length: 2\r\n\r\n{{}}".encode())
+        return int(out.split()[1])
+    assert status("Content-Type: application/json") == 200
+    assert status("Content-Type: Application/JSON ; Charset=\"UTF-8\"") == 200
+    assert status("Content-Type: application/json; profile=\"a;charset=latin1\"") == 200
+    assert status() == 415
+    assert status("Content-Type:") == 415
+    assert status("Content-Type: application/json; charset=iso-8859-1") == 415
+    assert status("Content-Type: application/json; charset=utf-8; charset=utf-16") == 415
+    assert status("Content-Type: application/json, text/plain") == 415
+    assert status("Content-Type: application/json", "Content-Type: application/json") == 400

@@ -74,7 +74,18 @@ static const struct {
 	{"PUT", "/items/5", "", JSON "; charset=latin1", "{}", "415"},
 	{"PUT", "/items/5", "", "Content-Type: text/plain", "{}", "415"},
 	{"PUT", "/items/5", "", "", "{}", "415"},
-	{"PUT", "/items/5", "", JSON "\nContent-Encoding: gzip", "{}", "415"},
+	{"PUT", "/items/5", "", JSON ";charset=utf-8;charset=latin1", "{}", "415"},
+	{"PUT", "/items/5", "", JSON ";charset=utf-16", "{}", "415"},
+	{"PUT", "/items/5", "", JSON ";charset", "{}", "415"},
+	{"PUT", "/items/5", "", JSON ";charset=\"utf-8", "{}", "415"},
+	{"PUT", "/items/5", "", JSON "; x=\"; charset=latin1\"", "{}", "{\"id\":5}"},
+	{"PUT", "/items/5", "", JSON ";", "{}", "{\"id\":5}"},
+	{"PUT", "/items/5", "", JSON ", text/plain", "{}", "415"},
+	{"PUT", "/items/5", "", "Content-Type: application/jsonx", "{}", "415"},
+	{"PUT", "/items/5", "", JSON "\nContent-Type: text/plain", "{}", "400 header Content-Type syntax"},
+	{"PUT", "/items/5", "", "Content-Type: application/protobuf", "\x12\x01x", "{\"id\":5,\"name\":\"x\"}"},
+	{"PUT", "/items/5", "", "Content-Type: application/proto", "\x12\x05x", "400 pointer # syntax"},
+	{"PUT", "/items/5", "", "Content-Type: application/proto", "\x12\x01\xff", "400 pointer # syntax"},
 	{"PUT", "/items/5", "", JSON, "{\"id\":5}", "{\"id\":5}"},
 	{"PUT", "/items/5", "", JSON, "{\"id\":6}", "400 parameter id conflict"},
 	{"PUT", "/items/0", "", JSON, "{\"id\":6}", "400 parameter id conflict"},
@@ -203,6 +214,8 @@ static void test_accept(void **state)
 	assert_int_equal(accept_of("text/html", false), ACCEPT_NONE);
 	assert_int_equal(accept_of("application/json;q=0", false), ACCEPT_NONE);
 	assert_int_equal(accept_of("application/json;q=0, */*", false), ACCEPT_PROTOBUF);
+	assert_int_equal(accept_of("application/protobuf", false), ACCEPT_PROTOBUF_PLAIN);
+	assert_int_equal(accept_of("application/json;q=0.9, application/proto", false), ACCEPT_PROTO);
 	assert_int_equal(accept_of("text/event-stream", false), ACCEPT_NONE);
 	assert_int_equal(accept_of("text/event-stream", true), ACCEPT_SSE);
 	assert_int_equal(accept_of("text/event-stream, */*", true), ACCEPT_SSE);
