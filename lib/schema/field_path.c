@@ -52,8 +52,13 @@ struct bytes field_path_enter(const struct field_path *p, struct bytes wire)
 	return wire;
 }
 
-bool field_path_covers(const struct field_path *p, const struct schema_field *const *steps, size_t depth)
+enum field_relation field_relation(const struct schema_field *const *a, size_t a_depth,
+				   const struct schema_field *const *b, size_t b_depth)
 {
-	return p->depth != 0 && depth >= p->depth &&
-		memcmp(p->steps, steps, p->depth * sizeof *steps) == 0;
+	for (size_t i = 0; i < a_depth && i < b_depth; i++) {
+		if (a[i] == b[i])
+			continue;
+		return a[i]->oneof >= 0 && a[i]->oneof == b[i]->oneof ? FIELDS_ONEOF : FIELDS_APART;
+	}
+	return FIELDS_SAME;
 }

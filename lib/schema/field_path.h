@@ -21,7 +21,13 @@ void field_path_wrap(const struct field_path *p, struct buf *payload, size_t fro
  * several pieces of one message the last is taken. */
 struct bytes field_path_enter(const struct field_path *p, struct bytes wire);
 
-/* Does q begin with all of p's steps? */
-bool field_path_covers(const struct field_path *p, const struct schema_field *const *steps, size_t depth);
+/* What two field paths of one message have to do with each other. */
+enum field_relation {
+	FIELDS_APART,
+	FIELDS_SAME,  /* one is the other, or holds it */
+	FIELDS_ONEOF, /* members of one oneof: setting one drops the other */
+};
+enum field_relation field_relation(const struct schema_field *const *a, size_t a_depth,
+				   const struct schema_field *const *b, size_t b_depth);
 
 #endif

@@ -8,15 +8,17 @@
 
 #include "base/err.h"
 #include "base/pbuf.h"
+#include "schema/overlap.h"
 #include "schema/transcode.h"
 
-enum { QUERY_MAX = 100 }; /* singular parameters, map entries, path variables */
+enum { QUERY_MAX = 100 }; /* different parameters, path variables */
 
 /* A field that has its value. */
 struct bound {
 	const struct schema_field *const *path;
 	size_t depth;
-	bool by_path;     /* by the URL's path, not the query */
+	enum { BY_QUERY, BY_PATH, BY_BODY } by;
+	bool list;           /* may be given again */
 	size_t key, key_len; /* of a map's entry, in query.keys */
 };
 
@@ -29,6 +31,7 @@ struct query {
 	const struct schema_field *paths[QUERY_MAX][TEMPLATE_PATH_MAX]; /* behind bound */
 	struct buf name, value; /* decoded */
 	struct buf keys;        /* of the map entries in bound */
+	size_t given;           /* bytes of out that are not from here */
 	void (*tell)(const struct query_binding *b, void *arg); /* may be NULL */
 	void *tell_arg;
 };
@@ -72,42 +75,65 @@ static bool same_key(const struct query *q, const struct bound *a, struct bytes 
 }
 
 /* Why p cannot be given as well, or NULL. A path that begins with another names a
- * part of what is given whole, as `time` and `time.seconds`. */
+ * part of what is given whole, as `time` and `time.seconds`. What is in the body
+ * cannot be told from its place: whether its oneof is set is seen in the bytes. */
 static const char *bound_conflict(const struct query *q, const struct bound *a, const struct parameter *p)
 {
-	for (size_t i = 0; i < a->depth && i < p->depth; i++) {
-		if (a->path[i] == p->path[i])
-			continue;
-		if (a->path[i]->oneof >= 0 && a->path[i]->oneof == p->path[i]->oneof)
-			return "another member of the same oneof is given";
+	switch (field_relation(a->path, a->depth, p->path, p->depth)) {
+	case FIELDS_APART:
 		return NULL;
+	case FIELDS_ONEOF:
+		return a->by == BY_BODY ? NULL : "another member of the same oneof is given";
+	case FIELDS_SAME:
+		break;
 	}
-	if (a->by_path)
+	if (a->by == BY_PATH)
 		return "this field is given by the path";
+	if (a->by == BY_BODY)
+		return "this field is the body";
 	if (a->depth == p->depth && p->key.data != NULL && !same_key(q, a, p->key))
 		return NULL;
-	return "given more than once";
+	return a->depth == p->depth && a->list ? NULL : "given more than once";
+}
+
+static bool query_fits(struct query *q, const struct parameter *p, bool *knownp)
+{
+	const char *why = NULL;
+
+	*knownp = false;
+	for (size_t i = 0; why == NULL && i < q->n_bound; i++) {
+		const struct bound *a = &q->bound[i];
+
+		why = bound_conflict(q, a, p);
+		*knownp |= a->list && a->depth == p->depth &&
+			   memcmp(a->path, p->path, a->depth * sizeof *a->path) == 0;
+	}
+	if (why == NULL && q->given != 0 &&
+	    overlap_oneof((struct bytes){q->out->data, q->given}, p->path, p->depth))
+		why = "the body has another member of this field's oneof";
+	if (why != NULL)
+		query_fault(q, FAULT_SYNTAX, p->name, "duplicate", why);
+	return why == NULL;
 }
 
 /* Remembers the parameter's field; false (and a fault) when it cannot be given. */
 static bool query_bind(struct query *q, const struct parameter *p)
 {
-	for (size_t i = 0; i < q->n_bound; i++) {
-		const char *why = bound_conflict(q, &q->bound[i], p);
+	bool known;
 
-		if (why != NULL) {
-			query_fault(q, FAULT_SYNTAX, p->name, "duplicate", why);
-			return false;
-		}
-	}
-	if (p->path[p->depth - 1]->repeated && p->key.data == NULL)
-		return true; /* a list */
+	if (!query_fits(q, p, &known))
+		return false;
+	if (known)
+		return true;
 	if (q->n_bound == QUERY_MAX) {
 		query_fault(q, FAULT_SYNTAX, p->name, "count", "too many parameters: at most 100");
 		return false;
 	}
 	memcpy(q->paths[q->n_bound], p->path, sizeof p->path);
-	q->bound[q->n_bound] = (struct bound){q->paths[q->n_bound], p->depth, false, q->keys.len, p->key.len};
+	q->bound[q->n_bound] = (struct bound){
+		.path = q->paths[q->n_bound], .depth = p->depth,
+		.list = p->path[p->depth - 1]->repeated && p->key.data == NULL,
+		.key = q->keys.len, .key_len = p->key.len};
 	buf_append(&q->keys, p->key.data, p->key.len);
 	q->n_bound++;
 	return true;
@@ -148,7 +174,7 @@ static size_t parameter_cut_key(struct parameter *p, const char *name, size_t le
 {
 	const char *open = memchr(name, '[', len);
 
-	if (open == NULL || name[len - 1] != ']')
+	if (open == NULL || open == name || name[len - 1] != ']')
 		return len;
 	p->key = (struct bytes){(const uint8_t *)open + 1, (size_t)(name + len - 1 - (open + 1))};
 	return (size_t)(open - name);
@@ -232,10 +258,6 @@ static void query_parameter(struct query *q, struct bytes raw_name, struct bytes
 	}
 	if (!query_resolve(q, &p, q->name.len))
 		return;
-	if (field_path_covers(&q->route->body_path, p.path, p.depth)) {
-		query_fault(q, FAULT_SYNTAX, p.name, "duplicate", "this field is the body");
-		return;
-	}
 	if (!query_bind(q, &p))
 		return;
 	if (q->tell != NULL)
@@ -250,12 +272,16 @@ static void query_parameter(struct query *q, struct bytes raw_name, struct bytes
 static void query_bind_variables(struct query *q)
 {
 	const struct template *t = q->route->template;
+	const struct field_path *body = &q->route->body_path;
 
 	for (size_t i = 0; t != NULL && i < t->n_variables; i++) {
 		const struct template_variable *v = &t->variables[i];
 
-		q->bound[q->n_bound++] = (struct bound){v->path, v->depth, true, 0, 0};
+		q->bound[q->n_bound++] = (struct bound){.path = v->path, .depth = v->depth, .by = BY_PATH};
 	}
+	if (body->depth > 0)
+		q->bound[q->n_bound++] = (struct bound){.path = body->steps, .depth = body->depth,
+							.by = BY_BODY};
 }
 
 static void query_walk(struct query *q, const char *query)
@@ -292,6 +318,7 @@ int query_bind_to_wire(const struct route *route, const char *query, struct buf 
 	q.route = route;
 	q.out = out;
 	q.faults = faults;
+	q.given = out->len;
 	q.tell = bound;
 	q.tell_arg = arg;
 	q.n_bound = 0;

@@ -13,7 +13,7 @@
 #include "base/err.h"
 #include "base/json.h"
 
-enum { SEGMENTS_MAX = 64, LITERAL_SCRATCH = 8192, ALLOW_MAX = 16 };
+enum { SEGMENTS_MAX = TEMPLATE_SEGMENTS_MAX, LITERAL_SCRATCH = 8192, ALLOW_MAX = 16 };
 
 struct target {
 	const char *verb;   /* HTTP's; "*" = any */
@@ -153,6 +153,24 @@ static int bind_path(const struct route *r, const char *what, const char *text, 
 	return -ERRAND_INVALID_ARGUMENT;
 }
 
+/* A body that is what the path gives already could never be sent. */
+static int route_check_body(const struct route *r, char *why, size_t why_size)
+{
+	const struct field_path *body = &r->body_path;
+
+	for (size_t i = 0; i < r->template->n_variables; i++) {
+		const struct template_variable *v = &r->template->variables[i];
+
+		if (v->depth > body->depth ||
+		    field_relation(v->path, v->depth, body->steps, body->depth) != FIELDS_SAME)
+			continue;
+		snprintf(why, why_size, "%s: %s: the path gives {%s} already, it cannot be the body",
+			 r->method->full_name, r->http->path, v->name);
+		return -ERRAND_INVALID_ARGUMENT;
+	}
+	return 0;
+}
+
 /* The fields a binding names. */
 static int route_bind(struct route *r, char *why, size_t why_size)
 {
@@ -164,31 +182,14 @@ static int route_bind(struct route *r, char *why, size_t why_size)
 		if (bind_path(r, "body", h->body, m->input, &r->body_path, why, why_size) < 0)
 			return -ERRAND_INVALID_ARGUMENT;
 		r->body = r->body_path.steps[r->body_path.depth - 1];
+		if (route_check_body(r, why, why_size) < 0)
+			return -ERRAND_INVALID_ARGUMENT;
 	}
 	if (h->response_body[0] == '\0')
 		return 0;
 	if (bind_path(r, "response_body", h->response_body, m->output, &r->response_path, why, why_size) < 0)
 		return -ERRAND_INVALID_ARGUMENT;
 	r->response_body = r->response_path.steps[r->response_path.depth - 1];
-	return 0;
-}
-
-static int template_check(const struct route *r, char *why, size_t why_size)
-{
-	const struct template *t = r->template;
-
-	if (t->n_variables > ROUTE_VARS_MAX || t->n_segments > SEGMENTS_MAX) {
-		snprintf(why, why_size, "%s: %s has more than %d variables or %d segments",
-			 r->method->full_name, r->http->path, ROUTE_VARS_MAX, SEGMENTS_MAX);
-		return -ERRAND_INVALID_ARGUMENT;
-	}
-	for (size_t i = 0; i + 1 < t->n_segments; i++) {
-		if (t->segments[i].kind == SEGMENT_STAR_STAR) {
-			snprintf(why, why_size, "%s: %s: ** must be the last segment",
-				 r->method->full_name, r->http->path);
-			return -ERRAND_INVALID_ARGUMENT;
-		}
-	}
 	return 0;
 }
 
@@ -219,7 +220,7 @@ static int table_add_http(struct route_table *t, const struct schema_method *m,
 		return -ERRAND_INVALID_ARGUMENT;
 	}
 	e->route.template = e->template;
-	if (route_bind(&e->route, why, why_size) < 0 || template_check(&e->route, why, why_size) < 0)
+	if (route_bind(&e->route, why, why_size) < 0)
 		return -ERRAND_INVALID_ARGUMENT;
 	for (size_t i = 0; i < e->template->n_segments; i++)
 		n = node_add(n, &e->template->segments[i]);
@@ -381,10 +382,26 @@ static int walk_literal(struct walk *w, struct bytes raw, struct bytes *out)
 	return 0;
 }
 
-/* "." and "..", however they are spelled, and empty segments lead nowhere. */
+/* "." and ".." lead nowhere, however they are spelled and whatever somebody behind
+ * the method may take for the end of a segment; neither do empty segments. */
 static bool segment_is_odd(struct bytes s)
 {
-	return s.len == 0 || (s.len <= 2 && memcmp(s.data, "..", s.len) == 0);
+	const char *p = (const char *)s.data, *end = p + s.len;
+
+	for (bool first = true; p <= end; p++, first = false) {
+		size_t part = 0, name = 0;
+
+		while (p + part < end && p[part] != '/' && p[part] != '\\')
+			part++;
+		while (name < part && p[name] != ';' && p[name] != ':')
+			name++;
+		if ((name == 1 || name == 2) && memcmp(p, "..", name) == 0)
+			return true;
+		if (first && part == s.len && s.len == 0)
+			return true;
+		p += part;
+	}
+	return false;
 }
 
 static int walk_split(struct walk *w, const char *path)
@@ -422,27 +439,41 @@ static void walk_allow(struct walk *w, const char *verb)
 			return;
 	if (w->n_allow < ALLOW_MAX)
 		w->allow[w->n_allow++] = verb;
+	if (strcmp(verb, "GET") == 0)
+		walk_allow(w, "HEAD");
+}
+
+/* How well a route's verb suits a request's: 0 = not. GET answers HEAD. */
+static int verb_rank(const char *route, const char *request)
+{
+	if (strcmp(route, request) == 0)
+		return 3;
+	if (strcmp(route, "GET") == 0 && strcmp(request, "HEAD") == 0)
+		return 2;
+	return strcmp(route, "*") == 0;
 }
 
 /* The path ends at this node: is the verb there? */
 static const struct route *node_match(struct walk *w, const struct node *n)
 {
-	const struct route *any = NULL;
+	const struct route *best = NULL;
+	int best_rank = 0;
 
 	for (size_t i = 0; i < n->n_targets; i++) {
 		const struct target *t = &n->targets[i];
+		int rank = verb_rank(t->verb, w->verb);
 
 		if (strlen(t->custom) != w->custom.len ||
 		    (w->custom.len != 0 && memcmp(t->custom, w->custom.data, w->custom.len) != 0))
 			continue;
-		if (strcmp(t->verb, w->verb) == 0)
-			return t->route;
-		if (strcmp(t->verb, "*") == 0)
-			any = t->route;
-		else
+		if (rank == 0)
 			walk_allow(w, t->verb);
+		if (rank > best_rank) {
+			best = t->route;
+			best_rank = rank;
+		}
 	}
-	return any;
+	return best;
 }
 
 /* From node n with segments i.. left. Depth is bounded by the longest template. */
@@ -472,21 +503,16 @@ static bool walk_cut_verb(struct walk *w)
 {
 	struct bytes *last = &w->segments[w->n - 1], *literal = &w->literals[w->n - 1];
 	const uint8_t *colon = memrchr(last->data, ':', last->len);
-	size_t tail;
+	struct bytes raw;
 
 	if (colon == NULL || colon == last->data)
 		return false;
-	tail = last->len - (size_t)(colon - last->data);
-	w->custom = (struct bytes){colon + 1, tail - 1};
-	last->len -= tail;
-	if (memchr(w->custom.data, '%', w->custom.len) != NULL)
-		w->custom.len = 0;
-	if (literal->data == last->data) {
-		literal->len = last->len;
-		return w->custom.len != 0;
-	}
-	literal->len -= tail; /* what follows the colon has no escapes */
-	return w->custom.len != 0;
+	raw = (struct bytes){colon + 1, last->len - (size_t)(colon + 1 - last->data)};
+	if (raw.len == 0 || walk_literal(w, raw, &w->custom) < 0)
+		return false;
+	last->len -= raw.len + 1;
+	literal->len -= w->custom.len + 1; /* the colon itself is not an escape */
+	return true;
 }
 
 static const struct route *walk_route(struct walk *w, const struct node *root)
@@ -530,13 +556,11 @@ static void walk_values(const struct walk *w, struct route_match *out)
 	}
 }
 
-static void walk_write_allow(const struct walk *w, struct buf *allow)
+static void walk_write_allow(struct walk *w, struct buf *allow)
 {
-	for (size_t i = 0; i < w->n_allow; i++) {
-		buf_append_str(allow, w->allow[i]);
-		buf_append_str(allow, strcmp(w->allow[i], "GET") == 0 ? ", HEAD, " : ", ");
-	}
-	buf_append_str(allow, "OPTIONS");
+	walk_allow(w, "OPTIONS");
+	for (size_t i = 0; i < w->n_allow; i++)
+		buf_printf(allow, "%s%s", i > 0 ? ", " : "", w->allow[i]);
 }
 
 int route_find(const struct route_table *t, const char *verb, const char *path,
@@ -547,7 +571,7 @@ int route_find(const struct route_table *t, const char *verb, const char *path,
 
 	if (r < 0)
 		return r;
-	w.verb = strcmp(verb, "HEAD") == 0 ? "GET" : verb;
+	w.verb = verb;
 	out->route = walk_route(&w, t->root);
 	if (out->route != NULL) {
 		walk_values(&w, out);

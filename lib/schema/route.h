@@ -21,7 +21,7 @@ struct route {
 	struct field_path response_path;
 };
 
-#define ROUTE_VARS_MAX 16
+#define ROUTE_VARS_MAX TEMPLATE_VARIABLES_MAX
 
 /* A match; values still percent-encoded, borrowed from the path. */
 struct route_match {

@@ -53,6 +53,18 @@ static int read_custom(struct schema *s, struct schema_http *h, struct bytes raw
 }
 
 /* One rule without its additional bindings. */
+/* A token of RFC 9110, which "*" (any method) is as well. */
+static bool is_verb(const char *verb)
+{
+	static const char more[] = "!#$%&'*+-.^_`|~";
+
+	for (; *verb != '\0'; verb++)
+		if ((*verb < '0' || *verb > '9') && ((*verb | 0x20) < 'a' || (*verb | 0x20) > 'z') &&
+		    strchr(more, *verb) == NULL)
+			return false;
+	return true;
+}
+
 static int read_http(struct schema *s, struct schema_http *h, struct bytes raw, char *why,
 		     size_t why_size)
 {
@@ -78,6 +90,8 @@ static int read_http(struct schema *s, struct schema_http *h, struct bytes raw, 
 		return bad(why, why_size, "google.api.http does not parse");
 	if (h->verb == NULL || *h->verb == '\0' || h->path == NULL)
 		return bad(why, why_size, "google.api.http names no verb and path");
+	if (!is_verb(h->verb))
+		return bad(why, why_size, "google.api.http.custom.kind is no HTTP method");
 	return 0;
 }
 

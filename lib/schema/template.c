@@ -5,7 +5,8 @@
  *   Segment  = "*" | "**" | LITERAL | Variable ;
  *   Variable = "{" FieldPath [ "=" Segments ] "}" ;   (no variable within)
  *
- * "**" is the last segment there is. Immutable once made; any thread. */
+ * "**" is the last segment there is; a literal is what RFC 3986 lets stand in a
+ * segment, its escapes decoded. Immutable once made; any thread. */
 #include "schema/template.h"
 
 #include <stdarg.h>
@@ -13,8 +14,7 @@
 #include <stdlib.h>
 
 #include "base/err.h"
-
-enum { SEGMENTS_MAX = 64, VARIABLES_MAX = 16 };
+#include "schema/field_path.h"
 
 struct parser {
 	const char *text, *p;
@@ -109,9 +109,9 @@ static int add_segment(struct parser *s, enum segment_kind kind, char *text)
 {
 	struct template *t = s->t;
 
-	if (t->n_segments == SEGMENTS_MAX) {
+	if (t->n_segments == TEMPLATE_SEGMENTS_MAX) {
 		free(text);
-		return fail(s, "more than %d segments", SEGMENTS_MAX);
+		return fail(s, "more than %d segments", TEMPLATE_SEGMENTS_MAX);
 	}
 	t->segments[t->n_segments++] = (struct template_segment){kind, text};
 	return 0;
@@ -141,6 +141,10 @@ static int parse_plain(struct parser *s, const char *end)
 	literal = decode_literal(start, (size_t)(s->p - start));
 	if (literal == NULL)
 		return fail(s, "a percent sign without two hex digits");
+	if (strcmp(literal, ".") == 0 || strcmp(literal, "..") == 0) {
+		free(literal);
+		return fail(s, "no request gets to a segment \".\" or \"..\"");
+	}
 	return add_segment(s, SEGMENT_LITERAL, literal);
 }
 
@@ -184,6 +188,22 @@ static int bind_variable(struct parser *s, struct template_variable *v)
 	return 0;
 }
 
+/* Two variables cannot both say what one field is. */
+static int check_variable(struct parser *s, const struct template_variable *v)
+{
+	for (const struct template_variable *o = s->t->variables; o < v; o++) {
+		switch (field_relation(o->path, o->depth, v->path, v->depth)) {
+		case FIELDS_APART:
+			break;
+		case FIELDS_SAME:
+			return fail(s, "%s and %s are one field", o->name, v->name);
+		case FIELDS_ONEOF:
+			return fail(s, "%s and %s are members of one oneof", o->name, v->name);
+		}
+	}
+	return 0;
+}
+
 static bool is_name_char(char c)
 {
 	return c == '_' || (c >= '0' && c <= '9') || ((c | 0x20) >= 'a' && (c | 0x20) <= 'z');
@@ -216,8 +236,8 @@ static int parse_variable(struct parser *s, const char *end)
 
 	if (close == NULL)
 		return fail(s, "\"{\" without \"}\"");
-	if (s->t->n_variables == VARIABLES_MAX)
-		return fail(s, "more than %d variables", VARIABLES_MAX);
+	if (s->t->n_variables == TEMPLATE_VARIABLES_MAX)
+		return fail(s, "more than %d variables", TEMPLATE_VARIABLES_MAX);
 	v = &s->t->variables[s->t->n_variables++];
 	v->first = s->t->n_segments;
 	s->p++;
@@ -241,7 +261,8 @@ static int parse_variable(struct parser *s, const char *end)
 		return fail(s, "\"%c\" is not allowed in a variable", *s->p);
 	s->p++;
 	v->n = s->t->n_segments - v->first;
-	return bind_variable(s, v);
+	err = bind_variable(s, v);
+	return err == 0 && s->input != NULL ? check_variable(s, v) : err;
 }
 
 static int parse_segments(struct parser *s, const char *end)
@@ -268,6 +289,8 @@ static int parse_verb(struct parser *s, const char *colon)
 	const char *start = colon + 1;
 
 	s->p = start;
+	if (s->t->n_segments == 0)
+		return fail(s, "a verb needs a segment before it");
 	while (is_literal_char(*s->p))
 		s->p++;
 	if (*s->p != '\0' || s->p == start)
@@ -284,8 +307,8 @@ int template_parse(const char *text, const struct schema_message *input, struct 
 	int err;
 
 	s.t = xcalloc(1, sizeof *s.t);
-	s.t->segments = xcalloc(SEGMENTS_MAX, sizeof *s.t->segments);
-	s.t->variables = xcalloc(VARIABLES_MAX, sizeof *s.t->variables);
+	s.t->segments = xcalloc(TEMPLATE_SEGMENTS_MAX, sizeof *s.t->segments);
+	s.t->variables = xcalloc(TEMPLATE_VARIABLES_MAX, sizeof *s.t->variables);
 	err = parse_segments(&s, colon ? colon : text + strlen(text));
 	if (err == 0 && colon != NULL)
 		err = parse_verb(&s, colon);

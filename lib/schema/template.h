@@ -14,6 +14,8 @@ struct template_segment {
 };
 
 #define TEMPLATE_PATH_MAX 8 /* dots in a variable's field path */
+#define TEMPLATE_SEGMENTS_MAX 64
+#define TEMPLATE_VARIABLES_MAX 16
 
 struct template_variable {
 	const char *name; /* "book.name" */

@@ -4,29 +4,8 @@
 #include "schema/variables.h"
 
 #include "base/err.h"
-#include "base/pbuf.h"
+#include "schema/overlap.h"
 #include "schema/transcode.h"
-
-/* The last value of the field that path leads to. */
-static bool wire_find(struct bytes wire, const struct schema_field *const *path, size_t depth,
-		      struct pbuf_field *out)
-{
-	struct pbuf_reader r = pbuf_reader(wire.data, wire.len);
-	struct pbuf_field f;
-	bool found = false;
-
-	while (pbuf_next(&r, &f)) {
-		if (f.number != path[0]->number)
-			continue;
-		if (depth == 1) {
-			*out = f;
-			found = true;
-		} else if (f.wire == PBUF_LEN && wire_find(f.bytes, path + 1, depth - 1, out)) {
-			found = true;
-		}
-	}
-	return found;
-}
 
 static bool wire_same(const struct pbuf_field *a, const struct pbuf_field *b)
 {
@@ -38,19 +17,22 @@ static bool wire_same(const struct pbuf_field *a, const struct pbuf_field *b)
 		(a->bytes.len == 0 || memcmp(a->bytes.data, b->bytes.data, a->bytes.len) == 0);
 }
 
-/* Does the body (wire bytes) have the variable's field, and does it agree? Both
- * zero counts as agreeing: zeros may be left out. */
-static bool variable_conflict(struct bytes body, struct bytes mine, const struct template_variable *v,
-			      bool *presentp)
+/* What the body (wire bytes) has against the variable's value, or NULL. *presentp:
+ * the body says the same already. */
+static const char *variable_conflict(struct bytes body, struct bytes mine, const struct template_variable *v,
+				     bool *presentp)
 {
-	struct pbuf_field in_body, in_path = {.wire = PBUF_VARINT};
+	struct pbuf_field in_body, in_path;
 
-	*presentp = body.len != 0 && wire_find(body, v->path, v->depth, &in_body);
-	if (!*presentp)
-		return false;
-	if (wire_find(mine, v->path, v->depth, &in_path))
-		return !wire_same(&in_body, &in_path);
-	return in_body.wire == PBUF_LEN ? in_body.bytes.len != 0 : in_body.value != 0;
+	*presentp = false;
+	if (body.len == 0)
+		return NULL;
+	if (overlap_oneof(body, v->path, v->depth))
+		return "the body has another member of this field's oneof";
+	if (!overlap_find(body, v->path, v->depth, &in_body))
+		return NULL;
+	*presentp = overlap_find(mine, v->path, v->depth, &in_path) && wire_same(&in_body, &in_path);
+	return *presentp ? NULL : "the path and the body say different things of this field";
 }
 
 /* One variable's wire bytes, appended unless the body has the same already. */
@@ -59,6 +41,7 @@ static int variable_to_wire(struct buf *payload, size_t body_len, const struct t
 {
 	size_t start = payload->len;
 	AUTO_BUF text = BUF_INIT;
+	const char *conflict;
 	bool present;
 
 	if (!route_decode(raw, template_variable_is_multi(t, v), &text)) {
@@ -69,10 +52,11 @@ static int variable_to_wire(struct buf *payload, size_t body_len, const struct t
 	if (transcode_field_from_text(v->path, v->depth, buf_cstr(&text), text.len, v->name,
 				      payload, faults) < 0)
 		return -ERRAND_INVALID_ARGUMENT;
-	if (variable_conflict((struct bytes){payload->data, body_len},
-			      (struct bytes){payload->data + start, payload->len - start}, v, &present)) {
-		fault_add(faults, FAULT_SYNTAX, FAULT_PARAMETER, v->name, "conflict", NULL, 0,
-			  "the path and the body say different things of this field");
+	conflict = variable_conflict((struct bytes){payload->data, body_len},
+				     (struct bytes){payload->data + start, payload->len - start}, v,
+				     &present);
+	if (conflict != NULL) {
+		fault_add(faults, FAULT_SYNTAX, FAULT_PARAMETER, v->name, "conflict", NULL, 0, "%s", conflict);
 		return -ERRAND_INVALID_ARGUMENT;
 	}
 	if (present)
