@@ -10,10 +10,11 @@
 #include "cli/schema_arg.h"
 #include "cli/show.h"
 #include "schema/transcode.h"
+#include "schema/validate.h"
 
 struct convert_conf {
 	const char *schema, *type, *from, *to;
-	bool ignore_unknown, http, pretty;
+	bool validate, ignore_unknown, http, pretty;
 };
 
 #define OFF(field) offsetof(struct convert_conf, field)
@@ -23,6 +24,8 @@ static const struct opt options[] = {
 	{"type", 0, OPT_STRING, OFF(type), NULL, 0, 0, "pkg.Message", "what the message is"},
 	{"from", 0, OPT_STRING, OFF(from), "json", 0, 0, "json|binary", "what comes in"},
 	{"to", 0, OPT_STRING, OFF(to), "binary", 0, 0, "json|binary", "what goes out"},
+	{"validate", 0, OPT_FLAG, OFF(validate), NULL, 0, 0, NULL,
+	 "refuse what breaks the buf.validate rules of the schema"},
 	{"ignore-unknown", 0, OPT_FLAG, OFF(ignore_unknown), NULL, 0, 0, NULL,
 	 "skip unknown fields and enum names of JSON"},
 	{"http", 0, OPT_FLAG, OFF(http), NULL, 0, 0, NULL,
@@ -65,6 +68,17 @@ static int read_json(const struct convert *c, const struct buf *in, struct buf *
 	return r;
 }
 
+static int validate(const struct convert *c, const struct buf *wire)
+{
+	struct fault_list faults = FAULT_LIST_INIT;
+	int r = CLI_OK;
+
+	if (c->conf->validate && validate_message(c->message, buf_bytes(wire), NULL, &faults) < 0)
+		r = show_refused(&faults, "message");
+	fault_list_deinit(&faults);
+	return r;
+}
+
 static int write_json(const struct convert *c, const struct buf *wire, struct buf *out)
 {
 	struct transcode_write o = {.schema = c->schema, .skip_zero = !c->conf->http,
@@ -89,6 +103,9 @@ static int convert(const struct convert *c, const struct buf *in, struct buf *ou
 	if (transcode_normalize(c->message, buf_bytes(c->from_json ? &read : in), &wire, why,
 				sizeof why) < 0)
 		return refuse_whole("wire", why);
+	r = validate(c, &wire);
+	if (r != CLI_OK)
+		return r;
 	if (c->to_json)
 		return write_json(c, &wire, out);
 	buf_append(out, wire.data, wire.len);

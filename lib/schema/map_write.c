@@ -140,6 +140,9 @@ static int64_t collect(const struct schema_field *f, struct bytes run, struct en
 				free((uint8_t *)entries[i].merged.data);
 			return -1;
 		}
+		if (e->value.wire == PBUF_VARINT &&
+		    !wire_enum_fits(&f->message->fields[1], e->value.value))
+			continue; /* an unknown field */
 		at = keyset_add(&keys, identity(&f->message->fields[0], e));
 		if (at >= 0) {
 			n++;

@@ -127,6 +127,17 @@ static int read_value(struct reader *r, const struct schema_message *m)
 
 /* --- Any --- */
 
+/* The value of "@type"; what is no string leaves *url empty. */
+static int read_type(struct reader *r, struct bytes *url)
+{
+	if (reader_peek(r) != '"')
+		return reader_skip(r);
+	if (reader_string(r, url) < 0)
+		return READ_STOP;
+	*url = reader_keep(r, *url);
+	return READ_OK;
+}
+
 /* Looks through the whole object for "@type" and comes back to its start. The
  * number of members is for telling {} from one that lacks it. */
 static int find_type(struct reader *r, struct bytes *url, size_t *n_members)
@@ -134,6 +145,7 @@ static int find_type(struct reader *r, struct bytes *url, size_t *n_members)
 	const uint8_t *start = r->p;
 	unsigned depth = r->depth;
 	struct bytes key;
+	bool seen = false;
 	int more = 1;
 
 	*url = (struct bytes){0};
@@ -144,15 +156,15 @@ static int find_type(struct reader *r, struct bytes *url, size_t *n_members)
 		if (reader_key(r, &key) < 0)
 			return READ_STOP;
 		++*n_members;
-		if (key.len != 5 || memcmp(key.data, "@type", 5) != 0 || reader_peek(r) != '"') {
+		if (key.len != 5 || memcmp(key.data, "@type", 5) != 0) {
 			if (reader_skip(r) < 0)
 				return READ_STOP;
-		} else if (url->data != NULL) {
+		} else if (seen) {
 			return reader_syntax(r, "duplicate", "@type is there twice");
 		} else {
-			if (reader_string(r, url) < 0)
+			seen = true;
+			if (read_type(r, url) < 0)
 				return READ_STOP;
-			*url = reader_keep(r, *url);
 		}
 		more = reader_more(r, '}');
 	}

@@ -1,16 +1,25 @@
 /* bench_transcode.c: the transcoder alone, one core: MB of JSON a second both
  * ways and time a message, on a mixed message of about 256 bytes and of about
- * 10 KB; beside it jansson and json-c parsing and printing the same text, when
- * their shared libraries are on this machine.
+ * 10 KB; beside it jansson and json-c with the same text, where configure found
+ * them.
  *
  *   bench_transcode golden.pb [seconds for each figure, 0.3]
  */
-#include <dlfcn.h>
+#include "config.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 
+#ifdef HAVE_JANSSON
+#include <jansson.h>
+#endif
+#ifdef HAVE_JSON_C
+#include <json-c/json.h>
+#endif
+
 #include "base/clock.h"
 #include "schema/transcode.h"
+#include "tests/support/load.h"
 
 static double seconds = 0.3;
 
@@ -50,38 +59,37 @@ static void to_json(struct subject *s)
 	}
 }
 
-/* --- rivals, found at run time --- */
+/* --- rivals: each parses, and parses and prints --- */
 
-static void *(*jansson_load)(const char *, size_t, size_t, void *);
-static char *(*jansson_dump)(const void *, size_t);
-static void (*jansson_delete)(void *);
-static void *(*json_c_parse)(const char *);
-static const char *(*json_c_print)(void *, int);
-static int (*json_c_put)(void *);
-
-static void jansson(struct subject *s)
+#ifdef HAVE_JANSSON
+static void jansson_parse(struct subject *s)
 {
-	void *v = jansson_load((char *)s->json.data, s->json.len, 0, NULL);
-
-	free(jansson_dump(v, 0x20)); /* JSON_COMPACT */
-	jansson_delete(v);
+	json_decref(json_loadb((char *)s->json.data, s->json.len, 0, NULL));
 }
 
-static void json_c(struct subject *s)
+static void jansson_both(struct subject *s)
 {
-	void *v = json_c_parse(buf_cstr(&s->json));
+	json_t *v = json_loadb((char *)s->json.data, s->json.len, 0, NULL);
 
-	json_c_print(v, 0);
-	json_c_put(v);
+	free(json_dumps(v, JSON_COMPACT));
+	json_decref(v);
+}
+#endif
+
+#ifdef HAVE_JSON_C
+static void json_c_parse(struct subject *s)
+{
+	json_object_put(json_tokener_parse(buf_cstr(&s->json)));
 }
 
-static bool find(void *lib, const char *name, void *fn)
+static void json_c_both(struct subject *s)
 {
-	void *p = lib ? dlsym(lib, name) : NULL;
+	json_object *v = json_tokener_parse(buf_cstr(&s->json));
 
-	memcpy(fn, &p, sizeof p);
-	return p != NULL;
+	json_object_to_json_string_ext(v, JSON_C_TO_STRING_PLAIN);
+	json_object_put(v);
 }
+#endif
 
 static void measure(struct subject *s, const char *what, work_fn *work)
 {
@@ -140,51 +148,25 @@ static void make_large(struct buf *b)
 	buf_append_str(b, "\"}");
 }
 
-static void run(struct subject *s, bool with_jansson, bool with_json_c)
+static void run(struct subject *s)
 {
 	to_wire(s);
 	buf_append(&s->wire, scratch.data, scratch.len);
 	printf("%s: %zu bytes of JSON, %zu of wire\n", s->name, s->json.len, s->wire.len);
 	measure(s, "JSON -> wire", to_wire);
 	measure(s, "wire -> JSON", to_json);
-	if (with_jansson)
-		measure(s, "jansson, parse and print", jansson);
-	if (with_json_c)
-		measure(s, "json-c, parse and print", json_c);
-}
-
-static struct schema *load(const char *path)
-{
-	struct schema *s = NULL;
-	AUTO_BUF set = BUF_INIT;
-	char chunk[4096], why[300];
-	FILE *f = fopen(path, "rb");
-	size_t n;
-
-	if (f == NULL) {
-		perror(path);
-		exit(1);
-	}
-	while ((n = fread(chunk, 1, sizeof chunk, f)) > 0)
-		buf_append(&set, chunk, n);
-	fclose(f);
-	if (schema_load(set.data, set.len, &s, why, sizeof why) < 0) {
-		fprintf(stderr, "%s: %s\n", path, why);
-		exit(1);
-	}
-	return s;
+#ifdef HAVE_JANSSON
+	measure(s, "jansson, parse", jansson_parse);
+	measure(s, "jansson, parse and print", jansson_both);
+#endif
+#ifdef HAVE_JSON_C
+	measure(s, "json-c, parse", json_c_parse);
+	measure(s, "json-c, parse and print", json_c_both);
+#endif
 }
 
 int main(int argc, char **argv)
 {
-	void *lib_jansson = dlopen("libjansson.so.4", RTLD_NOW);
-	void *lib_json_c = dlopen("libjson-c.so.5", RTLD_NOW);
-	bool with_jansson = find(lib_jansson, "json_loadb", &jansson_load) &&
-		find(lib_jansson, "json_dumps", &jansson_dump) &&
-		find(lib_jansson, "json_delete", &jansson_delete);
-	bool with_json_c = find(lib_json_c, "json_tokener_parse", &json_c_parse) &&
-		find(lib_json_c, "json_object_to_json_string_ext", &json_c_print) &&
-		find(lib_json_c, "json_object_put", &json_c_put);
 	struct subject small = {.name = "small"}, large = {.name = "large"};
 	struct schema *s;
 
@@ -194,13 +176,13 @@ int main(int argc, char **argv)
 	}
 	if (argc > 2)
 		seconds = atof(argv[2]);
-	s = load(argv[1]);
+	s = load_set(argv[1]);
 	small.schema = large.schema = s;
 	small.message = large.message = schema_message(s, "golden.v1.Mixed", strlen("golden.v1.Mixed"));
 	make_small(&small.json);
 	make_large(&large.json);
-	run(&small, with_jansson, with_json_c);
-	run(&large, with_jansson, with_json_c);
+	run(&small);
+	run(&large);
 	buf_deinit(&small.json);
 	buf_deinit(&small.wire);
 	buf_deinit(&large.json);

@@ -36,7 +36,7 @@ const struct schema_message *set_message(const struct schema *s, const char *nam
 	const struct schema_message *m;
 	char full[200];
 
-	snprintf(full, sizeof full, "golden.v1.%s", name);
+	snprintf(full, sizeof full, "%s%s", strchr(name, '.') ? "" : "golden.v1.", name);
 	m = schema_message(s, full, strlen(full));
 	if (m == NULL)
 		fail_msg("no message %s", full);

@@ -2,6 +2,7 @@
  * format). Each case that fails is printed with its file and line; the test
  * fails at the end of the file. */
 #define _GNU_SOURCE
+#include <fnmatch.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -17,7 +18,8 @@
 #define GOLDEN_DIR "tests/golden/transcode"
 #endif
 
-static const char *const files[] = {"scalars", "messages", "wellknown", "syntax", "wire"};
+static const char *const files[] = {"scalars", "messages", "wellknown", "syntax", "wire",
+				    "json_texts", "conformance", "canonical"};
 
 struct golden {
 	struct schema *schema;
@@ -26,6 +28,7 @@ struct golden {
 	int line;           /* of the case */
 	int n_cases, n_bad;
 	bool open;          /* a case is being checked */
+	bool ignore_unknown, allow_nul; /* of the O line */
 	int err;            /* of the reading */
 	struct buf wire;
 	struct fault_list faults;
@@ -49,7 +52,8 @@ static int show(struct golden *g, bool skip_zero, struct buf *out, char *why, si
 
 static int read_json(struct golden *g, const void *json, size_t len, struct buf *out)
 {
-	struct transcode_read o = {.schema = g->schema};
+	struct transcode_read o = {.schema = g->schema, .ignore_unknown = g->ignore_unknown,
+				   .allow_nul = g->allow_nul};
 	char *copy = malloc(len ? len : 1); /* exact, so that ASan sees one byte too many */
 	int err;
 
@@ -125,16 +129,44 @@ static void begin(struct golden *g, char kind, const char *text)
 		complain(g, "left bytes behind", "none", "some");
 }
 
-static void check_wire(struct golden *g, const char *text)
+static void compare_wire(struct golden *g, const struct buf *wire, const char *text)
 {
 	AUTO_BUF want = BUF_INIT;
 	AUTO_BUF got = BUF_INIT;
 
 	set_unhex(text, &want);
-	for (size_t i = 0; i < g->wire.len; i++)
-		buf_printf(&got, "%02x", g->wire.data[i]);
-	if (want.len != g->wire.len || (want.len && memcmp(want.data, g->wire.data, want.len) != 0))
+	for (size_t i = 0; i < wire->len; i++)
+		buf_printf(&got, "%02x", wire->data[i]);
+	if (want.len != wire->len || (want.len && memcmp(want.data, wire->data, want.len) != 0))
 		complain(g, "other wire bytes", text, buf_cstr(&got));
+}
+
+static void check_wire(struct golden *g, const char *text)
+{
+	compare_wire(g, &g->wire, text);
+}
+
+static void check_canonical(struct golden *g, char kind, const char *text)
+{
+	struct transcode_write o = {.schema = g->schema, .skip_zero = true, .json_names = true};
+	AUTO_BUF wire = BUF_INIT;
+	AUTO_BUF json = BUF_INIT;
+	char why[300] = "";
+	int err = transcode_normalize(g->message, buf_bytes(&g->wire), &wire, why, sizeof why);
+
+	if (kind == 'r') {
+		if (err != -ERRAND_DATA_LOSS || strstr(why, text) == NULL || wire.len != 0)
+			complain(g, "no such error", text, why);
+		return;
+	}
+	if (err < 0)
+		complain(g, "no canonical form", text, why);
+	else if (kind == 'n')
+		compare_wire(g, &wire, text);
+	else if (transcode_to_json(&o, g->message, buf_bytes(&wire), &json, why, sizeof why) < 0)
+		complain(g, "no JSON", text, why);
+	else if (strcmp(buf_cstr(&json), text) != 0)
+		complain(g, "other JSON", text, buf_cstr(&json));
 }
 
 static void check_json(struct golden *g, bool skip_zero, const char *text)
@@ -160,12 +192,12 @@ static void check_error(struct golden *g, const char *text)
 
 static void check_fault(struct golden *g, const char *text)
 {
-	char got[300] = "none";
+	char got[2000] = "none";
 
 	if (g->n_faults < g->faults.n)
 		describe(&g->faults.items[g->n_faults], got, sizeof got);
 	g->n_faults++;
-	if (strcmp(got, text) != 0)
+	if (strcmp(got, text) != 0 && (strchr(text, '*') == NULL || fnmatch(text, got, 0) != 0))
 		complain(g, "another fault", text, got);
 }
 
@@ -188,6 +220,12 @@ static void run_line(struct golden *g, int number, char *line, bool *from_json)
 	case 's': check_json(g, true, text); break;
 	case 'j': check_json(g, false, text); break;
 	case 'e': check_error(g, text); break;
+	case 'n': case 'c': case 'r': check_canonical(g, line[0], text); break;
+	case 'O':
+		finish(g, *from_json);
+		g->ignore_unknown = strstr(text, "ignore_unknown") != NULL;
+		g->allow_nul = strstr(text, "allow_nul") != NULL;
+		break;
 	case 'f': check_fault(g, text); break;
 	case '#': case '\0': break;
 	default: fail_msg("%s.txt:%d: what is \"%s\"?", g->file, number, line);

@@ -3,33 +3,30 @@
  *   json pkg.Message {...}   ->  ok 0801...  |  fault POINTER RULE DETAIL
  *   wire pkg.Message 0801... ->  ok {...}    |  error REASON
  *   zero pkg.Message 0801... ->  the same without zero values
+ *   canon pkg.Message 0801.. ->  canonical ProtoJSON
+ *   norm pkg.Message 0801... ->  ok 0801...  |  error REASON: canonical wire
  */
 #define _GNU_SOURCE
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "schema/transcode.h"
+#include "tests/support/load.h"
 
-static struct schema *load(const char *path)
+static void put_hex(const struct buf *b)
 {
-	AUTO_BUF set = BUF_INIT;
-	struct schema *s = NULL;
-	char chunk[4096], why[300] = "";
-	FILE *f = fopen(path, "rb");
-	size_t n;
+	printf("ok ");
+	for (size_t i = 0; i < b->len; i++)
+		printf("%02x", b->data[i]);
+	putchar('\n');
+}
 
-	if (f == NULL) {
-		perror(path);
-		exit(1);
-	}
-	while ((n = fread(chunk, 1, sizeof chunk, f)) > 0)
-		buf_append(&set, chunk, n);
-	fclose(f);
-	if (schema_load(set.data, set.len, &s, why, sizeof why) < 0) {
-		fprintf(stderr, "%s: %s\n", path, why);
-		exit(1);
-	}
-	return s;
+static void unhex(const char *hex, struct buf *out)
+{
+	unsigned v;
+
+	for (; sscanf(hex, "%2x", &v) == 1; hex += 2)
+		buf_append_byte(out, (uint8_t)v);
 }
 
 static void from_json(const struct schema *s, const struct schema_message *m, const char *text)
@@ -38,30 +35,38 @@ static void from_json(const struct schema *s, const struct schema_message *m, co
 	struct fault_list faults = FAULT_LIST_INIT;
 	AUTO_BUF wire = BUF_INIT;
 
-	if (transcode_from_json(&o, m, text, strlen(text), "#", &wire, &faults) == 0) {
-		printf("ok ");
-		for (size_t i = 0; i < wire.len; i++)
-			printf("%02x", wire.data[i]);
-		putchar('\n');
-	} else {
+	if (transcode_from_json(&o, m, text, strlen(text), "#", &wire, &faults) == 0)
+		put_hex(&wire);
+	else
 		printf("fault %s %s %s\n", faults.items[0].where, faults.items[0].rule,
 		       faults.items[0].detail);
-	}
 	fault_list_deinit(&faults);
 }
 
-static void to_json(const struct schema *s, const struct schema_message *m, const char *hex, bool skip_zero)
+static void to_json(const struct schema *s, const struct schema_message *m, const char *hex,
+		    bool skip_zero, bool json_names)
 {
-	struct transcode_write o = {.schema = s, .skip_zero = skip_zero};
+	struct transcode_write o = {.schema = s, .skip_zero = skip_zero, .json_names = json_names};
 	AUTO_BUF wire = BUF_INIT;
 	AUTO_BUF json = BUF_INIT;
 	char why[300] = "";
-	unsigned v;
 
-	for (; sscanf(hex, "%2x", &v) == 1; hex += 2)
-		buf_append_byte(&wire, (uint8_t)v);
+	unhex(hex, &wire);
 	if (transcode_to_json(&o, m, buf_bytes(&wire), &json, why, sizeof why) == 0)
 		printf("ok %s\n", buf_cstr(&json));
+	else
+		printf("error %s\n", why);
+}
+
+static void normalize(const struct schema_message *m, const char *hex)
+{
+	AUTO_BUF wire = BUF_INIT;
+	AUTO_BUF out = BUF_INIT;
+	char why[300] = "";
+
+	unhex(hex, &wire);
+	if (transcode_normalize(m, buf_bytes(&wire), &out, why, sizeof why) == 0)
+		put_hex(&out);
 	else
 		printf("error %s\n", why);
 }
@@ -82,8 +87,10 @@ static void run(const struct schema *s, char *line)
 		printf("error no message %s\n", name);
 	else if (strcmp(line, "json") == 0)
 		from_json(s, m, text);
+	else if (strcmp(line, "norm") == 0)
+		normalize(m, text);
 	else
-		to_json(s, m, text, strcmp(line, "zero") == 0);
+		to_json(s, m, text, strcmp(line, "wire") != 0, strcmp(line, "canon") == 0);
 }
 
 int main(int argc, char **argv)
@@ -97,7 +104,7 @@ int main(int argc, char **argv)
 		fprintf(stderr, "usage: transcode_tool SET\n");
 		return 64;
 	}
-	s = load(argv[1]);
+	s = load_set(argv[1]);
 	while ((len = getline(&line, &size, stdin)) > 0) {
 		line[len - (line[len - 1] == '\n')] = '\0';
 		run(s, line);
