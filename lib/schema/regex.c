@@ -35,9 +35,11 @@ enum {
 	WAY_INTS = 6,           /* pcre2_dfa_match: two lists of three ints */
 };
 
+#define NO_ATOM SIZE_MAX
+
 struct regex {
-	pcre2_code *search;    /* as written */
-	pcre2_code *from_start; /* finds the same, but tried at the first character only */
+	pcre2_code *search;     /* as written */
+	pcre2_code *from_start; /* finds the same, tried at the first character only */
 	bool anchored;
 };
 
@@ -46,6 +48,8 @@ struct regex {
 struct translation {
 	const uint8_t *start, *p, *end;
 	struct buf out;
+	size_t atom;    /* where the last character or class begins in out; NO_ATOM: a group */
+	bool no_plus;   /* write x+ as xx*: pcre2_dfa_match counts the turns of x+ apart */
 	bool in_class;
 	char *why;
 	size_t why_size;
@@ -126,6 +130,8 @@ static void take_quoted(struct translation *t)
 			t->p += 2;
 			return;
 		}
+		if ((*t->p & 0xc0) != 0x80)
+			t->atom = t->out.len;
 		if (*t->p < 0x80 && !is_letter(*t->p) && !is_digit(*t->p))
 			buf_append_byte(&t->out, '\\');
 		take(t, 1);
@@ -222,6 +228,17 @@ static int repeat_len(const struct translation *t)
 	return most > REPEAT_MAX ? -1 : (int)n + 1;
 }
 
+/* x+ as xx* */
+static void take_plus(struct translation *t)
+{
+	AUTO_BUF atom = BUF_INIT;
+
+	buf_append(&atom, t->out.data + t->atom, t->out.len - t->atom);
+	buf_append(&t->out, atom.data, atom.len);
+	buf_append_byte(&t->out, '*');
+	t->p++;
+}
+
 static int take_repeat(struct translation *t)
 {
 	int n = *t->p == '{' ? repeat_len(t) : 1;
@@ -229,11 +246,15 @@ static int take_repeat(struct translation *t)
 	if (n < 0)
 		return refuse(t, "more than 1000 repeats are not in RE2's syntax:");
 	if (n == 0) {
+		t->atom = t->out.len;
 		buf_append_byte(&t->out, '\\');
 		take(t, 1);
 		return 0;
 	}
-	take(t, (size_t)n);
+	if (t->no_plus && *t->p == '+' && t->atom != NO_ATOM)
+		take_plus(t);
+	else
+		take(t, (size_t)n);
 	if (peek(t, 0) == '?')
 		take(t, 1);
 	if (peek(t, 0) == '+' || peek(t, 0) == '*' || peek(t, 0) == '?' ||
@@ -267,14 +288,16 @@ static int take_one(struct translation *t)
 {
 	int c = peek(t, 0);
 
-	if (c == '\\')
-		return take_escape(t);
 	if (t->in_class)
-		return take_class_part(t);
-	if (c == '(')
-		return take_group(t);
+		return c == '\\' ? take_escape(t) : take_class_part(t);
 	if (c == '*' || c == '+' || c == '?' || c == '{')
 		return take_repeat(t);
+	if ((c & 0xc0) != 0x80)
+		t->atom = c == '(' || c == ')' || c == '|' || c == '^' || c == '$' ? NO_ATOM : t->out.len;
+	if (c == '\\')
+		return take_escape(t);
+	if (c == '(')
+		return take_group(t);
 	if (c == '[') {
 		size_t n = 1 + (peek(t, 1) == '^');
 
@@ -290,11 +313,11 @@ static int take_one(struct translation *t)
 	return 0;
 }
 
-static int translate(struct bytes pattern, struct buf *out, char *why, size_t why_size)
+static int translate(struct bytes pattern, bool no_plus, struct buf *out, char *why, size_t why_size)
 {
 	struct translation t = {
 		.start = pattern.data, .p = pattern.data, .end = pattern.data + pattern.len,
-		.out = *out, .why = why, .why_size = why_size,
+		.out = *out, .atom = NO_ATOM, .no_plus = no_plus, .why = why, .why_size = why_size,
 	};
 	int err = 0;
 
@@ -327,7 +350,7 @@ static pcre2_code *compile(struct schema *s, const struct buf *text, char *why, 
 	int err;
 
 	pcre2_set_newline(context, PCRE2_NEWLINE_LF);
-	code = pcre2_compile(text->data, text->len, options, &err, &at, context);
+	code = pcre2_compile(text->len > 0 ? text->data : (PCRE2_SPTR)"", text->len, options, &err, &at, context);
 	if (code == NULL) {
 		pcre2_get_error_message(err, reason, sizeof reason);
 		snprintf(why, why_size, "%s", (char *)reason);
@@ -357,20 +380,16 @@ int regex_new(struct schema *s, struct bytes pattern, struct regex **out, char *
 		snprintf(why, why_size, "not UTF-8");
 		return -ERRAND_INVALID_ARGUMENT;
 	}
-	buf_append(&text, "", 0);
-	if (translate(pattern, &text, why, why_size) < 0)
+	if (translate(pattern, false, &text, why, why_size) < 0)
 		return -ERRAND_INVALID_ARGUMENT;
 	x->search = compile(s, &text, why, why_size);
 	if (x->search == NULL)
 		return -ERRAND_INVALID_ARGUMENT;
-	x->from_start = x->search;
 	x->anchored = starts_fixed(x->search);
-	if (!x->anchored) {
-		buf_append_str(&from_start, "(?s:.*?)(?:");
-		buf_append(&from_start, text.data, text.len);
-		buf_append_byte(&from_start, ')');
-		x->from_start = compile(s, &from_start, why, why_size);
-	}
+	buf_append_str(&from_start, x->anchored ? "(?:" : "(?s:.*?)(?:");
+	translate(pattern, true, &from_start, why, why_size);
+	buf_append_byte(&from_start, ')');
+	x->from_start = compile(s, &from_start, why, why_size);
 	*out = x;
 	return x->from_start != NULL ? 0 : -ERRAND_INVALID_ARGUMENT;
 }

@@ -671,6 +671,8 @@ static int read_general(const struct rules_place *at, struct bytes raw, struct r
 						   types[*typep].name, types[f.number].name);
 			*typep = f.number;
 			buf_append(of_type, f.bytes.data, f.bytes.len);
+		} else if (f.wire != PBUF_VARINT && (f.number == FIELD_REQUIRED || f.number == FIELD_IGNORE)) {
+			return loader_fail(at->loader, "%s does not parse", at->name);
 		} else if (f.number == FIELD_REQUIRED) {
 			rules->required = f.value != 0;
 		} else if (f.number == FIELD_IGNORE) {
