@@ -5,11 +5,13 @@
 
 #include "errand/status.h"
 #include "gateway/health.h"
+#include "gateway/metrics.h"
 #include "gateway/openapi.h"
 #include "gateway/problem.h"
 
 static const struct builtin builtins[] = {
 	{"/livez", health_live},
+	{"/metrics", metrics_answer},
 	{"/openapi.json", openapi_answer},
 	{"/readyz", health_ready},
 };

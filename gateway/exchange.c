@@ -22,6 +22,7 @@
 #include "gateway/content.h"
 #include "gateway/gzip.h"
 #include "gateway/httpbody.h"
+#include "gateway/metrics.h"
 #include "gateway/park.h"
 #include "gateway/problem.h"
 #include "gateway/request.h"
@@ -104,8 +105,11 @@ static void on_done(struct http_request *r, int status, size_t sent, void *arg)
 		.upstream_ns = x->ended ? x->called_ns : -1,
 	};
 
-	if (status != 100) /* it comes again with its body */
+	if (status != 100) { /* else it comes again with its body */
 		access_write(r, &extra, status, sent);
+		metrics_request(x->t->metrics, http_is_head(r) ? "HEAD" : http_verb(r), status,
+				x->stream != NULL ? -1 : clock_mono_ns() - http_begun_ns(r));
+	}
 	x->snapshot = snapshot_unref(x->snapshot);
 	if (x->request.payload.cap > KEEP_PAYLOAD)
 		buf_deinit(&x->request.payload);
@@ -117,6 +121,7 @@ static void on_done(struct http_request *r, int status, size_t sent, void *arg)
 void exchange_thread_init(struct gateway_thread *t)
 {
 	list_init(&t->streams);
+	t->metrics = metrics_new(t);
 	t->park = park_new(t->base, on_resume);
 	t->spare = NULL;
 	t->gzip = gzip_new();
@@ -136,6 +141,7 @@ void exchange_thread_deinit(struct gateway_thread *t)
 	t->snapshot = snapshot_unref(t->snapshot);
 	t->park = park_free(t->park);
 	t->gzip = gzip_free(t->gzip);
+	t->metrics = metrics_free(t->metrics);
 }
 
 /* --- x-request-id --- */
@@ -197,8 +203,11 @@ static void exchange_answer(struct exchange *x, const struct wire_response *w)
 	answer_send(&a, w);
 }
 
-static void exchange_call_ended(struct exchange *x)
+static void exchange_call_ended(struct exchange *x, int code, enum metrics_stream_end why)
 {
+	metrics_call_end(x->t->metrics, x->route->method->full_name, code);
+	if (x->stream != NULL)
+		metrics_stream_end(x->t->metrics, why);
 	x->call = NULL;
 	x->called_ns = clock_mono_ns() - x->called_ns;
 	x->ended = true;
@@ -215,7 +224,7 @@ static void on_reply(struct upstream_call *c, const struct wire_response *w, voi
 {
 	struct exchange *x = arg;
 
-	exchange_call_ended(x);
+	exchange_call_ended(x, w->code, STREAM_ENDED);
 	if (exchange_may_again(x, c) && exchange_again(x))
 		return;
 	if (x->stream == NULL || !stream_finish(x->stream, w))
@@ -232,15 +241,18 @@ static void on_message(struct upstream_call *c, struct bytes message, void *arg)
 		upstream_consumed(c, message.len); /* a unary method does not stream: dropped */
 }
 
-/* The stream is about to answer by itself. */
-static void on_cut(void *arg)
+static void exchange_cancel(struct exchange *x, enum metrics_stream_end why)
 {
-	struct exchange *x = arg;
-
 	if (x->call == NULL)
 		return;
 	upstream_cancel(x->call);
-	exchange_call_ended(x);
+	exchange_call_ended(x, ERRAND_CANCELLED, why);
+}
+
+/* The stream is about to answer by itself. */
+static void on_cut(void *arg)
+{
+	exchange_cancel(arg, STREAM_CUT);
 }
 
 static void on_gone(struct http_request *r, void *arg)
@@ -248,7 +260,7 @@ static void on_gone(struct http_request *r, void *arg)
 	struct exchange *x = arg;
 	struct buf none = BUF_INIT;
 
-	on_cut(x);
+	exchange_cancel(x, STREAM_GONE);
 	park_remove(x->t->park, &x->parked);
 	if (x->stream == NULL || !stream_close(x->stream))
 		http_reply(r, 499, NULL, &none);
@@ -341,6 +353,7 @@ static void exchange_stream(struct exchange *x)
 	};
 
 	x->stream = stream_new(&setup);
+	metrics_stream_begin(x->t->metrics);
 }
 
 static void exchange_call(struct exchange *x, const struct wire_request *w)
@@ -354,6 +367,7 @@ static void exchange_call(struct exchange *x, const struct wire_request *w)
 	http_on_gone(x->http, on_gone, x);
 	x->ended = false;
 	x->called_ns = clock_mono_ns();
+	metrics_call_begin(x->t->metrics);
 	x->call = upstream_call(x->t->upstream, w, &cb);
 }
 

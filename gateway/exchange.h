@@ -43,6 +43,7 @@ struct gateway_thread {
 	unsigned index;
 	uint64_t n_requests, n_errors;
 	struct gzip *gzip;         /* owned */
+	struct metrics *metrics;   /* owned */
 	struct list streams;       /* of struct stream: event streams under way */
 	struct park *park;         /* exchanges that wait for the service */
 	struct exchange *spare;    /* exchange.c's pool */

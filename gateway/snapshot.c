@@ -16,6 +16,7 @@ static pthread_mutex_t build_lock = PTHREAD_MUTEX_INITIALIZER; /* one builder at
 static pthread_mutex_t newest_lock = PTHREAD_MUTEX_INITIALIZER; /* guards `newest` */
 static struct snapshot *newest;                                 /* holds a reference */
 static _Atomic uint64_t generation;                             /* of newest; 0 = none */
+static _Atomic uint64_t n_refused;
 
 struct snapshot *snapshot_ref(struct snapshot *s)
 {
@@ -104,6 +105,7 @@ static void snapshot_log_refusal(const char *why)
 {
 	AUTO_BUF quoted = BUF_INIT;
 
+	atomic_fetch_add(&n_refused, 1);
 	log_quote(&quoted, why, strlen(why));
 	log_error(atomic_load(&generation) > 0 ? "schema refused, the one before stays in use" : "schema refused",
 		  "why=%s", buf_cstr(&quoted));
@@ -164,6 +166,11 @@ int snapshot_publish_file(struct bytes set, char *why, size_t why_size)
 uint64_t snapshot_generation(void)
 {
 	return atomic_load_explicit(&generation, memory_order_acquire);
+}
+
+uint64_t snapshot_n_refused(void)
+{
+	return atomic_load(&n_refused);
 }
 
 void snapshot_deinit(void)

@@ -34,6 +34,8 @@ void snapshot_refresh(struct snapshot **held);
 struct snapshot *snapshot_ref(struct snapshot *s);
 /* Forgets the newest: at the end of the process. */
 void snapshot_deinit(void);
+/* How many could not be used. Any thread. */
+uint64_t snapshot_n_refused(void);
 /* Does this digest name the newest? */
 bool snapshot_is_current(struct bytes digest);
 

@@ -16,6 +16,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "gateway/access.h"
+#include "gateway/metrics.h"
 #include "gateway/snapshot.h"
 #include "gateway/stream.h"
 
@@ -126,7 +127,15 @@ static const struct upstream_ops service_events = {on_state, has_schema, on_sche
 
 /* --- the HTTP side --- */
 
-static const struct http_ops http_events = {exchange_begin, exchange_begin, access_refused};
+static void on_refused(const char *peer, int status, const char *why, void *arg)
+{
+	const struct gateway_thread *t = arg;
+
+	metrics_refused(t->metrics, status);
+	access_refused(peer, status, why, NULL);
+}
+
+static const struct http_ops http_events = {exchange_begin, exchange_begin, on_refused};
 
 static struct http_limits worker_limits(const struct gateway_config *c)
 {
@@ -215,6 +224,7 @@ struct worker *worker_free(struct worker *w)
 {
 	if (w == NULL)
 		return NULL;
+	metrics_hide(w->t.metrics);
 	http_server_free(w->t.http);
 	upstream_free(w->t.upstream);
 	exchange_thread_deinit(&w->t);
