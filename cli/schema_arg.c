@@ -57,6 +57,13 @@ static int from_file(const char *path, struct schema **out)
 	return CLI_DATA;
 }
 
+static bool is_named_socket(const char *path)
+{
+	size_t len = strlen(path);
+
+	return len > 5 && strcmp(path + len - 5, ".sock") == 0;
+}
+
 int schema_arg_load(const char *arg, const char *command, struct schema **out)
 {
 	struct stat st;
@@ -67,7 +74,12 @@ int schema_arg_load(const char *arg, const char *command, struct schema **out)
 			  "--descriptor_set_out=FILE.pb) or a service's socket", command);
 		return CLI_USAGE;
 	}
-	return stat(arg, &st) == 0 && S_ISSOCK(st.st_mode) ? from_socket(arg, out) : from_file(arg, out);
+	if (strncmp(arg, "unix:", 5) == 0)
+		return from_socket(arg + 5, out);
+	/* one that is not there cannot be told from a file but by its name */
+	if (stat(arg, &st) == 0 ? S_ISSOCK(st.st_mode) : is_named_socket(arg))
+		return from_socket(arg, out);
+	return from_file(arg, out);
 }
 
 /* --- messages --- */

@@ -16,6 +16,11 @@ static const struct builtin builtins[] = {
 	{"/readyz", health_ready},
 };
 
+const struct builtin *builtin_at(size_t n)
+{
+	return n < ARRAY_LEN(builtins) ? &builtins[n] : NULL;
+}
+
 static bool path_matches(const char *builtin, const char *path)
 {
 	size_t len = strlen(builtin);

@@ -13,6 +13,8 @@ struct builtin {
 	void (*answer)(struct http_request *r, const struct gateway_thread *t);
 };
 
+/* The n-th of them, or NULL. */
+const struct builtin *builtin_at(size_t n);
 /* The one that has this path, or NULL. */
 const struct builtin *builtin_find(const char *path);
 /* True when the path was a builtin's: r is answered. */

@@ -35,12 +35,12 @@ struct node {
 struct entry {
 	struct route route;
 	struct template *template;
-	struct entry *next;
 };
 
 struct route_table {
 	struct node *root;
-	struct entry *entries;
+	struct entry **entries; /* each owned, and at rest: targets point to it */
+	size_t n_entries;
 };
 
 /* --- building --- */
@@ -201,8 +201,9 @@ static struct entry *table_entry(struct route_table *t, const struct schema_meth
 
 	e->route.method = m;
 	e->route.http = http;
-	e->next = t->entries;
-	t->entries = e;
+	if ((t->n_entries & (t->n_entries - 1)) == 0)
+		t->entries = xrealloc(t->entries, MAX(2 * t->n_entries, 1) * sizeof *t->entries);
+	t->entries[t->n_entries++] = e;
 	return e;
 }
 
@@ -286,14 +287,40 @@ struct route_table *route_table_free(struct route_table *t)
 {
 	if (t == NULL)
 		return NULL;
-	for (struct entry *e = t->entries, *next; e != NULL; e = next) {
-		next = e->next;
-		template_free(e->template);
-		free(e);
+	for (size_t i = 0; i < t->n_entries; i++) {
+		template_free(t->entries[i]->template);
+		free(t->entries[i]);
 	}
+	free(t->entries);
 	node_free(t->root);
 	free(t);
 	return NULL;
+}
+
+const struct route *route_at(const struct route_table *t, size_t n)
+{
+	return n < t->n_entries ? &t->entries[n]->route : NULL;
+}
+
+bool route_is_below(const struct route *r, const char *path)
+{
+	const struct template *t = r->template;
+
+	for (size_t i = 0; *path != '\0'; i++) {
+		size_t len = strcspn(++path, "/");
+		const char *text;
+
+		if (len == 0)
+			return true; /* the slash at the end of path */
+		text = t == NULL ? i == 0 ? r->method->service->name : i == 1 ? r->method->name : NULL :
+		       i < t->n_segments ? t->segments[i].text : NULL;
+		if (text == NULL || strlen(text) != len || memcmp(text, path, len) != 0)
+			return false;
+		path += len;
+		if (*path == '\0')
+			return i + 1 == (t == NULL ? 2 : t->n_segments) && (t == NULL || t->verb == NULL);
+	}
+	return false;
 }
 
 /* --- matching --- */

@@ -34,6 +34,12 @@ struct route_match {
 int route_table_new(const struct schema *s, struct route_table **out, char *why, size_t why_size);
 struct route_table *route_table_free(struct route_table *t);
 
+/* All routes, the annotated ones first; the n-th or NULL. */
+const struct route *route_at(const struct route_table *t, size_t n);
+/* Do its literals spell out this path? "/a/b/" means all below /a/b. What a variable
+ * may happen to match does not count. */
+bool route_is_below(const struct route *r, const char *path);
+
 /* 0 found; -ERRAND_NOT_FOUND no such path; -ERRAND_UNIMPLEMENTED the path is
  * there with other verbs, listed in allow ("GET, HEAD, OPTIONS") for 405. HEAD
  * matches GET. */
