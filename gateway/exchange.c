@@ -360,7 +360,7 @@ static void exchange_call(struct exchange *x, const struct wire_request *w)
 {
 	const struct upstream_callbacks cb = {on_message, on_reply, x};
 
-	if (!upstream_is_up(x->t->upstream) && exchange_park(x))
+	if ((!upstream_is_up(x->t->upstream) || upstream_is_full(x->t->upstream)) && exchange_park(x))
 		return;
 	if (x->route->method->server_streaming)
 		exchange_stream(x);
@@ -454,7 +454,7 @@ static void exchange_route(struct exchange *x)
 
 /* --- waiting for the service --- */
 
-/* It waits for a service that has not been gone for long. */
+/* It waits for a service that has not been gone for long, or has much to read. */
 static bool exchange_park(struct exchange *x)
 {
 	const struct gateway_config *c = x->t->config;
@@ -515,9 +515,16 @@ static void on_resume(struct parked *p, bool late)
 		exchange_begin_anew(x);
 }
 
-void exchange_resume_all(struct gateway_thread *t, bool late)
+void exchange_resume(struct gateway_thread *t)
 {
-	park_resume(t->park, late);
+	while (upstream_is_up(t->upstream) && !upstream_is_full(t->upstream))
+		if (!park_resume_first(t->park))
+			return;
+}
+
+void exchange_wait_no_more(struct gateway_thread *t)
+{
+	park_end(t->park);
 }
 
 void exchange_begin(struct http_request *r, void *arg)

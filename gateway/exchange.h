@@ -50,8 +50,10 @@ struct gateway_thread {
 	uint64_t ids[2];           /* state of the x-request-id generator */
 };
 
-/* Those that wait for the service: it is there; or (late) they need not wait longer. */
-void exchange_resume_all(struct gateway_thread *t, bool late);
+/* The service is there, or has read what was sent: those that wait for it go on. */
+void exchange_resume(struct gateway_thread *t);
+/* The gateway stops: those that wait are answered. */
+void exchange_wait_no_more(struct gateway_thread *t);
 
 /* With t->base. Before the first request, and after the last one is gone. */
 void exchange_thread_init(struct gateway_thread *t);

@@ -335,6 +335,18 @@ static void by_fd_put(struct http_server *s, struct http_conn *c)
 	s->by_fd[c->fd] = c;
 }
 
+/* Whoever waits for an answer or a silent stream and has vanished without a FIN is found
+ * by the kernel within two minutes. */
+static void conn_keepalive(int fd)
+{
+	static const int on = 1, idle_s = 60, every_s = 15, times = 4;
+
+	setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
+	setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle_s, sizeof idle_s);
+	setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &every_s, sizeof every_s);
+	setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &times, sizeof times);
+}
+
 static void conn_adopt(struct http_conn *c)
 {
 	struct evhttp_connection *evcon;
@@ -358,6 +370,7 @@ static void conn_adopt(struct http_conn *c)
 	snprintf(c->peer, sizeof c->peer, strchr(address, ':') ? "[%s]:%u" : "%s:%u", address,
 		 (unsigned)port);
 	setsockopt(c->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+	conn_keepalive(c->fd);
 	conn_arm(c, WAIT_IDLE);
 	if (c->state == CONN_KILLED)
 		conn_todo(c);

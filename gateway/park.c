@@ -31,22 +31,26 @@ static void park_wake_at(struct park *k, int64_t when)
 	event_add(&k->timer, &tv);
 }
 
-/* fn may park it again, at the end: so those there are now are counted first. */
-static void park_each(struct park *k, bool due_only, bool late)
+static void park_let_go(struct park *k, struct parked *p, bool late)
 {
-	int64_t now = clock_mono_ns();
+	list_remove(&p->node);
+	k->n_waiting--;
+	k->resume(p, late);
+}
 
+/* resume may park it again, at the end: so those there are now are counted first. */
+static void park_late(struct park *k, int64_t until)
+{
 	for (size_t n = k->n_waiting; n > 0 && !list_empty(&k->waiting); n--) {
 		struct list *node = list_pop_front(&k->waiting);
 		struct parked *p = LIST_ENTRY(node, struct parked, node);
 
-		if (due_only && p->until_ns > now) {
-			list_push_back(&k->waiting, node);
-			park_wake_at(k, p->until_ns);
+		if (p->until_ns <= until) {
+			park_let_go(k, p, true);
 			continue;
 		}
-		k->n_waiting--;
-		k->resume(p, late);
+		list_push_back(&k->waiting, node);
+		park_wake_at(k, p->until_ns);
 	}
 }
 
@@ -55,7 +59,7 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
 	struct park *k = arg;
 
 	k->wake_at = INT64_MAX;
-	park_each(k, true, true);
+	park_late(k, clock_mono_ns());
 }
 
 struct park *park_new(struct event_base *base, void (*resume)(struct parked *p, bool late))
@@ -99,7 +103,15 @@ void park_remove(struct park *k, struct parked *p)
 	k->n_waiting--;
 }
 
-void park_resume(struct park *k, bool late)
+bool park_resume_first(struct park *k)
 {
-	park_each(k, false, late);
+	if (list_empty(&k->waiting))
+		return false;
+	park_let_go(k, LIST_ENTRY(k->waiting.next, struct parked, node), false);
+	return true;
+}
+
+void park_end(struct park *k)
+{
+	park_late(k, INT64_MAX);
 }

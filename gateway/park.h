@@ -1,5 +1,5 @@
-/* park.h: requests that wait for a service which is being restarted. Each waits until
- * the service is there again, or until a moment of its own; what then becomes of it is
+/* park.h: requests that wait for a service which is being restarted, or has much to read
+ * yet. Each waits until the service takes it, or until a moment of its own; what then becomes of it is
  * its owner's (exchange.c). One per loop thread, on it. */
 #ifndef GATEWAY_PARK_H
 #define GATEWAY_PARK_H
@@ -19,8 +19,8 @@ struct parked {
 	int64_t until_ns; /* clock_mono_ns */
 };
 
-/* resume runs for each one that has waited, off the list then: because the service is
- * there, or (late) because its moment has come. It may park it again. */
+/* resume runs for each one that has waited, off the list then: because the service
+ * takes it, or (late) because its moment has come. It may park it again. */
 struct park *park_new(struct event_base *base, void (*resume)(struct parked *p, bool late));
 /* Those who wait are forgotten. NULL-safe; NULL. */
 struct park *park_free(struct park *k);
@@ -28,8 +28,9 @@ struct park *park_free(struct park *k);
 /* False: too many wait already. */
 bool park_add(struct park *k, struct parked *p, int64_t until_ns);
 void park_remove(struct park *k, struct parked *p); /* also when it does not wait */
-/* All of them, in the order they came: the service is there; or (late) they need wait no
- * longer. */
-void park_resume(struct park *k, bool late);
+/* The one that has waited longest: the service takes it. False: there is none. */
+bool park_resume_first(struct park *k);
+/* All of them are late: nobody is to wait any more. */
+void park_end(struct park *k);
 
 #endif

@@ -99,12 +99,15 @@ static bool uplink_close_if_done(struct uplink *l)
 /* Writes what waits. False when the connection was lost (the link may be gone). */
 static bool uplink_write(struct uplink *l)
 {
+	bool was_full = conn_over_limit(l->conn);
 	int r = conn_write(l->conn, l->fd, NULL);
 
 	if (r == CONN_IO_FULL)
 		event_add(&l->writable, NULL);
 	if (r == CONN_IO_BROKEN)
 		l->ops->closed(l, strerror(errno), l->arg);
+	else if (was_full && !conn_over_limit(l->conn))
+		l->ops->drained(l, l->arg);
 	return r != CONN_IO_BROKEN;
 }
 

@@ -19,6 +19,8 @@ struct uplink_ops {
 	void (*message)(struct uplink *l, void *user, struct bytes message, void *arg);
 	/* The stream is gone after it. */
 	void (*response)(struct uplink *l, void *user, const struct wire_response *w, void *arg);
+	/* It was full and is not any more. */
+	void (*drained)(struct uplink *l, void *arg);
 	/* No new calls; those under way go on. */
 	void (*goaway)(struct uplink *l, void *arg);
 	/* Lost, or retired and empty: the owner ends its calls and frees the link. */

@@ -348,10 +348,19 @@ static void on_ready(struct uplink *l, bool extended, struct bytes hello, void *
 		upstream_up(u);
 }
 
+static void on_drained(struct uplink *l, void *arg)
+{
+	struct upstream *u = arg;
+
+	if (u->link == l && u->state == UPSTREAM_UP && u->ops->drained != NULL)
+		u->ops->drained(u, u->arg);
+}
+
 static const struct uplink_ops link_events = {
 	.ready = on_ready,
 	.message = on_message,
 	.response = on_response,
+	.drained = on_drained,
 	.goaway = on_goaway,
 	.closed = on_closed,
 };
@@ -448,6 +457,11 @@ struct upstream *upstream_free(struct upstream *u)
 bool upstream_is_up(const struct upstream *u)
 {
 	return u->state == UPSTREAM_UP;
+}
+
+bool upstream_is_full(const struct upstream *u)
+{
+	return u->state == UPSTREAM_UP && uplink_full(u->link);
 }
 
 int64_t upstream_down_since(const struct upstream *u)

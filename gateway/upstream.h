@@ -20,6 +20,8 @@ struct upstream_call;
 struct upstream_ops {
 	/* UP or not any more (or not at all: the first failed attempt), with the reason. */
 	void (*state)(struct upstream *u, bool up, const char *why, void *arg);
+	/* It was full and takes calls again. NULL: not wanted. */
+	void (*drained)(struct upstream *u, void *arg);
 	/* After Hello: is the schema of this digest the one in use? Else it is fetched. */
 	bool (*has_schema)(struct upstream *u, struct bytes digest, void *arg);
 	/* The schema set the service sent. */
@@ -32,6 +34,8 @@ struct upstream *upstream_new(struct event_base *base, const char *path, const s
 /* Calls under way end without a callback. NULL-safe; NULL. */
 struct upstream *upstream_free(struct upstream *u);
 bool upstream_is_up(const struct upstream *u);
+/* Too much waits to be written to the service: calls are answered UNAVAILABLE. */
+bool upstream_is_full(const struct upstream *u);
 /* clock_mono_ns since when it is not (the start counts); 0 while it is. */
 int64_t upstream_down_since(const struct upstream *u);
 size_t upstream_n_calls(const struct upstream *u); /* under way */

@@ -51,7 +51,7 @@ static void worker_begin_drain(struct worker *w)
 	static const struct timeval look = {0, DRAIN_LOOK_US};
 
 	w->drain_until = clock_mono_ns() + w->t.config->drain_timeout;
-	exchange_resume_all(&w->t, true);
+	exchange_wait_no_more(&w->t);
 	http_server_drain(w->t.http);
 	stream_drain(&w->t);
 	event_add(w->drain, &look);
@@ -100,7 +100,7 @@ static void on_state(struct upstream *u, bool up, const char *why, void *arg)
 		atomic_fetch_add(w->n_up, up ? 1u : -1u);
 	w->up = up;
 	if (up)
-		exchange_resume_all(&w->t, false);
+		exchange_resume(&w->t);
 	if (w->t.index != 0) /* all threads see the same */
 		return;
 	if (up) {
@@ -109,6 +109,13 @@ static void on_state(struct upstream *u, bool up, const char *why, void *arg)
 	}
 	log_quote(&quoted, why, strlen(why));
 	log_warn("service down, trying again", "socket=%s why=%s", w->t.config->socket, buf_cstr(&quoted));
+}
+
+static void on_service_drained(struct upstream *u, void *arg)
+{
+	struct worker *w = arg;
+
+	exchange_resume(&w->t);
 }
 
 static bool has_schema(struct upstream *u, struct bytes digest, void *arg)
@@ -123,7 +130,7 @@ static void on_schema(struct upstream *u, struct bytes digest, struct bytes set,
 	snapshot_publish(digest, set, why, sizeof why); /* logs a refusal itself */
 }
 
-static const struct upstream_ops service_events = {on_state, has_schema, on_schema};
+static const struct upstream_ops service_events = {on_state, on_service_drained, has_schema, on_schema};
 
 /* --- the HTTP side --- */
 

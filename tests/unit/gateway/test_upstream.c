@@ -261,7 +261,9 @@ static void on_schema(struct upstream *u, struct bytes digest, struct bytes set,
 	buf_append(&w->set, set.data, set.len);
 }
 
-static const struct upstream_ops ops = {on_state, has_schema, on_schema};
+static const struct upstream_ops ops = {
+	.state = on_state, .has_schema = has_schema, .schema = on_schema,
+};
 
 static void on_reply(struct upstream_call *c, const struct wire_response *r, void *arg)
 {
