@@ -225,6 +225,12 @@ static void find_used(const struct gen_set *s, enum kind kind, struct bytes in, 
 	}
 }
 
+/* Types whose C no library has. */
+static bool is_ours_to_make(const char *name)
+{
+	return strncmp(name, "google/protobuf/", 16) == 0 || strcmp(name, "google/api/httpbody.proto") == 0;
+}
+
 static void need(struct gen_set *s, struct set_file *file)
 {
 	AUTO_FREE bool *used = xcalloc(s->n_files, sizeof *used);
@@ -232,7 +238,7 @@ static void need(struct gen_set *s, struct set_file *file)
 	if (file->needed)
 		return;
 	file->needed = true;
-	file->generate = file->input || strncmp(file->name, "google/protobuf/", 16) == 0;
+	file->generate = file->input || is_ours_to_make(file->name);
 	find_used(s, KIND_FILE, file->proto, used);
 	for (size_t i = 0; i < s->n_files; i++)
 		if (used[i])

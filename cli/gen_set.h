@@ -35,7 +35,8 @@ void gen_set_embed(const struct gen_set *s, struct buf *out);
 /* Marks what the input files need and appends a set of only that, as
  * protoc-gen-c 1.4 likes it: no proto3_optional (the synthetic oneof stays), no
  * imports but those whose types are used, no extensions, no custom options but
- * protobuf-c's own. Sets `generate` for inputs and the well-known types. */
+ * protobuf-c's own. Sets `generate` for inputs, the well-known types and
+ * google.api.HttpBody. */
 void gen_set_strip(struct gen_set *s, struct buf *out);
 
 #endif

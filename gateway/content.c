@@ -18,8 +18,8 @@ bool content_negotiate(struct content *c, const struct request_source *src)
 	struct encoding_choice choice;
 
 	c->must_pack = false;
-	if (headers_get(src, "Accept-Encoding") == NULL)
-		return true;
+	if (c->connect || headers_get(src, "Accept-Encoding") == NULL)
+		return true; /* Connect's clients always take identity */
 	choice = encoding_choose(src);
 	c->must_pack = !choice.identity;
 	if (choice.identity || (choice.gzip && packs))

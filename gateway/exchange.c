@@ -19,6 +19,7 @@
 #include "gateway/answer.h"
 #include "gateway/builtin.h"
 #include "gateway/cors.h"
+#include "gateway/connect.h"
 #include "gateway/content.h"
 #include "gateway/gzip.h"
 #include "gateway/httpbody.h"
@@ -399,10 +400,28 @@ static void exchange_expect(struct exchange *x, const struct route_match *m)
 {
 	const struct request_source source = exchange_source(x->http);
 
-	if ((m->route->body_all || m->route->body != NULL) && !httpbody_in(m->route) && media_body(&source) == BODY_OTHER)
+	if (!x->content.connect && (m->route->body_all || m->route->body != NULL) &&
+	    !httpbody_in(m->route) && media_body(&source) == BODY_OTHER)
 		answer_media_type(x);
 	else
 		http_continue(x->http);
+}
+
+/* Whose rules the request follows; its body without its coding. False: answered. */
+static bool exchange_open(struct exchange *x, struct request_source *src)
+{
+	struct connect_call call = {CODEC_BY_HEADER, ENCODING_IDENTITY};
+
+	x->content.http = x->http;
+	x->content.thread = x->t;
+	x->content.streams = x->route->method->server_streaming;
+	buf_reset(&x->content.unpacked);
+	if (!x->content.connect)
+		call.encoding = encoding_body(src);
+	else if (!connect_open(x->http, x->route->method, src, &x->content.unpacked, &call))
+		return false;
+	x->request.codec = call.codec;
+	return content_negotiate(&x->content, src) && content_unpack(&x->content, call.encoding, src);
 }
 
 static void exchange_run(struct exchange *x, const struct route_match *m)
@@ -414,12 +433,7 @@ static void exchange_run(struct exchange *x, const struct route_match *m)
 	struct wire_request w;
 	enum request_refusal refusal;
 
-	x->content.http = x->http;
-	x->content.thread = x->t;
-	x->content.streams = x->route->method->server_streaming;
-	x->content.connect = false;
-	if (!content_negotiate(&x->content, &source) ||
-	    !content_unpack(&x->content, encoding_body(&source), &source))
+	if (!exchange_open(x, &source))
 		return;
 	refusal = request_build(&x->request, &source, m, x->snapshot->schema, &limits, &w, &faults);
 	if (refusal == REQUEST_FAULTS)
@@ -431,19 +445,40 @@ static void exchange_run(struct exchange *x, const struct route_match *m)
 	fault_list_deinit(&faults);
 }
 
+/* Connect's GET is for the paths that have POST only, and does not show in Allow. */
+static int exchange_find(struct exchange *x, struct route_match *m, struct buf *allow)
+{
+	const struct route_table *routes = x->snapshot->routes;
+	struct http_request *r = x->http;
+	AUTO_BUF other = BUF_INIT;
+	int found = route_find(routes, http_verb(r), http_path(r), m, allow);
+
+	x->content.connect = false;
+	if (found == 0)
+		x->content.connect = m->route->http == NULL && connect_is_post(r);
+	else if (found == -ERRAND_UNIMPLEMENTED && connect_is_get(r))
+		x->content.connect = route_find(routes, "POST", http_path(r), m, &other) == 0 &&
+			m->route->http == NULL;
+	return x->content.connect ? 0 : found;
+}
+
 static void exchange_route(struct exchange *x)
 {
 	struct http_request *r = x->http;
 	struct route_match m;
 	AUTO_BUF allow = BUF_INIT;
-	int found = route_find(x->snapshot->routes, http_verb(r), http_path(r), &m, &allow);
+	int found = exchange_find(x, &m, &allow);
 
 	if (found < 0) {
 		answer_no_route(r, found, &allow);
 		return;
 	}
 	x->route = m.route;
-	if (m.route->method->client_streaming)
+	if (x->content.connect)
+		connect_begin(r);
+	if (x->content.connect && strcmp(http_verb(r), "GET") == 0 && m.route->method->idempotency_level != 1)
+		connect_refuse_get(r);
+	else if (m.route->method->client_streaming && !x->content.connect)
 		problem_reply(r, 501, ERRAND_UNIMPLEMENTED, "%s takes a stream: not over HTTP",
 			      m.route->method->full_name);
 	else if (http_awaits_body(r))

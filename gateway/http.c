@@ -533,6 +533,13 @@ void http_stream_end(struct http_request *r)
 	answer_finish(r);
 }
 
+void http_stream_break(struct http_request *r)
+{
+	r->close = true;
+	r->chunked = false;
+	http_stream_end(r);
+}
+
 /* --- the server --- */
 
 /* The gate decides; evhttp's own limits stand a little behind it. */

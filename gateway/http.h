@@ -103,5 +103,8 @@ bool http_stream_write(struct http_request *r, struct bytes chunk);
 void http_stream_on_drained(struct http_request *r, void (*fn)(struct http_request *, void *), void *arg);
 /* The answer is whole. */
 void http_stream_end(struct http_request *r);
+/* It is not, and never will be: the connection ends without the last chunk, so that
+ * the client cannot take it for whole. */
+void http_stream_break(struct http_request *r);
 
 #endif

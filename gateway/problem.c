@@ -21,31 +21,52 @@ static void problem_retry_default(struct http_request *r, int code)
 		http_set_header(r, "Retry-After", "1");
 }
 
+void problem_set_form(struct http_request *r, const struct problem_form *form)
+{
+	http_set_user(r, (void *)(uintptr_t)form);
+}
+
+/* As RFC 9457 has it, unless the client speaks something else. */
+static void problem_send(struct http_request *r, const struct problem *p)
+{
+	const struct problem_form *form = http_user(r);
+	struct buf body = BUF_INIT;
+
+	if (form != NULL) {
+		form->reply(r, p);
+		return;
+	}
+	if (p->answer != NULL)
+		problem_write_status(&body, p->snapshot, p->answer, http_path(r));
+	else
+		problem_write(&body, p->status, p->code, p->detail, http_path(r), p->faults);
+	http_reply(r, p->status, PROBLEM_TYPE, &body);
+}
+
 void problem_reply(struct http_request *r, int status, int code, const char *detail_fmt, ...)
 {
-	struct buf body = BUF_INIT;
 	char detail[512];
 	va_list ap;
 
 	va_start(ap, detail_fmt);
 	vsnprintf(detail, sizeof detail, detail_fmt, ap);
 	va_end(ap);
-	problem_write(&body, status, code, detail, http_path(r), NULL);
 	problem_retry_default(r, code);
-	http_reply(r, status, PROBLEM_TYPE, &body);
+	problem_send(r, &(struct problem){.status = status, .code = code, .detail = detail});
 }
 
 void problem_reply_faults(struct http_request *r, const struct fault_list *faults)
 {
-	struct buf body = BUF_INIT;
-	int status = fault_http_status(faults);
 	size_t n = faults->n + faults->n_dropped;
 	char detail[64];
 
 	snprintf(detail, sizeof detail, "%zu faults in the request", n);
-	problem_write(&body, status, ERRAND_INVALID_ARGUMENT, n == 1 ? faults->items[0].detail : detail,
-		      http_path(r), faults);
-	http_reply(r, status, PROBLEM_TYPE, &body);
+	problem_send(r, &(struct problem){
+		.status = fault_http_status(faults),
+		.code = ERRAND_INVALID_ARGUMENT,
+		.detail = n == 1 ? faults->items[0].detail : detail,
+		.faults = faults,
+	});
 }
 
 /* What the gateway needs to know of a service's problem. */
@@ -109,10 +130,8 @@ void problem_reply_status(struct http_request *r, const struct snapshot *s,
 			  const struct wire_response *w)
 {
 	const struct problem_facts facts = problem_read(w->details);
-	struct buf body = BUF_INIT;
 	int status = facts.status != 0 ? facts.status : err_info(w->code)->http;
 
-	problem_write_status(&body, s, w, http_path(r));
 	problem_retry(r, &facts, w);
-	http_reply(r, status, PROBLEM_TYPE, &body);
+	problem_send(r, &(struct problem){.status = status, .code = w->code, .answer = w, .snapshot = s});
 }

@@ -7,6 +7,22 @@
 #include "schema/problem.h"
 #include "wire/envelope.h"
 
+/* One error, before it has a form. */
+struct problem {
+	int status, code;                   /* HTTP's; enum errand_code */
+	const char *detail;                 /* a sentence */
+	const struct fault_list *faults;    /* or NULL */
+	const struct wire_response *answer; /* of a service; or NULL */
+	const struct snapshot *snapshot;    /* of that service's schema; or NULL */
+};
+
+/* How a client that speaks another protocol (Connect) wants its errors. */
+struct problem_form {
+	void (*reply)(struct http_request *r, const struct problem *p);
+};
+/* All problems of r are written like that from now on; it is kept as r's user. */
+void problem_set_form(struct http_request *r, const struct problem_form *form);
+
 /* Answers r with status, code (enum errand_code) and a sentence. */
 void problem_reply(struct http_request *r, int status, int code, const char *detail_fmt, ...)
 	PRINTF(4, 5);

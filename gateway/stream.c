@@ -10,6 +10,7 @@
 
 #include "base/clock.h"
 #include "base/err.h"
+#include "gateway/httpbody.h"
 #include "gateway/problem.h"
 #include "schema/transcode.h"
 
@@ -23,6 +24,7 @@ struct stream {
 	struct event timer;         /* head, then heartbeats */
 	struct buf record;          /* reused */
 	size_t held;                /* bytes of messages whose credit is held back */
+	char type[256];             /* of a raw one */
 	bool begun;                 /* the head is out */
 	bool first;                 /* no element yet (JSON array) */
 	bool full;                  /* the client does not read */
@@ -68,6 +70,18 @@ static int put_json(struct stream *s, struct bytes message)
 	return transcode_to_json(&o, route->method->output, message, &s->record, why, sizeof why);
 }
 
+/* The first message says what it is. */
+static int put_raw(struct stream *s, struct bytes message)
+{
+	struct httpbody raw;
+
+	if (!httpbody_read(s->setup.route, message, &raw) ||
+	    (!s->begun && !httpbody_type(&raw, s->type, sizeof s->type)))
+		return -ERRAND_DATA_LOSS;
+	buf_append(&s->record, raw.data.data, raw.data.len);
+	return 0;
+}
+
 static int record_message(struct stream *s, struct bytes message)
 {
 	const struct schema_message *m = s->setup.route->method->output;
@@ -86,6 +100,8 @@ static int record_message(struct stream *s, struct bytes message)
 		r = put_json(s, message);
 		put_text(b, "\n");
 		return r;
+	case ACCEPT_RAW:
+		return put_raw(s, message);
 	default:
 		put_text(b, s->first ? "" : ",\n");
 		return put_json(s, message);
@@ -100,6 +116,8 @@ static void record_end(struct stream *s)
 		break;
 	case ACCEPT_NDJSON:
 		put_text(&s->record, "{\"@end\":{}}\n");
+		break;
+	case ACCEPT_RAW:
 		break;
 	default:
 		put_text(&s->record, "]\n");
@@ -131,6 +149,7 @@ const char *stream_media_type(enum media_accept format)
 		[ACCEPT_SSE] = "text/event-stream",
 		[ACCEPT_NDJSON] = "application/x-ndjson",
 		[ACCEPT_JSON] = "application/json",
+		[ACCEPT_RAW] = NULL, /* not known before the first message */
 	};
 
 	return types[format];
@@ -142,7 +161,10 @@ static void stream_begin(struct stream *s)
 		return;
 	s->begun = true;
 	http_set_header(s->setup.http, "Cache-Control", "no-store");
-	http_stream_begin(s->setup.http, 200, stream_media_type(s->setup.format));
+	if (s->setup.format == ACCEPT_RAW)
+		http_set_header(s->setup.http, "X-Content-Type-Options", "nosniff");
+	http_stream_begin(s->setup.http, 200, s->setup.format == ACCEPT_RAW ? s->type :
+			  stream_media_type(s->setup.format));
 	if (s->setup.format == ACCEPT_JSON)
 		http_stream_write(s->setup.http, (struct bytes){(const uint8_t *)"[", 1});
 }
@@ -200,7 +222,8 @@ struct stream *stream_new(const struct stream_setup *setup)
 	list_push_back(&setup->thread->streams, &s->node);
 	event_assign(&s->timer, setup->thread->base, -1, 0, on_timer, s);
 	http_stream_on_drained(setup->http, on_drained, s);
-	if (setup->format != ACCEPT_JSON)
+	strcpy(s->type, "application/octet-stream"); /* of no message at all */
+	if (setup->format == ACCEPT_SSE || setup->format == ACCEPT_NDJSON)
 		stream_timer(s, HEAD_NS);
 	return s;
 }
@@ -215,6 +238,10 @@ static void stream_free(struct stream *s)
 
 static void stream_terminate(struct stream *s, const struct wire_response *w)
 {
+	if (w->code != ERRAND_OK && s->setup.format == ACCEPT_RAW) {
+		http_stream_break(s->setup.http);
+		return;
+	}
 	if (w->code == ERRAND_OK)
 		record_end(s);
 	else

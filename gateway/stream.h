@@ -7,8 +7,10 @@
  *   SSE     event: end | data: {}          event: error | data: {problem}
  *   NDJSON  {"@end":{}}                    {"@error":{problem}}
  *   JSON    ]                              ,{"@error":{problem}}]
+ *   raw     the last chunk                 the connection ends without it
  *
- * ("@" cannot begin a field's name.) Loop thread only. */
+ * ("@" cannot begin a field's name.) Raw is a stream of google.api.HttpBody: their data,
+ * as the content type of the first. Loop thread only. */
 #ifndef GATEWAY_STREAM_H
 #define GATEWAY_STREAM_H
 

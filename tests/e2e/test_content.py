@@ -1,6 +1,7 @@
 """What the bytes of requests and answers look like: who may ask, codings, forms, tags."""
 
 import gzip
+import http.client
 import subprocess
 
 import pytest
@@ -288,3 +289,57 @@ def test_content_type_to_the_letter(pair):
     assert status("Content-Type: application/json; charset=utf-8; charset=utf-16") == 415
     assert status("Content-Type: application/json, text/plain") == 415
     assert status("Content-Type: application/json", "Content-Type: application/json") == 400
+
+
+# --- google.api.HttpBody ---
+
+PNG = b"\x89PNG\r\n\x1a\n\0\xff" * 3
+
+
+def test_raw_whole_body(pair):
+    r = pair.post("/test/raw", PNG, headers={"Content-Type": "image/png"})
+    assert r.status == 200 and r.headers["Content-Type"] == "image/png" and r.body == PNG
+    assert r.headers["X-Content-Type-Options"] == "nosniff"
+    for kind in ("application/json", "application/proto", "text/plain; charset=latin1", "x"):
+        r = pair.post("/test/raw", b"{not json", headers={"Content-Type": kind, "Accept": "image/*"})
+        assert r.status == 200 and r.headers["Content-Type"] == kind and r.body == b"{not json"
+    r = pair.request("POST", "/test/raw", b"", headers={})
+    assert r.status == 200 and r.headers["Content-Type"] == "application/octet-stream" and r.body == b""
+    r = pair.post("/test/raw", gzip.compress(PNG), headers={"Content-Type": "image/png", "Content-Encoding": "gzip"})
+    assert r.body == PNG
+
+
+def test_raw_field(pair):
+    r = pair.post("/test/raw/picture", PNG, headers={"Content-Type": "image/png"})
+    assert r.status == 200 and r.headers["Content-Type"] == "image/png" and r.body == PNG
+    r = pair.get("/test/raw/picture")
+    assert r.status == 200 and r.body == b"" and r.headers["ETag"]
+    assert pair.get("/test/raw/picture", headers={"If-None-Match": r.headers["ETag"]}).status == 304
+
+
+def test_raw_has_its_json_by_name(pair):
+    """POST /pkg.Service/Method speaks ProtoJSON, whatever the message is."""
+    body = {"content_type": "text/css", "data": "YQ=="}
+    r = pair.post("/errandtest.v1.Test/Raw", body)
+    assert r.status == 200 and r.headers["Content-Type"] == "application/json"
+    assert r.json()["data"] == "YQ=="
+
+
+def test_raw_type_is_checked(pair):
+    """FAULTS 63: what a handler gives as a content type cannot begin a header of its own."""
+    r = pair.post("/test/raw-typed", {"file": {"content_type": "text/html", "data": "PGI+"}})
+    assert r.status == 200 and r.headers["Content-Type"] == "text/html" and r.body == b"<b>"
+    for bad in ("text/html\r\nSet-Cookie: a=b", "text/\nhtml", "text/\u00e9", "x" * 300):
+        r = pair.post("/test/raw-typed", {"file": {"content_type": bad, "data": "PGI+"}})
+        assert r.status == 500 and r.headers["Content-Type"] == "application/problem+json"
+        assert "Set-Cookie" not in r.headers
+
+
+def test_raw_stream(pair):
+    r = pair.get("/test/raw-stream?count=3")
+    assert r.status == 200 and r.headers["Content-Type"] == "text/plain; charset=utf-8"
+    assert r.body == b"line 0\nline 1\nline 2\n"
+    assert pair.get("/test/raw-stream?count=0&fail_code=5").status == 404
+    with pytest.raises(http.client.IncompleteRead):  # an error can only show as an end that is none
+        pair.get("/test/raw-stream?count=3&fail_code=13")
+    assert pair.request("HEAD", "/test/raw-stream?count=3").status == 200

@@ -171,6 +171,38 @@ static void test__stream(Service *s, const Errandtest__V1__StreamRequest *in,
 		errand_stream_end(call);
 }
 
+/* --- bodies of any type --- */
+
+static void test__raw(Service *s, const Google__Api__HttpBody *in, Google__Api__HttpBody_Closure done, void *call)
+{
+	done(in, call);
+}
+
+static void test__raw_field(Service *s, const Errandtest__V1__RawMessage *in,
+			    Errandtest__V1__RawMessage_Closure done, void *call)
+{
+	done(in, call);
+}
+
+static void test__raw_stream(Service *s, const Errandtest__V1__StreamRequest *in,
+			     Google__Api__HttpBody_Closure done, void *call)
+{
+	Google__Api__HttpBody line = GOOGLE__API__HTTP_BODY__INIT;
+	char text[32];
+	int rc = 0;
+
+	line.content_type = (char *)"text/plain; charset=utf-8";
+	for (int i = 0; i < in->count && rc >= 0; i++) {
+		line.data.data = (uint8_t *)text;
+		line.data.len = (size_t)snprintf(text, sizeof text, "line %d\n", i);
+		rc = errand_stream_send(call, &line.base);
+	}
+	if (in->fail_code != 0)
+		errand_fail(call, in->fail_code, "asked to fail");
+	else
+		errand_stream_end(call);
+}
+
 /* --- tasks --- */
 
 static void test__task_sleep(Service *s, const SleepRequest *in, Done done, void *call)
