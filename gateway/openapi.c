@@ -8,6 +8,7 @@
 #include <stdio.h>
 
 #include "base/err.h"
+#include "gateway/etag.h"
 #include "gateway/openapi_private.h"
 #include "gateway/problem.h"
 #include "gateway/snapshot.h"
@@ -220,7 +221,7 @@ void openapi_answer(struct http_request *r, const struct gateway_thread *t)
 	}
 	http_set_header(r, "Cache-Control", "no-cache");
 	http_set_header(r, "ETag", text->etag);
-	if (known != NULL && (strcmp(known, "*") == 0 || strstr(known, text->etag) != NULL)) {
+	if (known != NULL && etag_matches(known, (struct bytes){(const uint8_t *)text->etag, strlen(text->etag)})) {
 		http_reply(r, 304, NULL, &body);
 		return;
 	}

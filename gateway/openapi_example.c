@@ -5,6 +5,7 @@
 #include "gateway/openapi_private.h"
 #include "schema/base64.h"
 #include "schema/transcode.h"
+#include "schema/validate.h"
 
 enum { DEPTH_MAX = 4, LENGTH_MAX = 200, ITEMS_MAX = 10, EXAMPLE_MAX = 16384 };
 
@@ -134,11 +135,14 @@ static void fit(struct buf *b, const struct rules *rules, size_t fixed)
 static void put_text(struct buf *b, const struct schema_field *f, const struct rules *rules)
 {
 	const struct rule *format = openapi_rule(rules, RULE_FORMAT);
+	const struct rule *pattern = openapi_rule(rules, RULE_PATTERN);
 	AUTO_BUF text = BUF_INIT;
 	size_t fixed;
 
 	if (format != NULL && (size_t)format->format < ARRAY_LEN(formats)) {
 		buf_append_str(&text, formats[format->format]);
+	} else if (pattern != NULL) {
+		openapi_pattern_example(pattern->value.text, &text);
 	} else {
 		put_part(&text, rules, RULE_PREFIX);
 		put_part(&text, rules, RULE_CONTAINS);
@@ -217,7 +221,7 @@ static bool put_message(struct example *x, const struct schema_message *m, const
 		buf_append_str(x->out, "[]");
 		return true;
 	case WK_NONE:
-		return !openapi_is_http_body(m) && put_object(x, m, NULL);
+		return put_object(x, m, NULL);
 	default:
 		return false; /* Any, FieldMask: of what? */
 	}
@@ -287,15 +291,14 @@ static bool put_field_value(struct example *x, const struct schema_field *f)
 	return f->repeated ? put_list(x, f) : put_value(x, f, f->rules);
 }
 
-/* Left out unless they must be there: what only answers have, what is going away, what
- * is of a pattern. */
+/* Left out: what only answers have, and unless it must be there what is going away. */
 static bool is_shown(const struct schema_field *f, int last_oneof)
 {
 	if (f->out_only || f->type == FIELD_GROUP)
 		return false;
 	if (f->oneof >= 0 && f->oneof <= last_oneof)
 		return false;
-	return openapi_field_required(f) || (!f->deprecated && openapi_rule(f->rules, RULE_PATTERN) == NULL);
+	return openapi_field_required(f) || !f->deprecated;
 }
 
 /* Members of one message; a message inside of itself is left out. */
@@ -340,7 +343,8 @@ static bool is_good(const struct openapi *o, const struct schema_message *m, str
 	bool good;
 
 	good = json.len <= EXAMPLE_MAX &&
-		transcode_from_json(&read, m, (const char *)json.data, json.len, "#", &wire, &faults) == 0;
+		transcode_from_json(&read, m, (const char *)json.data, json.len, "#", &wire, &faults) == 0 &&
+		validate_message(m, buf_bytes(&wire), NULL, &faults) == 0;
 	fault_list_deinit(&faults);
 	return good;
 }

@@ -1,5 +1,6 @@
 /* openapi_operation.c: one operation: what it is about, what it takes, how it can be
  * answered. Pure. */
+#include "gateway/httpbody.h"
 #include "gateway/openapi_private.h"
 
 /* Where the first sentence of a comment ends. */
@@ -75,9 +76,7 @@ static void put_body_schema(struct openapi *o, const struct openapi_operation *o
 static void put_body(struct openapi *o, const struct openapi_operation *op)
 {
 	const struct schema_field *f = op->route.body;
-	const struct schema_message *m = op->route.body_all ? op->method->input :
-		f != NULL && !f->repeated ? f->message : NULL;
-	bool required = op->route.body_all ? object_has_required(m, op->route.template) :
+	bool required = op->route.body_all ? object_has_required(op->method->input, op->route.template) :
 		f != NULL && openapi_field_required(f);
 
 	if (!op->route.body_all && f == NULL)
@@ -86,7 +85,7 @@ static void put_body(struct openapi *o, const struct openapi_operation *op)
 	if (required)
 		openapi_true(o, "required");
 	openapi_open(o, "content", '{');
-	if (m != NULL && openapi_is_http_body(m)) {
+	if (httpbody_in(&op->route)) {
 		openapi_raw(o, "*/*", "{}");
 	} else {
 		openapi_open(o, "application/json", '{');
@@ -109,13 +108,6 @@ static void put_result_schema(struct openapi *o, const struct openapi_operation 
 	openapi_open(o, key, '{');
 	openapi_message(o, op->method->output);
 	openapi_close(o, '}');
-}
-
-static bool answers_raw(const struct openapi_operation *op)
-{
-	const struct schema_field *f = op->route.response_body;
-
-	return openapi_is_http_body(f != NULL ? f->message : op->method->output);
 }
 
 /* text/event-stream, application/x-ndjson: lines, each with a message. */
@@ -158,7 +150,7 @@ static void put_content(struct openapi *o, const struct openapi_operation *op)
 	openapi_open(o, "content", '{');
 	if (op->method->server_streaming) {
 		put_stream_content(o, op);
-	} else if (answers_raw(op)) {
+	} else if (httpbody_out(&op->route)) {
 		openapi_raw(o, "*/*", "{}");
 	} else {
 		openapi_open(o, "application/json", '{');

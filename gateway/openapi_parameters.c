@@ -40,7 +40,7 @@ static void put_path_parameter(struct openapi *o, const struct openapi_parameter
 		buf_printf(&text, "%sPart of `%s`.", text.len > 0 ? "\n\n" : "", p->variable->name);
 	if (p->many)
 		buf_printf(&text, "%sMay span several segments: its slashes are sent as they are.",
-			   text.len > 0 ? " " : "");
+			   text.len == 0 ? "" : p->whole ? "\n\n" : " ");
 	if (text.len > 0)
 		openapi_bytes(o, "description", buf_bytes(&text));
 	if (f != NULL && p->whole)
@@ -75,13 +75,18 @@ static bool is_query_value(const struct schema_field *f)
 static bool walk_is_given(const struct walk *w)
 {
 	const struct template *t = w->op->route.template;
+	const struct field_path *body = &w->op->route.body_path;
 
-	if (w->path[0] == w->op->route.body)
+	if (w->op->route.body != NULL && body->depth <= w->depth &&
+	    field_relation(body->steps, body->depth, w->path, w->depth) == FIELDS_SAME)
 		return true;
-	for (size_t i = 0; t != NULL && i < t->n_variables; i++)
-		if (t->variables[i].depth == w->depth &&
-		    memcmp(t->variables[i].path, w->path, w->depth * sizeof *w->path) == 0)
+	for (size_t i = 0; t != NULL && i < t->n_variables; i++) {
+		const struct template_variable *v = &t->variables[i];
+		enum field_relation to = field_relation(v->path, v->depth, w->path, w->depth);
+
+		if (to == FIELDS_ONEOF || (to == FIELDS_SAME && v->depth <= w->depth))
 			return true;
+	}
 	return false;
 }
 

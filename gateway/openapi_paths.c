@@ -188,6 +188,15 @@ static struct openapi_operation *add_operation(struct openapi *o, const struct s
 	return &o->operations[o->n_operations++];
 }
 
+/* The field that body or response_body names, or NULL. */
+static const struct schema_field *last_field(struct field_path *path, const struct schema_message *m,
+					     const char *text)
+{
+	if (*text == '\0' || !field_path_parse(path, m, text))
+		return NULL;
+	return path->steps[path->depth - 1];
+}
+
 static void collect_binding(struct openapi *o, const struct schema_method *m, const struct schema_http *h)
 {
 	struct template *t;
@@ -201,8 +210,9 @@ static void collect_binding(struct openapi *o, const struct schema_method *m, co
 	op->route.http = h;
 	op->route.template = t;
 	op->route.body_all = strcmp(h->body, "*") == 0;
-	op->route.body = schema_field(m->input, h->body, strlen(h->body));
-	op->route.response_body = schema_field(m->output, h->response_body, strlen(h->response_body));
+	if (!op->route.body_all)
+		op->route.body = last_field(&op->route.body_path, m->input, h->body);
+	op->route.response_body = last_field(&op->route.response_path, m->output, h->response_body);
 	make_path(op);
 	op->id = make_id(o, m);
 }

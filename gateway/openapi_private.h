@@ -98,7 +98,6 @@ void openapi_object(struct openapi *o, const struct schema_message *m, const str
 /* Does this path give the field (alone)? */
 bool openapi_is_bound(const struct template *t, const struct schema_field *f);
 bool openapi_field_required(const struct schema_field *f);
-bool openapi_is_http_body(const struct schema_message *m);
 /* All components, those included that they name in turn. */
 void openapi_schemas(struct openapi *o);
 void openapi_need(struct openapi *o, const char *name);
@@ -109,6 +108,8 @@ void openapi_rules(struct openapi *o, const struct schema_field *f, const struct
 const struct rules *openapi_nested(const struct rules *rules, enum rule_kind kind);
 /* Do they keep NaN and the infinities out? */
 bool openapi_rules_bound(const struct rules *rules);
+/* Must the field be given, as leaving it out means a zero that they forbid? */
+bool openapi_zero_breaks(const struct schema_field *f);
 const struct rule *openapi_rule(const struct rules *rules, enum rule_kind kind);
 /* A value of a rule as JSON. */
 void openapi_rule_value(struct buf *out, const struct schema_field *f, union rule_value v);
@@ -116,6 +117,11 @@ void openapi_rule_value(struct buf *out, const struct schema_field *f, union rul
 /* --- openapi_example.c --- */
 /* "example" of a body that the gateway would take, when one can be made. */
 void openapi_example(struct openapi *o, const struct openapi_operation *op);
+
+/* --- openapi_pattern.c --- */
+/* Appends a text that matches; false: none was found, and what was appended means
+ * nothing. */
+bool openapi_pattern_example(struct bytes pattern, struct buf *out);
 
 /* --- openapi_shared.c: what every document has --- */
 void openapi_shared_schema(struct openapi *o, const char *name);

@@ -50,6 +50,108 @@ bool openapi_rules_bound(const struct rules *rules)
 	return false;
 }
 
+static bool is_json_number(enum field_type t)
+{
+	switch (t) {
+	case FIELD_INT32: case FIELD_SINT32: case FIELD_SFIXED32: case FIELD_UINT32: case FIELD_FIXED32:
+	case FIELD_DOUBLE: case FIELD_FLOAT:
+		return true;
+	default:
+		return false;
+	}
+}
+
+static double as_double(enum field_type t, union rule_value v)
+{
+	if (t == FIELD_DOUBLE || t == FIELD_FLOAT)
+		return v.d;
+	return t == FIELD_UINT32 || t == FIELD_FIXED32 || t == FIELD_UINT64 || t == FIELD_FIXED64 ?
+		(double)v.u : (double)v.i;
+}
+
+/* gt over lt means outside of both. */
+static bool is_inverted(const struct rules *rules, enum field_type t)
+{
+	const struct rule *lo = openapi_rule(rules, RULE_GT), *hi = openapi_rule(rules, RULE_LT);
+
+	lo = lo != NULL ? lo : openapi_rule(rules, RULE_GTE);
+	hi = hi != NULL ? hi : openapi_rule(rules, RULE_LTE);
+	return lo != NULL && hi != NULL && as_double(t, lo->value) >= as_double(t, hi->value);
+}
+
+/* --- does the zero value break the rules? --- */
+
+static bool text_zero_breaks(const struct rule *r)
+{
+	switch (r->kind) {
+	case RULE_LEN: case RULE_MIN_LEN: case RULE_LEN_BYTES: case RULE_MIN_BYTES:
+		return r->value.u > 0;
+	case RULE_CONST: case RULE_PREFIX: case RULE_SUFFIX: case RULE_CONTAINS:
+		return r->value.text.len > 0;
+	case RULE_FORMAT:
+		return true; /* none of them takes an empty text */
+	case RULE_IN:
+		for (size_t i = 0; i < r->n; i++)
+			if (r->list[i].text.len == 0)
+				return false;
+		return true;
+	default:
+		return false;
+	}
+}
+
+static bool has_zero(const struct rule *r)
+{
+	for (size_t i = 0; i < r->n; i++)
+		if (r->list[i].u == 0)
+			return true;
+	return false;
+}
+
+/* d: of a float or a double. */
+static bool number_zero_breaks(const struct rule *r, bool d)
+{
+	switch (r->kind) {
+	case RULE_CONST:
+		return d ? r->value.d != 0 : r->value.u != 0;
+	case RULE_IN:
+		return !has_zero(r);
+	case RULE_NOT_IN:
+		return has_zero(r);
+	default:
+		return false; /* of a range one side alone says nothing */
+	}
+}
+
+static bool rule_breaks_zero(const struct schema_field *f, const struct rule *r)
+{
+	if (f->repeated)
+		return (r->kind == RULE_MIN_ITEMS || r->kind == RULE_MIN_PAIRS) && r->value.u > 0;
+	if (f->type == FIELD_STRING || f->type == FIELD_BYTES)
+		return text_zero_breaks(r);
+	return number_zero_breaks(r, f->type == FIELD_DOUBLE || f->type == FIELD_FLOAT);
+}
+
+static bool range_breaks_zero(const struct schema_field *f)
+{
+	const struct rule *gt = openapi_rule(f->rules, RULE_GT), *gte = openapi_rule(f->rules, RULE_GTE);
+	const union rule_value zero = {0};
+
+	return f->type != FIELD_STRING && f->type != FIELD_BYTES && !f->repeated && !is_inverted(f->rules, f->type) &&
+	       ((gt != NULL && as_double(f->type, gt->value) >= as_double(f->type, zero)) ||
+		(gte != NULL && as_double(f->type, gte->value) > as_double(f->type, zero)));
+}
+
+bool openapi_zero_breaks(const struct schema_field *f)
+{
+	if (f->rules == NULL || f->rules->ignore != RULE_IGNORE_UNSPECIFIED || f->presence)
+		return false;
+	for (size_t i = 0; i < f->rules->n; i++)
+		if (rule_breaks_zero(f, &f->rules->list[i]))
+			return true;
+	return range_breaks_zero(f);
+}
+
 /* --- values --- */
 
 static void put_time(struct buf *out, const struct schema_field *f, union rule_value v)
@@ -255,34 +357,6 @@ static bool put_set(struct keywords *k, const struct rule *r)
 	return true;
 }
 
-static bool is_json_number(enum field_type t)
-{
-	switch (t) {
-	case FIELD_INT32: case FIELD_SINT32: case FIELD_SFIXED32: case FIELD_UINT32: case FIELD_FIXED32:
-	case FIELD_DOUBLE: case FIELD_FLOAT:
-		return true;
-	default:
-		return false;
-	}
-}
-
-static double as_double(enum field_type t, union rule_value v)
-{
-	if (t == FIELD_DOUBLE || t == FIELD_FLOAT)
-		return v.d;
-	return t == FIELD_UINT32 || t == FIELD_FIXED32 ? (double)v.u : (double)v.i;
-}
-
-/* gt over lt means outside of both. */
-static bool is_inverted(const struct rules *rules, enum field_type t)
-{
-	const struct rule *lo = openapi_rule(rules, RULE_GT), *hi = openapi_rule(rules, RULE_LT);
-
-	lo = lo != NULL ? lo : openapi_rule(rules, RULE_GTE);
-	hi = hi != NULL ? hi : openapi_rule(rules, RULE_LTE);
-	return lo != NULL && hi != NULL && as_double(t, lo->value) >= as_double(t, hi->value);
-}
-
 static bool put_limit(struct keywords *k, const struct rules *rules, const struct rule *r)
 {
 	static const char *const names[] = {
@@ -380,13 +454,28 @@ static void put_more_value(struct buf *b, const struct schema_field *f, const st
 	}
 }
 
+/* The rule's id; of the two of a range, which share one, each its own. */
+static void put_id(struct buf *b, const struct rule *r)
+{
+	static const char *const limits[] = {
+		[RULE_LT] = "lt", [RULE_LTE] = "lte", [RULE_GT] = "gt", [RULE_GTE] = "gte",
+	};
+	AUTO_BUF id = BUF_INIT;
+
+	if (r->kind >= RULE_LT && r->kind <= RULE_GTE)
+		buf_printf(&id, "%.*s.%s", (int)strcspn(r->id, "."), r->id, limits[r->kind]);
+	else
+		buf_append_str(&id, r->id);
+	json_put_cstr(b, buf_cstr(&id));
+}
+
 static void add_more(struct keywords *k, const struct rule *r)
 {
 	if (r->nested != NULL)
 		return;
 	if (k->more.len > 0)
 		buf_append_byte(&k->more, ',');
-	json_put_cstr(&k->more, r->id);
+	put_id(&k->more, r);
 	buf_append_byte(&k->more, ':');
 	put_more_value(&k->more, k->f, r);
 }

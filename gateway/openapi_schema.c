@@ -35,11 +35,6 @@ static void put_ref(struct openapi *o, const char *name)
 	openapi_string(o, "$ref", buf_cstr(&ref));
 }
 
-bool openapi_is_http_body(const struct schema_message *m)
-{
-	return m != NULL && strcmp(m->name, "google.api.HttpBody") == 0;
-}
-
 /* --- scalars: members of an open object --- */
 
 struct scalar {
@@ -235,7 +230,7 @@ bool openapi_field_required(const struct schema_field *f)
 {
 	bool ruled = f->rules != NULL && f->rules->required && f->rules->ignore == RULE_IGNORE_UNSPECIFIED;
 
-	return !f->out_only && (f->required || (f->behavior & BEHAVIOR_REQUIRED) || ruled);
+	return !f->out_only && (f->required || (f->behavior & BEHAVIOR_REQUIRED) || ruled || openapi_zero_breaks(f));
 }
 
 /* --- messages --- */

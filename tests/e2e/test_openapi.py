@@ -92,11 +92,86 @@ def test_no_schema_yet():
         p.close()
 
 
+@pytest.fixture(scope="module")
+def rich(tmp_path_factory):
+    """The document of tests/golden/openapi/rich.proto, from a gateway without a service."""
+    pb = tmp_path_factory.mktemp("rich") / "rich.pb"
+    r = run("protoc", "-I", os.path.join(TOP, "proto"), "-I", os.path.join(TOP, "tests/golden/openapi"),
+            "-I", "/usr/include", "--include_imports", "--include_source_info",
+            f"--descriptor_set_out={pb}", "rich.proto")
+    assert r.returncode == 0, r.stderr
+    p = Pair(gateway_args=("--schema", str(pb)))
+    try:
+        p.start_gateway()
+        yield p.get("/openapi.json").body
+    finally:
+        p.close()
+
+
+def unique_keys(pairs):
+    assert len(pairs) == len(dict(pairs)), [k for k, _ in pairs]
+    return dict(pairs)
+
+
+def test_rich(rich):
+    doc = json.loads(rich, object_pairs_hook=unique_keys)
+    routes = {(verb, path) for path, item in doc["paths"].items() for verb in item if verb[0] != "x"}
+    # a template of several segments, one that shares its shape, a verb behind a colon
+    assert {("get", "/v2/shelves/{shelf}/books/{book}"), ("post", "/v2/shelves/{shelf}/books"),
+            ("post", "/v2/books/{text}:bind"), ("post", "/rich.v2.Library/Plain")} <= routes
+    assert doc["paths"]["/v2/books/{name}"]["x-errand-routes"][0]["verb"] == "SYNC"
+    assert not any("Upload" in path for _, path in routes)
+
+
+def test_examples_keep_their_schemas(pair, rich):
+    """Each example of a body is valid as JSON Schema judges it."""
+    jsonschema = pytest.importorskip("jsonschema")
+    n = 0
+    for doc in (json.loads(rich), pair.get("/openapi.json").json()):
+        resolver = jsonschema.RefResolver("", doc)
+        for item in doc["paths"].values():
+            for op in (v for k, v in item.items() if not k.startswith("x-")):
+                content = op.get("requestBody", {}).get("content", {}).get("application/json", {})
+                if "example" not in content:
+                    continue
+                checker = jsonschema.Draft202012Validator(
+                    content["schema"], resolver=resolver,
+                    format_checker=jsonschema.draft202012_format_checker)
+                checker.validate(content["example"])
+                n += 1
+        for schema in doc["components"]["schemas"].values():
+            jsonschema.Draft202012Validator.check_schema(schema)
+    assert n >= 20
+
+
+def test_oneofs_and_rules_as_schema(rich):
+    """The keywords mean what the rules mean: what breaks one is not valid."""
+    jsonschema = pytest.importorskip("jsonschema")
+    doc = json.loads(rich)
+    checker = jsonschema.Draft202012Validator(doc["components"]["schemas"]["rich.v2.Rules"],
+                                              resolver=jsonschema.RefResolver("", doc))
+    good = doc["paths"]["/v2/rules"]["post"]["requestBody"]["content"]["application/json"]["example"]
+    assert not list(checker.iter_errors(good))
+    for change in ({"sized": "x"}, {"exact": "four"}, {"pattern": "A"}, {"prefixed": "axb/$"},
+                   {"avoiding": "ax*yb"}, {"one_of": "c"}, {"none_of": "a"}, {"constant": "d"},
+                   {"between": 3}, {"between": 10}, {"one_of_large": "7"}, {"finite": "NaN"},
+                   {"half": 0.5}, {"yes": False}, {"defined": "LOST"}, {"lent": "IN"},
+                   {"tags": []}, {"tags": ["a", "a"]}, {"tags": [""]}, {"scores": {"x": 1}},
+                   {"scores": {"xx": -1}}, {"second": "both"}, {"wrapped": "abc"}):
+        assert list(checker.iter_errors(good | change)), change
+    for missing in ("required", "sized", "between", "tags", "first"):
+        assert list(checker.iter_errors({k: v for k, v in good.items() if k != missing})), missing
+
+
 @needs_js
-@pytest.mark.parametrize("modules", ["article", "both"])
-def test_linters(make_pair, tmp_path, modules):
-    p = make_pair(**({"modules": (ARTICLE,)} if modules == "article" else {}))
+@pytest.mark.parametrize("modules", ["article", "both", "rich"])
+def test_linters(make_pair, tmp_path, modules, rich):
     path = tmp_path / "openapi.json"
+    if modules == "rich":
+        path.write_bytes(rich)
+        assert lint(path)[:2] == (0, [])
+        return
+    p = make_pair(**({"modules": (ARTICLE,)} if modules == "article" else {}))
     body = p.get("/openapi.json").body
     path.write_bytes(body)
     assert lint(path)[:2] == (0, [])
