@@ -148,10 +148,10 @@ static void put_stream_content(struct openapi *o, const struct openapi_operation
 static void put_content(struct openapi *o, const struct openapi_operation *op)
 {
 	openapi_open(o, "content", '{');
-	if (op->method->server_streaming) {
-		put_stream_content(o, op);
-	} else if (httpbody_out(&op->route)) {
+	if (httpbody_out(&op->route)) {
 		openapi_raw(o, "*/*", "{}");
+	} else if (op->method->server_streaming) {
+		put_stream_content(o, op);
 	} else {
 		openapi_open(o, "application/json", '{');
 		put_result_schema(o, op, "schema");

@@ -3,14 +3,14 @@
  * ones with dots, lists repeated, maps as name[key]=value. Pure. */
 #include "gateway/openapi_private.h"
 
-enum { QUERY_MAX = 100, DEPTH_MAX = 4 }; /* shown; more are taken */
+enum { QUERY_MAX = 100, DEPTH_MAX = 4, STEPS_MAX = 10000 }; /* shown; more are taken */
 
 /* Where the walk over the input's fields is. */
 struct walk {
 	const struct openapi_operation *op;
 	const struct schema_field *path[TEMPLATE_PATH_MAX];
 	size_t depth;
-	size_t n;
+	size_t n, steps;
 	bool any; /* "parameters" is open */
 };
 
@@ -123,7 +123,7 @@ static void put_query_parameter(struct openapi *o, struct walk *w, const struct 
 
 static void walk_query(struct openapi *o, struct walk *w, const struct schema_message *m)
 {
-	for (size_t i = 0; i < m->n_fields && w->n < QUERY_MAX; i++) {
+	for (size_t i = 0; i < m->n_fields && w->n < QUERY_MAX && w->steps++ < STEPS_MAX; i++) {
 		const struct schema_field *f = &m->fields[i];
 
 		if (f->out_only)
@@ -158,7 +158,8 @@ void openapi_parameters(struct openapi *o, const struct openapi_operation *op)
 		put_path_parameter(o, &op->parameters[i], op->first->parameters[i].name, &w.any);
 	if (!op->route.body_all)
 		walk_query(o, &w, op->method->input);
-	if (op->method->run == RUN_TASK && o->has_tasks)
+	if ((op->method->run == RUN_TASK && o->has_tasks) ||
+	    strcmp(op->method->full_name, "errand.v1.Tasks/GetTask") == 0)
 		put_shared(o, &w, "Prefer");
 	else if (!op->method->server_streaming)
 		put_shared(o, &w, "ServerTimeout");

@@ -268,12 +268,14 @@ static void put_member_required(struct openapi *o, const struct schema_field *f)
 	openapi_close(o, '}');
 }
 
-static size_t oneof_members(const struct schema_message *m, int oneof)
+/* How many members each oneof has; owned. */
+static size_t *count_members(const struct schema_message *m)
 {
-	size_t n = 0;
+	size_t *n = xcalloc(m->n_oneofs, sizeof *n);
 
 	for (size_t i = 0; i < m->n_fields; i++)
-		n += m->fields[i].oneof == oneof;
+		if (m->fields[i].oneof >= 0)
+			n[m->fields[i].oneof]++;
 	return n;
 }
 
@@ -294,10 +296,11 @@ static void put_exclusion(struct openapi *o, const struct schema_message *m, con
 
 static void put_exclusions(struct openapi *o, const struct schema_message *m)
 {
+	AUTO_FREE size_t *members = count_members(m);
 	bool any = false;
 
 	for (size_t i = 0; i < m->n_fields; i++) {
-		size_t n = m->fields[i].oneof < 0 ? 0 : oneof_members(m, m->fields[i].oneof);
+		size_t n = m->fields[i].oneof < 0 ? 0 : members[m->fields[i].oneof];
 
 		if (n < 2 || n > ONEOF_MAX)
 			continue;

@@ -37,8 +37,8 @@ static const char stream_error[] =
 	"\"properties\":{\"@error\":{\"$ref\":\"#/components/schemas/" OPENAPI_PROBLEM "\"}}";
 
 static const char parameters[] =
-	"{\"Prefer\":{\"name\":\"Prefer\",\"in\":\"header\",\"description\":\"`wait=N`: the result, when it "
-	"is there within N seconds, instead of 202.\",\"schema\":{\"type\":\"string\"},"
+	"{\"Prefer\":{\"name\":\"Prefer\",\"in\":\"header\",\"description\":\"`wait=N`: answer when the "
+	"task has ended, at the latest after N seconds.\",\"schema\":{\"type\":\"string\"},"
 	"\"examples\":{\"wait\":{\"value\":\"wait=10\"}}},"
 	"\"ServerTimeout\":{\"name\":\"X-Server-Timeout\",\"in\":\"header\",\"description\":\"The deadline of "
 	"the call in seconds; 504 when it passes.\",\"schema\":{\"type\":\"number\",\"exclusiveMinimum\":0}},"

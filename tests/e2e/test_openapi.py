@@ -7,7 +7,7 @@ import subprocess
 
 import pytest
 
-from conftest import ARTICLE, BUILD, TOP, Pair
+from conftest import ARTICLE, BUILD, TESTMOD, TOP, Pair, in_threads, wait_until
 
 JS = os.path.join(TOP, "tests", "js")
 needs_js = pytest.mark.skipif(
@@ -72,6 +72,22 @@ def test_options(make_pair):
     doc = p.get("/openapi.json").json()
     assert doc["info"]["title"] == "Videos & more" and doc["info"]["version"] == "2026-01"
     assert doc["servers"] == [{"url": "https://api.example.org/v2"}]
+
+
+def test_follows_the_schema(make_pair):
+    """Another schema, another document and tag; asked for by many at once."""
+    p = make_pair(modules=(ARTICLE,), gateway_args=("--threads", "4"))
+    old = p.get("/openapi.json")
+    p.service.stop()
+    p.modules = (ARTICLE, TESTMOD)
+    p.start_service()
+    wait_until(lambda: p.get("/test/stream?count=1").status == 200, 20, "the new schema")
+    answers = in_threads(16, lambda i: p.get("/openapi.json"))
+    assert len({(r.status, r.headers["ETag"], r.body) for r in answers}) == 1
+    assert answers[0].headers["ETag"] != old.headers["ETag"]
+    assert "/test/echo" in answers[0].json()["paths"] and "/test/echo" not in old.json()["paths"]
+    again = p.get("/openapi.json", headers={"If-None-Match": old.headers["ETag"]})
+    assert again.status == 200
 
 
 @pytest.mark.parametrize("url", ["example.org", "ftp://example.org", "http://", "https:///x",

@@ -44,7 +44,7 @@ async function task() {
   let state: components["schemas"]["errand.v1.Task.State"] | undefined;
   for (let i = 0; i < 60 && state !== "SUCCEEDED"; i++) {
     const seen = await client.GET("/v1/tasks/{id}", {
-      params: { path, header: { "X-Server-Timeout": 5 } }, headers: { Prefer: "wait=1" },
+      params: { path, header: { Prefer: "wait=1" } },
     });
     state = seen.data?.state;
   }
