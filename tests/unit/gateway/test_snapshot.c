@@ -125,12 +125,31 @@ static void test_of_files(void **state)
 	assert_int_equal(snapshot_generation(), 3);
 }
 
+/* Paths that are not to be had are refused with the names of both. */
+static void test_claims(void **state)
+{
+	static const uint8_t digest[32] = {7};
+	AUTO_BUF claim = BUF_INIT;
+	AUTO_BUF own = BUF_INIT;
+	char why[256] = "";
+
+	fixture_set("claim", &claim);
+	fixture_set("claim_own", &own);
+	assert_true(snapshot_publish((struct bytes){digest, 32}, buf_bytes(&claim), why, sizeof why) < 0);
+	assert_non_null(strstr(why, "claim.v1.Claim/Mine: /v1/tasks/{id}/mine is under /v1/tasks/"));
+	assert_non_null(strstr(why, "errand.v1.Tasks"));
+	assert_true(snapshot_publish((struct bytes){digest, 32}, buf_bytes(&own), why, sizeof why) < 0);
+	assert_non_null(strstr(why, "claim.v1.Own/Ready: /readyz"));
+	assert_non_null(strstr(why, "gateway's own"));
+}
+
 #define T(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		T(test_replaced_under_load), T(test_refused), T(test_of_files),
+		T(test_claims),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
