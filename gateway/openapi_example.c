@@ -301,6 +301,18 @@ static bool is_shown(const struct schema_field *f, int last_oneof)
 	return openapi_field_required(f) || !f->deprecated;
 }
 
+/* Do the message's rules let only one of several be set, and is another there? */
+static bool is_ruled_out(const struct schema_field *f)
+{
+	const struct message_rules *rules = f->parent->rules;
+
+	for (size_t i = 0; rules != NULL && i < rules->n_oneofs; i++)
+		for (size_t j = 1; j < rules->oneofs[i].n; j++)
+			if (rules->oneofs[i].fields[j] == f)
+				return true;
+	return false;
+}
+
 /* Members of one message; a message inside of itself is left out. */
 static bool put_object(struct example *x, const struct schema_message *m, const struct template *but)
 {
@@ -317,7 +329,7 @@ static bool put_object(struct example *x, const struct schema_message *m, const 
 		const struct schema_field *f = &m->fields[i];
 		size_t before = x->out->len;
 
-		if (!is_shown(f, last_oneof) || openapi_is_bound(but, f))
+		if (!is_shown(f, last_oneof) || is_ruled_out(f) || openapi_is_bound(but, f))
 			continue;
 		if (x->out->data[x->out->len - 1] != '{')
 			buf_append_byte(x->out, ',');

@@ -335,6 +335,30 @@ static void put_oneof_names(struct openapi *o, const struct schema_message *m)
 	openapi_close(o, '}');
 }
 
+/* (buf.validate.message).oneof: not as keywords, since answers show the zero values of
+ * fields that are not set. */
+static void put_message_rules(struct openapi *o, const struct schema_message *m)
+{
+	if (m->rules == NULL || m->rules->n_oneofs == 0)
+		return;
+	openapi_open(o, "x-errand-rules", '{');
+	openapi_open(o, "message.oneof", '[');
+	for (size_t i = 0; i < m->rules->n_oneofs; i++) {
+		const struct rule_oneof *one = &m->rules->oneofs[i];
+
+		openapi_open(o, NULL, '{');
+		if (one->required)
+			openapi_true(o, "required");
+		openapi_open(o, "fields", '[');
+		for (size_t j = 0; j < one->n; j++)
+			openapi_string(o, NULL, one->fields[j]->out_name);
+		openapi_close(o, ']');
+		openapi_close(o, '}');
+	}
+	openapi_close(o, ']');
+	openapi_close(o, '}');
+}
+
 /* A oneof of which one must be set: anyOf of its members, all of these together. */
 static void put_oneofs_required(struct openapi *o, const struct schema_message *m)
 {
@@ -374,6 +398,7 @@ void openapi_object(struct openapi *o, const struct schema_message *m, const str
 	if (but == NULL)
 		put_oneofs_required(o, m);
 	put_oneof_names(o, m);
+	put_message_rules(o, m);
 }
 
 /* --- enums --- */
