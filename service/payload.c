@@ -34,9 +34,13 @@ static void put_head(struct buf *out, int code, unsigned status, const char *det
 	pbuf_put_str(out, 6, err_info(code)->name);
 }
 
-static void put_problem(struct buf *out, const struct fault_list *faults, const char *detail)
+static void put_problem(struct buf *out, const struct fault_list *faults)
 {
-	put_head(out, ERRAND_INVALID_ARGUMENT, UNPROCESSABLE, detail);
+	size_t n = faults->n + faults->n_dropped;
+	char many[64];
+
+	snprintf(many, sizeof many, "%zu faults in the request", n);
+	put_head(out, ERRAND_INVALID_ARGUMENT, UNPROCESSABLE, n == 1 ? faults->items[0].detail : many);
 	for (size_t i = 0; i < faults->n; i++)
 		put_violation(out, &faults->items[i]);
 }
@@ -65,7 +69,7 @@ static int check_rules(const struct schema_message *m, struct bytes in, struct b
 
 	if (err < 0) {
 		say(&faults, why, why_size);
-		put_problem(problem, &faults, why);
+		put_problem(problem, &faults);
 	}
 	fault_list_deinit(&faults);
 	return err;

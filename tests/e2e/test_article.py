@@ -107,9 +107,9 @@ def test_encode_of_a_missing_file_is_final(pair):
 
 
 def test_encode_refuses_a_preset_that_is_none(pair, clips):
-    task = failed(pair, input_path=f"{clips}/clip.mp4", output_path=pair.path("x.mp4"),
-                  preset="fast -f null")
-    assert task["error"]["code"] == "INVALID_ARGUMENT" and task["attempt"] == 1
+    r = pair.post("/encode", {"input_path": f"{clips}/clip.mp4", "output_path": pair.path("x.mp4"),
+                              "preset": "fast -f null"})
+    assert r.status == 422 and r.json()["errors"][0]["pointer"] == "#/preset", r
 
 
 def test_encode_keeps_the_input(pair, clips):

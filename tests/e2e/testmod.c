@@ -19,6 +19,8 @@
 typedef Errandtest__V1__Test_Service Service;
 typedef Errandtest__V1__EchoMessage Echo;
 typedef Errandtest__V1__EchoMessage_Closure EchoDone;
+typedef Errandtest__V1__CheckedMessage Checked;
+typedef Errandtest__V1__CheckedMessage_Closure CheckedDone;
 typedef Errandtest__V1__Nothing Nothing;
 typedef Errandtest__V1__Reply_Closure Done;
 typedef Errandtest__V1__SleepRequest SleepRequest;
@@ -69,6 +71,21 @@ static void test__sync_echo(Service *s, const Echo *in, EchoDone done, void *cal
 }
 
 static void test__task_echo(Service *s, const Echo *in, EchoDone done, void *call)
+{
+	done(in, call);
+}
+
+static void test__checked(Service *s, const Checked *in, CheckedDone done, void *call)
+{
+	done(in, call);
+}
+
+static void test__sync_checked(Service *s, const Checked *in, CheckedDone done, void *call)
+{
+	done(in, call);
+}
+
+static void test__task_checked(Service *s, const Checked *in, CheckedDone done, void *call)
 {
 	done(in, call);
 }
