@@ -343,3 +343,13 @@ def test_raw_stream(pair):
     with pytest.raises(http.client.IncompleteRead):  # an error can only show as an end that is none
         pair.get("/test/raw-stream?count=3&fail_code=13")
     assert pair.request("HEAD", "/test/raw-stream?count=3").status == 200
+
+
+def test_host_of_an_absolute_target(strict):
+    """The target's own host is what counts, whatever Host says (RFC 9112 3.2.2)."""
+    def status(target, host):
+        return int(strict.raw(f"GET {target} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode()).split()[1])
+    assert status("http://localhost/livez", "localhost") == 200
+    assert status("http://evil.example/livez", "evil.example") == 421
+    assert status("http://evil.example/livez", "localhost") == 421
+    assert status("/livez", "localhost") == 200
