@@ -4,6 +4,7 @@
 #include "fixture.h"
 
 #include "gateway/openapi_private.h"
+#include "schema/transcode.h"
 
 enum { LINE_MAX_LEN = 96 };
 
@@ -106,6 +107,21 @@ static size_t first_line_that_differs(const char *a, const char *b)
 	return line;
 }
 
+/* Is it JSON, without a key twice? */
+static void check_json(const struct schema *s, const struct buf *json)
+{
+	const struct schema_message *m = schema_message(s, "google.protobuf.Struct", 22);
+	const struct transcode_read o = {.schema = s};
+	struct fault_list faults = FAULT_LIST_INIT;
+	AUTO_BUF wire = BUF_INIT;
+
+	if (m == NULL || m->well_known != WK_STRUCT)
+		return;
+	if (transcode_from_json(&o, m, (char *)json->data, json->len, "#", &wire, &faults) < 0)
+		fail_msg("%s: %s", faults.items[0].where, faults.items[0].detail);
+	fault_list_deinit(&faults);
+}
+
 static void test_golden(void **state)
 {
 	static const struct openapi_info info;
@@ -115,6 +131,7 @@ static void test_golden(void **state)
 	AUTO_BUF expect = BUF_INIT;
 
 	write_document(s, &info, &json);
+	check_json(s, &json);
 	put_readable(&text, (const char *)json.data, 0);
 	buf_append_byte(&text, '\n');
 	read_file(GOLDEN_DIR "/rich.json", &expect);
@@ -153,6 +170,35 @@ static void test_stable(void **state)
 	assert_string_equal((char *)x.data, (char *)y.data);
 	schema_unref(a);
 	schema_unref(b);
+}
+
+/* Sets with a byte changed: those that load are documents as well. */
+static void test_damaged(void **state)
+{
+	static const struct openapi_info info;
+	AUTO_BUF set = BUF_INIT;
+	size_t loaded = 0;
+	uint32_t seed = 1;
+
+	fixture_set("rich", &set);
+	for (int i = 0; i < 400; i++) {
+		size_t at = (seed = seed * 1664525 + 1013904223) % set.len;
+		uint8_t was = set.data[at];
+		struct schema *s = NULL;
+		char why[256];
+
+		set.data[at] ^= (uint8_t)(1 << seed % 7);
+		if (schema_load(set.data, set.len, &s, why, sizeof why) == 0) {
+			AUTO_BUF json = BUF_INIT;
+
+			write_document(s, &info, &json);
+			check_json(s, &json);
+			loaded++;
+		}
+		schema_unref(s);
+		set.data[at] = was;
+	}
+	assert_true(loaded > 40);
 }
 
 static void test_url(void **state)
@@ -196,7 +242,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_golden), cmocka_unit_test(test_info), cmocka_unit_test(test_stable),
-		cmocka_unit_test(test_url), cmocka_unit_test(test_pattern),
+		cmocka_unit_test(test_url), cmocka_unit_test(test_damaged), cmocka_unit_test(test_pattern),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
