@@ -380,7 +380,8 @@ bool route_decode(struct bytes value, bool multi, struct buf *out)
 		buf_append_byte(out, (uint8_t)c);
 		p++;
 	}
-	return json_utf8_valid(out->data + start, out->len - start) == out->len - start;
+	return out->len == start ||
+	       json_utf8_valid(out->data + start, out->len - start) == out->len - start;
 }
 
 /* A segment as literals are compared: decoded. The scratch holds the longest path
