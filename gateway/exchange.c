@@ -288,7 +288,7 @@ static void answer_preflight(struct exchange *x)
 	if (builtin_find(http_path(x->http)) != NULL)
 		buf_append_str(&allow, "GET, HEAD");
 	else if (x->snapshot != NULL)
-		route_find(x->snapshot->routes, "OPTIONS", http_path(x->http), &m, &allow);
+		route_find(x->snapshot->routes, NULL, http_path(x->http), &m, &allow);
 	cors_preflight(x->http, buf_cstr(&allow));
 }
 

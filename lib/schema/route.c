@@ -462,6 +462,12 @@ static int walk_split(struct walk *w, const char *path)
 
 static void walk_allow(struct walk *w, const char *verb)
 {
+	static const char *const any[] = {"GET", "POST", "PUT", "PATCH", "DELETE"};
+
+	for (size_t i = 0; strcmp(verb, "*") == 0 && i < ARRAY_LEN(any); i++)
+		walk_allow(w, any[i]);
+	if (strcmp(verb, "*") == 0)
+		return;
 	for (size_t i = 0; i < w->n_allow; i++)
 		if (strcmp(w->allow[i], verb) == 0)
 			return;
@@ -474,6 +480,8 @@ static void walk_allow(struct walk *w, const char *verb)
 /* How well a route's verb suits a request's: 0 = not. GET answers HEAD. */
 static int verb_rank(const char *route, const char *request)
 {
+	if (request == NULL)
+		return 0;
 	if (strcmp(route, request) == 0)
 		return 3;
 	if (strcmp(route, "GET") == 0 && strcmp(request, "HEAD") == 0)

@@ -41,8 +41,9 @@ const struct route *route_at(const struct route_table *t, size_t n);
 bool route_is_below(const struct route *r, const char *path);
 
 /* 0 found; -ERRAND_NOT_FOUND no such path; -ERRAND_UNIMPLEMENTED the path is
- * there with other verbs, listed in allow ("GET, HEAD, OPTIONS") for 405. HEAD
- * matches GET. */
+ * there with other verbs, listed in allow ("GET, HEAD, OPTIONS") for 405;
+ * -ERRAND_INVALID_ARGUMENT broken escapes. HEAD matches GET; a NULL verb none, to
+ * have the list. */
 int route_find(const struct route_table *t, const char *verb, const char *path,
 	       struct route_match *out, struct buf *allow);
 

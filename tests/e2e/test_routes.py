@@ -71,6 +71,16 @@ def test_field_paths(pair):
     assert body["inner"] == {"label": "q", "weight": 5, "next": {"label": "deep", "weight": 0}}
 
 
+@pytest.mark.parametrize("target,answer", [
+    ("numbers?numbers=1&numbers=2", [1, 2]), ("numbers", []), ("counts?counts[a]=1", {"a": 1}), ("counts", {}),
+    ("at?at=2026-01-02T03:04:05Z", "2026-01-02T03:04:05Z"), ("at", None), ("bytes?bytes_value=aGk", "aGk="),
+    ("inner?inner.label=x", {"label": "x", "weight": 0}), ("inner", None)])
+def test_response_body(pair, target, answer):
+    r = pair.get("/test/part/" + target)
+    assert (r.status, r.json()) == (200, answer)
+    assert pair.get("/test/part/kind").json() == pair.get("/test/echo/x").json()["kind"]
+
+
 def test_methods(pair):
     r = pair.request("DELETE", "/test/echo/x")
     assert (r.status, r.headers["Allow"]) == (405, "GET, HEAD, OPTIONS")

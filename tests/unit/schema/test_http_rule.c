@@ -259,6 +259,25 @@ static void test_queries(void **state)
 	check(queries, ARRAY_LEN(queries));
 }
 
+/* Without a verb: what the path allows. */
+static void test_allow(void **state)
+{
+	static const char *const allows[][2] = {
+		{"/any/x/y", "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"},
+		{"/http", "GET, HEAD, PUT, DELETE, PATCH, LOCK, OPTIONS"},
+		{"/verb/x:go", "POST, OPTIONS"},
+		{"/nothing", ""},
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(allows); i++) {
+		struct route_match m;
+		AUTO_BUF allow = BUF_INIT;
+
+		assert_true(route_find(table, NULL, allows[i][0], &m, &allow) < 0);
+		assert_string_equal(buf_cstr(&allow), allows[i][1]);
+	}
+}
+
 /* The body has been read before path and query: what it holds is not given again. */
 static void test_body(void **state)
 {
@@ -455,7 +474,8 @@ static void test_loads(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_paths), cmocka_unit_test(test_queries), cmocka_unit_test(test_body),
+		cmocka_unit_test(test_paths), cmocka_unit_test(test_queries), cmocka_unit_test(test_allow),
+		cmocka_unit_test(test_body),
 		cmocka_unit_test(test_bound), cmocka_unit_test(test_loads),
 	};
 
