@@ -36,8 +36,9 @@ static void put_path_parameter(struct openapi *o, const struct openapi_parameter
 	openapi_true(o, "required");
 	if (f != NULL && f->comment != NULL)
 		buf_append_str(&text, f->comment);
-	if (f != NULL && !p->whole)
-		buf_printf(&text, "%sPart of `%s`.", text.len > 0 ? "\n\n" : "", p->variable->name);
+	if (f != NULL && (!p->whole || p->variable->depth > 1))
+		buf_printf(&text, "%s%s `%s`.", text.len > 0 ? "\n\n" : "",
+			   p->whole ? "The field" : "Part of", p->variable->name);
 	if (p->many)
 		buf_printf(&text, "%sMay span several segments: its slashes are sent as they are.",
 			   text.len == 0 ? "" : p->whole ? "\n\n" : " ");

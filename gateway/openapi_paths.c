@@ -40,7 +40,7 @@ static void put_singular(struct buf *b, const char *text)
 		{"lves", "lf"}, {"ies", "y"}, {"sses", "ss"}, {"xes", "x"}, {"ches", "ch"},
 		{"shes", "sh"}, {"ss", "ss"}, {"us", "us"}, {"s", ""},
 	};
-	size_t len = strlen(text), start = b->len;
+	size_t len = strlen(text);
 	const char *add = "";
 
 	for (size_t i = 0; i < ARRAY_LEN(ends); i++) {
@@ -54,9 +54,6 @@ static void put_singular(struct buf *b, const char *text)
 	}
 	buf_append(b, text, len);
 	buf_append_str(b, add);
-	for (size_t i = start; i < b->len; i++)
-		if (!isalnum(b->data[i]) && b->data[i] != '_' && b->data[i] != '-' && b->data[i] != '.')
-			b->data[i] = '_';
 }
 
 static bool name_is_taken(const struct openapi_operation *op, const char *name)
@@ -88,6 +85,9 @@ static char *parameter_name(const struct openapi_operation *op, const struct tem
 		put_singular(&name, t->segments[at - 1].text);
 	else
 		buf_append_str(&name, v != NULL ? v->name : "segment");
+	for (size_t i = 0; i < name.len; i++) /* tools take no dots here */
+		if (!isalnum(name.data[i]) && name.data[i] != '-')
+			name.data[i] = '_';
 	len = name.len;
 	for (unsigned i = 2; name_is_taken(op, buf_cstr(&name)); i++) {
 		name.len = len;

@@ -60,7 +60,9 @@ def test_each_route_is_there(pair):
     assert set(encode["responses"]["202"]["links"]) == {"task", "result", "cancel"}
     schemas = doc["components"]["schemas"]
     preset = schemas["article.v1.EncodeRequest"]["properties"]["preset"]
-    assert preset["description"] == 'of libx264; default "fast"'
+    assert "libx264" in preset["description"]
+    assert "post" in items["/test/names/{inner_weight}:go"]  # of {inner.weight}
+    assert doc["paths"]["/test/any/{text_value}"]["x-errand-routes"][0]["verb"] == "*"
     # what is in it can be reached, and what is referred to is in it
     text = json.dumps(doc)
     for name in schemas:
