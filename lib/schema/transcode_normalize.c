@@ -31,6 +31,28 @@ static int fail(struct normalizer *n, const char *fmt, ...)
 
 static int message_put(struct normalizer *n, const struct schema_message *m, struct bytes wire);
 
+/* Every string of one level, also one that another replaces; what no field takes
+ * goes to unknown, when that is wanted. */
+static int look_through(struct normalizer *n, const struct schema_message *m, struct bytes wire,
+			struct buf *unknown)
+{
+	struct pbuf_reader r = pbuf_reader(wire.data, wire.len);
+	struct pbuf_field v;
+
+	while (wire_next(&r, &v)) {
+		const struct schema_field *f = lookup_number(m, v.number);
+
+		if (f == NULL || !wire_is_of(f, &v)) {
+			if (unknown != NULL)
+				buf_append(unknown, v.start, (size_t)(r.p - v.start));
+		} else if (f->type == FIELD_STRING && !f->any_bytes &&
+			   json_utf8_valid(v.bytes.data, v.bytes.len) != v.bytes.len) {
+			return fail(n, "%s.%s: the string is not UTF-8", m->name, f->name);
+		}
+	}
+	return 0;
+}
+
 /* --- one value --- */
 
 /* What a varint of this type means, as it is written again. */
@@ -62,13 +84,10 @@ static void number_put(struct buf *out, const struct schema_field *f, uint64_t v
 	}
 }
 
-static int text_put(struct normalizer *n, const struct schema_field *f, struct bytes text)
+static void text_put(struct buf *out, struct bytes text)
 {
-	if (f->type == FIELD_STRING && !f->any_bytes && json_utf8_valid(text.data, text.len) != text.len)
-		return fail(n, "%s.%s: the string is not UTF-8", f->parent->name, f->name);
-	pbuf_put_varint(n->out, text.len);
-	buf_append(n->out, text.data, text.len);
-	return 0;
+	pbuf_put_varint(out, text.len);
+	buf_append(out, text.data, text.len);
 }
 
 /* With its tag; not for packed lists. */
@@ -81,7 +100,8 @@ static int value_put(struct normalizer *n, const struct schema_field *f, const s
 	switch (f->type) {
 	case FIELD_STRING:
 	case FIELD_BYTES:
-		return text_put(n, f, v->bytes);
+		text_put(n->out, v->bytes);
+		return 0;
 	case FIELD_GROUP:
 		err = message_put(n, f->message, v->bytes);
 		pbuf_put_tag(n->out, f->number, PBUF_EGROUP);
@@ -180,6 +200,7 @@ static int entry_put(struct normalizer *n, const struct schema_field *f, struct 
 
 	if (wire_index_init(&x, f->message, wire) < 0)
 		return fail(n, "%s.%s: the bytes are not such a map", f->parent->name, f->name);
+	err = look_through(n, f->message, wire, NULL);
 	for (size_t i = 0; i < 2 && err == 0; i++) {
 		const struct schema_field *part = &f->message->fields[i];
 		struct pbuf_field v = {.number = part->number, .wire = wire_type(part->type)};
@@ -283,19 +304,6 @@ static int check_required(struct normalizer *n, const struct schema_message *m,
 	return 0;
 }
 
-static void collect_unknown(const struct schema_message *m, struct bytes wire, struct buf *unknown)
-{
-	struct pbuf_reader r = pbuf_reader(wire.data, wire.len);
-	struct pbuf_field v;
-
-	while (wire_next(&r, &v)) {
-		const struct schema_field *f = lookup_number(m, v.number);
-
-		if (f == NULL || !wire_is_of(f, &v))
-			buf_append(unknown, v.start, (size_t)(r.p - v.start));
-	}
-}
-
 static int items_put(struct normalizer *n, const struct wire_index *x, struct buf *unknown)
 {
 	int err = 0;
@@ -326,8 +334,9 @@ static int message_put(struct normalizer *n, const struct schema_message *m, str
 	if (wire_index_init(&x, m, wire) < 0)
 		return fail(n, "%s: the bytes are not such a message", m->name);
 	n->depth++;
-	collect_unknown(m, wire, &unknown);
-	err = check_required(n, m, &x);
+	err = look_through(n, m, wire, &unknown);
+	if (err == 0)
+		err = check_required(n, m, &x);
 	if (err == 0)
 		err = items_put(n, &x, &unknown);
 	buf_append(n->out, unknown.data, unknown.len);

@@ -175,7 +175,7 @@ void zero_write(struct writer *w, const struct schema_field *f)
 
 static void put_absent(struct writer *w, const struct schema_field *f, bool *first)
 {
-	if (f->presence || w->o->skip_zero)
+	if (f->presence || f->extension || w->o->skip_zero)
 		return;
 	put_key(w, f, first);
 	zero_write(w, f);

@@ -10,15 +10,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#ifdef HAVE_JANSSON
-#include <jansson.h>
-#endif
-#ifdef HAVE_JSON_C
-#include <json-c/json.h>
-#endif
-
 #include "base/clock.h"
 #include "schema/transcode.h"
+#include "tests/bench/rival.h"
 #include "tests/support/load.h"
 
 static double seconds = 0.3;
@@ -59,35 +53,29 @@ static void to_json(struct subject *s)
 	}
 }
 
-/* --- rivals: each parses, and parses and prints --- */
+/* --- rivals --- */
 
 #ifdef HAVE_JANSSON
 static void jansson_parse(struct subject *s)
 {
-	json_decref(json_loadb((char *)s->json.data, s->json.len, 0, NULL));
+	rival_jansson_parse((char *)s->json.data, s->json.len);
 }
 
 static void jansson_both(struct subject *s)
 {
-	json_t *v = json_loadb((char *)s->json.data, s->json.len, 0, NULL);
-
-	free(json_dumps(v, JSON_COMPACT));
-	json_decref(v);
+	rival_jansson_both((char *)s->json.data, s->json.len);
 }
 #endif
 
 #ifdef HAVE_JSON_C
 static void json_c_parse(struct subject *s)
 {
-	json_object_put(json_tokener_parse(buf_cstr(&s->json)));
+	rival_json_c_parse(buf_cstr(&s->json));
 }
 
 static void json_c_both(struct subject *s)
 {
-	json_object *v = json_tokener_parse(buf_cstr(&s->json));
-
-	json_object_to_json_string_ext(v, JSON_C_TO_STRING_PLAIN);
-	json_object_put(v);
+	rival_json_c_both(buf_cstr(&s->json));
 }
 #endif
 

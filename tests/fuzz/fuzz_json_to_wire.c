@@ -1,6 +1,6 @@
 /* fuzz_json_to_wire.c: any text as JSON of any message. What is accepted can be
- * shown, passes the scanner, and its JSON read again gives the same JSON; what
- * is refused has a fault and leaves no bytes. */
+ * shown, passes the scanner, and its JSON read again gives the same wire bytes, in
+ * canonical form; what is refused has a fault and leaves no bytes. */
 #include <stdlib.h>
 
 #include "fuzz_schema.h"
@@ -8,6 +8,26 @@
 #include "schema/transcode.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+/* NaNs are one already: JSON has only one. A message that lacks required fields
+ * has no canonical form, whichever way. */
+static void check_wire(const struct schema_message *m, const struct buf *a, const struct buf *b)
+{
+	AUTO_BUF x = BUF_INIT;
+	AUTO_BUF y = BUF_INIT;
+	AUTO_BUF z = BUF_INIT;
+	char why[600] = "";
+	int err_x = transcode_normalize(m, buf_bytes(a), &x, why, sizeof why);
+	int err_y = transcode_normalize(m, buf_bytes(b), &y, why, sizeof why);
+
+	if (err_x != err_y || x.len != y.len || (x.len && memcmp(x.data, y.data, x.len) != 0))
+		fuzz_fail("another message", buf_bytes(a), buf_bytes(b));
+	if (err_x < 0)
+		return;
+	if (transcode_normalize(m, buf_bytes(&x), &z, why, sizeof why) < 0 || z.len != x.len ||
+	    (x.len && memcmp(x.data, z.data, x.len) != 0))
+		fuzz_fail("canonical form is not stable", buf_bytes(&x), buf_bytes(&z));
+}
 
 static void check_again(const struct schema_message *m, const struct buf *wire)
 {
@@ -26,6 +46,7 @@ static void check_again(const struct schema_message *m, const struct buf *wire)
 		fuzz_fail(why, buf_bytes(wire), (struct bytes){0});
 	if (transcode_from_json(&ro, m, (char *)first.data, first.len, "#", &again, &faults) < 0)
 		fuzz_fail(faults.items[0].detail, buf_bytes(&first), (struct bytes){0});
+	check_wire(m, wire, &again);
 	if (transcode_to_json(&wo, m, buf_bytes(&again), &second, why, sizeof why) < 0 ||
 	    first.len != second.len || memcmp(first.data, second.data, first.len) != 0)
 		fuzz_fail("not stable", buf_bytes(&first), buf_bytes(&second));

@@ -1,6 +1,7 @@
 /* fuzz_wire_to_json.c: any bytes as any message, shown as JSON. What can be shown
  * is valid JSON: read back without the fields that are only shown, it is
- * accepted, and shown again it is the same. */
+ * accepted, and shown again it is the same. What has a canonical form shows the
+ * same JSON from there, and has the same canonical form again. */
 #include <stdlib.h>
 
 #include "fuzz_schema.h"
@@ -42,6 +43,27 @@ static void check_again(const struct schema_message *m, const struct buf *first)
 		fuzz_fail("not stable", buf_bytes(first), buf_bytes(&second));
 }
 
+static void check_canonical(const struct schema_message *m, struct bytes wire)
+{
+	struct transcode_write wo = {.schema = fuzz_schema(), .skip_zero = true, .json_names = true};
+	AUTO_BUF norm = BUF_INIT;
+	AUTO_BUF again = BUF_INIT;
+	AUTO_BUF a = BUF_INIT;
+	AUTO_BUF b = BUF_INIT;
+	char why[600] = "";
+	int err_a, err_b;
+
+	if (transcode_normalize(m, wire, &norm, why, sizeof why) < 0)
+		return;
+	if (transcode_normalize(m, buf_bytes(&norm), &again, why, sizeof why) < 0 ||
+	    again.len != norm.len || (norm.len && memcmp(norm.data, again.data, norm.len) != 0))
+		fuzz_fail("canonical form is not stable", buf_bytes(&norm), buf_bytes(&again));
+	err_a = transcode_to_json(&wo, m, buf_bytes(&norm), &a, why, sizeof why);
+	err_b = transcode_to_json(&wo, m, buf_bytes(&again), &b, why, sizeof why);
+	if (err_a != err_b || a.len != b.len || (a.len && memcmp(a.data, b.data, a.len) != 0))
+		fuzz_fail("canonical form shows another message", buf_bytes(&a), buf_bytes(&b));
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	const struct schema_message *m = fuzz_message(size ? data[0] : 0);
@@ -58,6 +80,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		buf_reset(&text);
 		transcode_field_to_json(&wo, &m->fields[i], wire, &text, why, sizeof why);
 	}
+	check_canonical(m, wire);
 	if (transcode_to_json(&wo, m, wire, &json, why, sizeof why) < 0)
 		return 0;
 	if (!wo.skip_zero && !wo.pretty)

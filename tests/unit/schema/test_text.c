@@ -8,6 +8,7 @@
 
 #include <cmocka.h>
 
+#include "base/clock.h"
 #include "base/err.h"
 #include "base/json.h"
 #include "base/pbuf.h"
@@ -323,6 +324,53 @@ static void test_many_keys(void **state)
 	assert_memory_equal(out.data, json.data, json.len);
 }
 
+/* Keys that any hash of first and last bytes puts in one slot. */
+static void test_colliding_keys(void **state)
+{
+	const struct schema_message *m = set_message(schema, "Maps");
+	struct fault_list faults = FAULT_LIST_INIT;
+	int64_t start = clock_mono_ns();
+	AUTO_BUF json = BUF_INIT;
+	AUTO_BUF wire = BUF_INIT;
+	AUTO_BUF norm = BUF_INIT;
+	char why[200];
+
+	buf_append_str(&json, "{\"m_int32\":{");
+	for (int i = 0; i < 100000; i++)
+		buf_printf(&json, "%s\"%d\":0", i ? "," : "", i << 14);
+	buf_append_str(&json, "},\"m_string\":{");
+	for (int i = 0; i < 100000; i++)
+		buf_printf(&json, "%s\"aaaaaaaabbbbbbbb%06dbbbbbbbbaaaaaaaa\":\"\"", i ? "," : "", i);
+	buf_append_str(&json, "}}");
+	assert_int_equal(transcode_from_json(NULL, m, (char *)json.data, json.len, "#", &wire, &faults), 0);
+	assert_int_equal(transcode_normalize(m, buf_bytes(&wire), &norm, why, sizeof why), 0);
+	assert_int_equal(norm.len, wire.len);
+	/* quadratic would be 10^10 comparisons: minutes */
+	assert_true(clock_mono_ns() - start < 20 * NS_PER_S);
+}
+
+/* No recursion: a stack of 8 MiB would not do for 100,000 levels. */
+static void test_depth(void **state)
+{
+	static const char *const opening[] = {"[", "{\"a\":", "{\"child\":", "{\"children\":[", "[{\"a\":["};
+	static const char *const names[] = {"Nested", "google.protobuf.Value", "WellKnown"};
+
+	for (size_t i = 0; i < ARRAY_LEN(opening) * ARRAY_LEN(names); i++) {
+		const struct schema_message *m = set_message(schema, names[i % ARRAY_LEN(names)]);
+		struct transcode_read o = {.schema = schema, .ignore_unknown = true};
+		struct fault_list faults = FAULT_LIST_INIT;
+		AUTO_BUF json = BUF_INIT;
+		AUTO_BUF wire = BUF_INIT;
+
+		buf_append_str(&json, i % 2 ? "{\"zz\":" : "");
+		for (int k = 0; k < 100000; k++)
+			buf_append_str(&json, opening[i / ARRAY_LEN(names)]);
+		assert_true(transcode_from_json(&o, m, (char *)json.data, json.len, "#", &wire, &faults) < 0);
+		assert_int_equal(fault_http_status(&faults), 400);
+		fault_list_deinit(&faults);
+	}
+}
+
 static double parse(const char *text)
 {
 	struct number n;
@@ -424,7 +472,8 @@ int main(void)
 		cmocka_unit_test(test_field_to_json), cmocka_unit_test(test_field_text),
 		cmocka_unit_test(test_pretty), cmocka_unit_test(test_options),
 		cmocka_unit_test(test_many_faults), cmocka_unit_test(test_hostile),
-		cmocka_unit_test(test_many_keys), cmocka_unit_test(test_doubles),
+		cmocka_unit_test(test_many_keys), cmocka_unit_test(test_colliding_keys),
+		cmocka_unit_test(test_depth), cmocka_unit_test(test_doubles),
 		cmocka_unit_test(test_put_numbers), cmocka_unit_test(test_put_string),
 		cmocka_unit_test(test_every_day),
 	};

@@ -23,10 +23,12 @@ static void put_hex(const struct buf *b)
 
 static void unhex(const char *hex, struct buf *out)
 {
-	unsigned v;
+	char pair[3] = "";
 
-	for (; sscanf(hex, "%2x", &v) == 1; hex += 2)
-		buf_append_byte(out, (uint8_t)v);
+	for (; hex[0] != '\0' && hex[1] != '\0'; hex += 2) {
+		memcpy(pair, hex, 2);
+		buf_append_byte(out, (uint8_t)strtoul(pair, NULL, 16));
+	}
 }
 
 static void from_json(const struct schema *s, const struct schema_message *m, const char *text)
