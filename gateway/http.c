@@ -199,15 +199,17 @@ const char *http_query(const struct http_request *r)
 
 const char *http_header(const struct http_request *r, const char *name)
 {
-	return evhttp_find_header(r->req->input_headers, name);
+	return http_header_nth(r, name, 0);
 }
 
 const char *http_header_nth(const struct http_request *r, const char *name, unsigned n)
 {
 	const struct evkeyval *h = r->req->input_headers->tqh_first;
 
+	/* a dozen names are asked for with each request: most differ at once */
 	for (; h != NULL; h = h->next.tqe_next)
-		if (evutil_ascii_strcasecmp(h->key, name) == 0 && n-- == 0)
+		if ((h->key[0] | 0x20) == (*name | 0x20) && evutil_ascii_strcasecmp(h->key, name) == 0 &&
+		    n-- == 0)
 			return h->value;
 	return NULL;
 }

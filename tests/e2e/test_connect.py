@@ -1,6 +1,7 @@
 """Connect's unary protocol: raw requests, and Connect's own clients in tests/js."""
 
 import base64
+import glob
 import gzip
 import json
 import os
@@ -166,10 +167,10 @@ JS = os.path.join(TOP, "tests", "js")
                     reason="npm ci in tests/js")
 def test_connect_node(pair, tmp_path):
     """@connectrpc/connect-node with code of protoc-gen-es."""
+    imports = [os.path.relpath(f, f"{TOP}/proto") for f in glob.glob(f"{TOP}/proto/*/*/*.proto")]
     subprocess.run(["protoc", f"--plugin=protoc-gen-es={JS}/node_modules/.bin/protoc-gen-es",
                     f"-I{TOP}/tests/e2e", f"-I{TOP}/proto", "-I/usr/include", f"--es_out={tmp_path}", "--es_opt=target=js,import_extension=js",
-                    "testmod.proto", "errand/v1/options.proto", "google/api/annotations.proto",
-                    "google/api/http.proto", "google/api/httpbody.proto"], check=True)
+                    "testmod.proto", *imports], check=True)
     shutil.copy(f"{JS}/connect.mjs", tmp_path)
     os.symlink(f"{JS}/node_modules", tmp_path / "node_modules")
     (tmp_path / "package.json").write_text('{"type":"module"}')
