@@ -189,7 +189,7 @@ static enum errand_code refusal_code(int status)
 	}
 }
 
-static void refusal_write(struct evbuffer *out, const struct guard_verdict *v)
+static void refusal_write(struct evbuffer *out, const struct guard_verdict *v, bool is_head)
 {
 	const char *reason = err_http_reason(v->status);
 	char body[512];
@@ -205,7 +205,7 @@ static void refusal_write(struct evbuffer *out, const struct guard_verdict *v)
 			    v->status, reason,
 			    v->status == 405 ? "Allow: GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS\r\n"
 					     : "",
-			    n, body);
+			    n, is_head ? "" : body);
 }
 
 /* Takes the connection over from evhttp, which sees nothing more of it. */
@@ -220,7 +220,7 @@ static void conn_refuse(struct http_conn *c)
 	if (c->answer.len > 0)
 		evbuffer_add(bufferevent_get_output(c->bev), c->answer.data, c->answer.len);
 	else
-		refusal_write(bufferevent_get_output(c->bev), &c->guard.verdict);
+		refusal_write(bufferevent_get_output(c->bev), &c->guard.verdict, c->guard.is_head);
 	bufferevent_enable(c->bev, EV_READ | EV_WRITE);
 	conn_arm(c, WAIT_LINGER);
 	if (s->ops->refused != NULL && c->answer.len == 0)

@@ -165,18 +165,21 @@ static void test_refused(void **state)
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
 		AUTO_ANSWER a = {0};
 		AUTO_BUF want = BUF_INIT;
+		bool head;
 		int fd = edge_connect(e);
 
 		put(fd, cases[i].raw);
 		put(fd, SMUGGLED);
-		answer_read(fd, &a, false);
+		head = strncmp(cases[i].raw, "HEAD", 4) == 0;
+		answer_read(fd, &a, head);
 		assert_int_equal(a.status, cases[i].status);
 		assert_true(a.close);
 		assert_true(answer_has(&a, "Content-Type: application/problem+json"));
 		assert_int_equal(answer_has(&a, "Allow: GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"),
 				 a.status == 405);
 		buf_printf(&want, "\"status\":%d,", a.status);
-		assert_non_null(memmem(a.body.data, a.body.len, want.data, want.len));
+		if (!head)
+			assert_non_null(memmem(a.body.data, a.body.len, want.data, want.len));
 		expect_eof(fd);
 		close(fd);
 		edge_wait(e, EDGE_REFUSED, (long)i + 1);
