@@ -105,6 +105,7 @@ static void say(const struct dev *d, const char *event, const char *name, const 
 static void announce(struct dev *d)
 {
 	double ms = (double)(clock_mono_ns() - d->begin_ns) / (double)NS_PER_MS;
+	AUTO_FREE char *docs = xasprintf("%s/docs", d->url);
 
 	d->announced = true;
 	if (d->conf.json) {
@@ -114,10 +115,12 @@ static void announce(struct dev *d)
 		json_put_cstr(&line, d->url);
 		buf_append_str(&line, ",\"socket\":");
 		json_put_cstr(&line, d->socket);
+		buf_append_str(&line, ",\"docs\":");
+		json_put_cstr(&line, docs);
 		printf("%s,\"ready_ms\":%.1f}\n", buf_cstr(&line), ms);
 	} else {
-		printf("errand dev: ready in %.0f ms\n  %-8s %s\n  %-8s %s\n  %-8s %s\n", ms, "url",
-		       d->url, "socket", d->socket, "state", d->state);
+		printf("errand dev: ready in %.0f ms\n  %-8s %s\n  %-8s %s\n  %-8s %s\n  %-8s %s\n", ms,
+		       "url", d->url, "docs", docs, "socket", d->socket, "state", d->state);
 	}
 	fflush(stdout);
 }
@@ -240,7 +243,7 @@ static bool prepare_service(struct dev *d, int n_modules, char **modules)
 
 static bool prepare_gateway(struct dev *d)
 {
-	char *program = dev_find_program("errand-gateway", "ERRAND_GATEWAY");
+	char *program = dev_find_program("errand-gateway", "ERRAND_GATEWAY"), *docs;
 	struct dev_child *c = &d->children[GATEWAY];
 
 	if (program == NULL)
@@ -249,6 +252,9 @@ static bool prepare_gateway(struct dev *d)
 	arg(c, "--socket", d->socket);
 	arg(c, "--log-level", d->conf.log_level);
 	arg(c, "--drain-timeout", keep(d, xasprintf("%lldms", (long long)(d->conf.drain / NS_PER_MS))));
+	docs = dev_find_docs();
+	if (docs != NULL)
+		arg(c, "--docs", keep(d, docs));
 	arg(c, "--listen", d->conf.listen);
 	d->listen_at = c->n_argv - 1;
 	return true;

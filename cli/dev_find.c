@@ -70,3 +70,10 @@ char *dev_find_example(void)
 			  PKGLIBDIR);
 	return found;
 }
+
+char *dev_find_docs(void)
+{
+	AUTO_FREE char *own = cli_folder();
+
+	return if_there(xasprintf("%s/%sweb/ui", own, in_libs(own) ? "../" : ""), R_OK | X_OK);
+}

@@ -4,12 +4,15 @@
 #include <string.h>
 
 #include "errand/status.h"
+#include "gateway/docs.h"
 #include "gateway/health.h"
 #include "gateway/metrics.h"
 #include "gateway/openapi.h"
 #include "gateway/problem.h"
 
 static const struct builtin builtins[] = {
+	{"/docs", docs_redirect},
+	{"/docs/", docs_answer},
 	{"/livez", health_live},
 	{"/metrics", metrics_answer},
 	{"/openapi.json", openapi_answer},

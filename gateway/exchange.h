@@ -16,6 +16,7 @@
 struct gateway_config {
 	const char *listen, *socket, *access_log;
 	const char *schema;    /* file with a descriptor set, for a plain ttrpc server; or NULL */
+	const char *docs;      /* directory of Swagger UI, or "off" */
 	const char *log_level;
 	int64_t threads, max_connections, max_head, max_body, max_headers;
 	int64_t head_timeout, body_timeout, idle_timeout, write_timeout; /* ns */

@@ -20,11 +20,13 @@
 #include "gateway/access.h"
 #include "gateway/schema_file.h"
 #include "gateway/openapi.h"
+#include "gateway/docs.h"
 #include "gateway/snapshot.h"
 #include "gateway/worker.h"
 
 enum { EXIT_USAGE = 64, EXIT_CONFIG = 78, THREADS_MAX = 16 };
 
+#define DOCS_DIR PKGDATADIR "/docs"
 #define HOUR (3600LL * 1000000000)
 #define AT(member) offsetof(struct gateway_config, member)
 
@@ -78,6 +80,8 @@ static const struct opt options[] = {
 	 "its version; default: the package's v1"},
 	{"public-url", 0, OPT_STRING, AT(public_url), NULL, 0, 0, "URL",
 	 "its server; default: where it is read from"},
+	{"docs", 0, OPT_STRING, AT(docs), DOCS_DIR, 0, 0, "DIR",
+	 "Swagger UI's files for /docs; off is no /docs"},
 	{"log-level", 0, OPT_STRING, AT(log_level), "info", 0, 0, "LEVEL",
 	 "error, warn, info or debug"},
 	{"ready-fd", 0, OPT_INT, AT(ready_fd), "-1", -1, 1 << 20, "FD",
@@ -146,6 +150,15 @@ static int config_finish(struct gateway_config *c)
 		log_warn("libevent is older than 2.1.12: its HTTP parser has known holes", "version=%s",
 			 event_get_version());
 	return 0;
+}
+
+/* A directory that was asked for should have what it is for. */
+static void open_docs(const char *dir)
+{
+	char why[256];
+
+	if (docs_open(dir, why, sizeof why) != 0 && strcmp(dir, DOCS_DIR) != 0)
+		log_warn("--docs lacks Swagger UI: /docs is the built-in page", "dir=%s why=\"%s\"", dir, why);
 }
 
 /* --- sockets --- */
@@ -299,6 +312,7 @@ static void gateway_free(struct gateway *g)
 	}
 	snapshot_deinit();
 	access_close();
+	docs_close();
 }
 
 int main(int argc, char **argv)
@@ -331,6 +345,7 @@ int main(int argc, char **argv)
 		fprintf(stderr, "errand-gateway: %s\n", why);
 		return EXIT_CONFIG;
 	}
+	open_docs(g.config.docs);
 	r = gateway_workers(&g);
 	if (r == 0) {
 		gateway_tell_ready(&g);

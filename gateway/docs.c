@@ -1,0 +1,259 @@
+/* See docs.h. The files are shared by all threads: a mutex guards their reading,
+ * after which they do not change. */
+#define _GNU_SOURCE
+#include "gateway/docs.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <sys/stat.h>
+
+#include "base/log.h"
+#include "errand/status.h"
+#include "gateway/docs_page.h"
+#include "gateway/problem.h"
+
+#define HTML "text/html; charset=utf-8"
+#define CSS "text/css; charset=utf-8"
+#define SCRIPT "text/javascript; charset=utf-8"
+
+enum { FILE_MAX = 16 << 20, TAG_SIZE = 24 };
+
+struct docs_file {
+	const char *name;  /* in the directory, and below /docs/ */
+	const char *type;
+	struct buf content;
+	char tag[TAG_SIZE]; /* ETag; "" until content has been read */
+};
+
+static struct docs_file files[] = {
+	{"index.html", HTML, {0}, ""},
+	{"docs.js", SCRIPT, {0}, ""},
+	{"favicon-32x32.png", "image/png", {0}, ""},
+	{"swagger-ui.css", CSS, {0}, ""},
+	{"swagger-ui-bundle.js", SCRIPT, {0}, ""},
+};
+static pthread_mutex_t files_lock = PTHREAD_MUTEX_INITIALIZER; /* guards their reading */
+static int dir_fd = -1; /* -1: the built-in page */
+static bool is_off;
+
+/* --- the directory --- */
+
+/* The file, which is no link and nothing but a file; -1 with errno. */
+static int file_open(const struct docs_file *f, struct stat *st)
+{
+	int fd = openat(dir_fd, f->name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+
+	if (fd >= 0 && fstat(fd, st) == 0 && S_ISREG(st->st_mode) && st->st_size <= FILE_MAX)
+		return fd;
+	if (fd >= 0) {
+		close(fd);
+		errno = EINVAL;
+	}
+	return -1;
+}
+
+int docs_open(const char *dir, char *why, size_t why_size)
+{
+	struct stat st;
+
+	is_off = strcmp(dir, "off") == 0;
+	if (is_off)
+		return 0;
+	dir_fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (dir_fd < 0) {
+		snprintf(why, why_size, "%s", strerror(errno));
+		return 1;
+	}
+	for (size_t i = 0; i < ARRAY_LEN(files); i++) {
+		int fd = file_open(&files[i], &st);
+
+		if (fd >= 0) {
+			close(fd);
+			continue;
+		}
+		snprintf(why, why_size, "%s: %s", files[i].name,
+			 errno == EINVAL || errno == ELOOP ? "not a file" : strerror(errno));
+		docs_close();
+		return 1;
+	}
+	return 0;
+}
+
+void docs_close(void)
+{
+	for (size_t i = 0; i < ARRAY_LEN(files); i++) {
+		buf_deinit(&files[i].content);
+		files[i].tag[0] = '\0';
+	}
+	util_closep(&dir_fd);
+	dir_fd = -1;
+	is_off = false;
+}
+
+/* --- contents --- */
+
+/* FNV-1a: the tag of bytes that nobody hostile chooses. */
+static void tag_make(struct bytes content, char tag[TAG_SIZE])
+{
+	uint64_t hash = 0xcbf29ce484222325u;
+
+	for (size_t i = 0; i < content.len; i++)
+		hash = (hash ^ content.data[i]) * 0x100000001b3u;
+	snprintf(tag, TAG_SIZE, "\"%016llx\"", (unsigned long long)hash);
+}
+
+static bool file_read(struct docs_file *f)
+{
+	struct stat st;
+	AUTO_CLOSE int fd = file_open(f, &st);
+	size_t size;
+	ssize_t n = -1;
+
+	if (fd < 0)
+		return false;
+	size = (size_t)st.st_size;
+	buf_reset(&f->content);
+	while (f->content.len < size && buf_reserve(&f->content, size - f->content.len) != NULL &&
+	       (n = read(fd, f->content.data + f->content.len, size - f->content.len)) > 0)
+		f->content.len += (size_t)n;
+	if (f->content.len < size)
+		return false;
+	tag_make(buf_bytes(&f->content), f->tag);
+	return true;
+}
+
+/* Is it in memory now? */
+static bool file_have(struct docs_file *f)
+{
+	bool have;
+
+	pthread_mutex_lock(&files_lock);
+	have = f->tag[0] != '\0' || file_read(f);
+	pthread_mutex_unlock(&files_lock);
+	if (!have)
+		log_error("cannot read a file of /docs", "file=%s why=\"%s\"", f->name, strerror(errno));
+	return have;
+}
+
+static struct docs_file *file_find(const char *name)
+{
+	if (*name == '\0')
+		return &files[0];
+	for (size_t i = 0; i < ARRAY_LEN(files); i++)
+		if (strcmp(files[i].name, name) == 0)
+			return &files[i];
+	return NULL;
+}
+
+/* --- answers --- */
+
+/* Nothing but what this gateway serves itself: no script or style in the page, no
+ * other origin, no frame around it. data: images are in Swagger UI's style sheet. */
+static const char policy[] =
+	"default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
+	"connect-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'";
+
+static void answer_headers(struct http_request *r)
+{
+	http_set_header(r, "Content-Security-Policy", policy);
+	http_set_header(r, "X-Content-Type-Options", "nosniff");
+	http_set_header(r, "X-Frame-Options", "DENY");
+	http_set_header(r, "Referrer-Policy", "same-origin");
+	http_set_header(r, "Cross-Origin-Opener-Policy", "same-origin");
+	http_set_header(r, "Cross-Origin-Resource-Policy", "same-origin");
+	http_set_header(r, "Cache-Control", "no-cache"); /* asked again each time, by its tag */
+}
+
+/* Our tags have no comma or quote inside: a list names one when it contains it. */
+static bool is_known(const struct http_request *r, const char *tag)
+{
+	const char *list;
+
+	for (unsigned i = 0; (list = http_header_nth(r, "If-None-Match", i)) != NULL; i++)
+		if (strstr(list, tag) != NULL || strcmp(list, "*") == 0)
+			return true;
+	return false;
+}
+
+/* body is taken. */
+static void answer_with(struct http_request *r, const char *type, const char *tag, struct buf *body)
+{
+	answer_headers(r);
+	http_set_header(r, "ETag", tag);
+	if (is_known(r, tag)) {
+		buf_deinit(body);
+		http_reply(r, 304, NULL, body);
+	} else {
+		http_reply(r, 200, type, body);
+	}
+}
+
+static void answer_file(struct http_request *r, struct docs_file *f)
+{
+	struct buf copy = BUF_INIT;
+
+	if (f == NULL) {
+		problem_reply(r, 404, ERRAND_NOT_FOUND, "/docs/ has no such file");
+	} else if (!file_have(f)) {
+		problem_reply(r, 500, ERRAND_INTERNAL, "%s cannot be read", f->name);
+	} else {
+		buf_append(&copy, f->content.data, f->content.len);
+		answer_with(r, f->type, f->tag, &copy);
+	}
+}
+
+/* The built-in page and its style sheet. */
+static void answer_page(struct http_request *r, const char *name, const struct snapshot *s)
+{
+	struct buf body = BUF_INIT;
+	bool style = strcmp(name, DOCS_PAGE_STYLE) == 0;
+	char tag[TAG_SIZE];
+
+	if (*name != '\0' && !style) {
+		answer_file(r, NULL);
+		return;
+	}
+	if (style)
+		docs_page_style(&body);
+	else
+		docs_page_write(&body, s != NULL ? s->schema : NULL);
+	if (style || s != NULL) {
+		tag_make(buf_bytes(&body), tag);
+		answer_with(r, style ? CSS : HTML, tag, &body);
+	} else {
+		answer_headers(r);
+		http_set_header(r, "Retry-After", "1");
+		http_reply(r, 503, HTML, &body);
+	}
+}
+
+static bool answer_off(struct http_request *r)
+{
+	if (is_off)
+		problem_reply(r, 404, ERRAND_NOT_FOUND, "this gateway serves no documentation (--docs off)");
+	return is_off;
+}
+
+void docs_redirect(struct http_request *r, const struct gateway_thread *t)
+{
+	struct buf none = BUF_INIT;
+
+	if (answer_off(r))
+		return;
+	http_set_header(r, "Location", "docs/"); /* right behind a proxy's prefix as well */
+	http_reply(r, 308, NULL, &none);
+}
+
+void docs_answer(struct http_request *r, const struct gateway_thread *t)
+{
+	const char *name = http_path(r) + strlen("/docs/");
+
+	if (answer_off(r))
+		return;
+	if (dir_fd < 0)
+		answer_page(r, name, t->snapshot);
+	else
+		answer_file(r, file_find(name));
+}
