@@ -31,8 +31,8 @@ static const struct {
 	const char *reason;
 } reasons[] = {
 	{100, "Continue"}, {200, "OK"}, {201, "Created"}, {202, "Accepted"},
-	{204, "No Content"}, {304, "Not Modified"}, {400, "Bad Request"},
-	{401, "Unauthorized"}, {403, "Forbidden"}, {404, "Not Found"},
+	{204, "No Content"}, {304, "Not Modified"}, {308, "Permanent Redirect"},
+	{400, "Bad Request"}, {401, "Unauthorized"}, {403, "Forbidden"}, {404, "Not Found"},
 	{405, "Method Not Allowed"}, {406, "Not Acceptable"},
 	{408, "Request Timeout"}, {409, "Conflict"}, {410, "Gone"},
 	{411, "Length Required"}, {412, "Precondition Failed"},
