@@ -20,7 +20,8 @@ check() { # PROGRAM PAGE
 }
 check errand-gateway man/errand-gateway.8
 check errand-service man/errand-service.8
-for sub in '' call task tasks dev gen; do
+subs=$("$BUILDDIR/errand" --help | sed -n '/^Commands:/,/^$/s/^  \([a-z]*\) .*/\1/p')
+for sub in '' $subs; do
 	for option in $("$BUILDDIR/errand" $sub --help 2>&1 | grep -oE -- '--[a-z][a-z-]+' | sort -u); do
 		name=${option#--}
 		grep -qE "(Fl Fl|Fl -)[ ]?$name( |\$)" man/errand.1 || {
