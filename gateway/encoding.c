@@ -53,18 +53,10 @@ static void read_element(const char *p, const char *end, struct qualities *q)
 struct encoding_choice encoding_choose(const struct request_source *src)
 {
 	struct qualities q = {-1, -1, -1};
-	const char *p;
+	struct headers_list l = {.src = src, .name = "Accept-Encoding"};
 
-	for (unsigned n = 0; (p = src->header(src->from, "Accept-Encoding", n)) != NULL; n++) {
-		for (; *p != '\0'; p += *p == ',') {
-			const char *end;
-
-			p = headers_skip_space(p);
-			end = headers_element_end(p);
-			read_element(p, end, &q);
-			p = end;
-		}
-	}
+	while (headers_next(&l))
+		read_element(l.at, l.end, &q);
 	if (q.gzip < 0)
 		q.gzip = MAX(q.any, 0);
 	if (q.identity < 0) /* allowed unless `*` forbids it; liked least */

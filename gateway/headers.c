@@ -23,7 +23,7 @@ bool headers_word_is(const char *p, size_t len, const char *word)
 }
 
 /* The end of a list element: the next comma outside quotes. */
-const char *headers_element_end(const char *p)
+static const char *element_end(const char *p)
 {
 	bool quoted = false;
 
@@ -34,6 +34,20 @@ const char *headers_element_end(const char *p)
 			p++;
 	}
 	return p;
+}
+
+bool headers_next(struct headers_list *l)
+{
+	if (l->end != NULL && *l->end == ',')
+		l->end++;
+	while (l->end == NULL || *l->end == '\0') {
+		l->end = l->src->header(l->src->from, l->name, l->line++);
+		if (l->end == NULL)
+			return false;
+	}
+	l->at = headers_skip_space(l->end);
+	l->end = element_end(l->at);
+	return true;
 }
 
 size_t headers_trimmed(const char *p, const char *end)

@@ -16,13 +16,21 @@ struct request_source {
 	const void *from;
 };
 
+/* The elements of a list, over all headers of that name: {src, name}, then each
+ * headers_next() that is true has one from `at` to `end`. */
+struct headers_list {
+	const struct request_source *src;
+	const char *name;
+	const char *at, *end;
+	unsigned line;
+};
+bool headers_next(struct headers_list *l);
+
 /* The first header of that name, or NULL. */
 const char *headers_get(const struct request_source *src, const char *name);
 const char *headers_skip_space(const char *p);
 /* Is the text up to `len` this word (any case)? */
 bool headers_word_is(const char *p, size_t len, const char *word);
-/* The end of a list element: the next comma outside quotes. */
-const char *headers_element_end(const char *p);
 /* The length from p to end without the space at the end. */
 size_t headers_trimmed(const char *p, const char *end);
 /* q of an element's parameters, in thousandths; 1000 when it has none. */

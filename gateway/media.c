@@ -126,24 +126,17 @@ static int range_match(const char *range, size_t len, const char *type)
 static int accept_score(const struct request_source *src, const char *type)
 {
 	int best = 0, score = 0;
-	const char *p;
+	struct headers_list l = {.src = src, .name = "Accept"};
 
-	for (unsigned n = 0; (p = src->header(src->from, "Accept", n)) != NULL; n++) {
-		for (; *p != '\0'; p += *p == ',') {
-			const char *end, *range_end;
-			int match;
+	while (headers_next(&l)) {
+		const char *range_end = memchr(l.at, ';', (size_t)(l.end - l.at));
+		int match = range_match(l.at, headers_trimmed(l.at, range_end ? range_end : l.end), type);
 
-			p = headers_skip_space(p);
-			end = headers_element_end(p);
-			range_end = memchr(p, ';', (size_t)(end - p));
-			match = range_match(p, headers_trimmed(p, range_end ? range_end : end), type);
-			if (match > best) {
-				int q = headers_quality(p, end);
+		if (match > best) {
+			int q = headers_quality(l.at, l.end);
 
-				best = match;
-				score = q == 0 ? 0 : q * 4 + match;
-			}
-			p = end;
+			best = match;
+			score = q == 0 ? 0 : q * 4 + match;
 		}
 	}
 	return score;

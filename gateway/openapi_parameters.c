@@ -3,6 +3,8 @@
  * ones with dots, lists repeated, maps as name[key]=value. Pure. */
 #include "gateway/openapi_private.h"
 
+#include "schema/transcode.h"
+
 enum { QUERY_MAX = 100, DEPTH_MAX = 4, STEPS_MAX = 10000 }; /* shown; more are taken */
 
 /* Where the walk over the input's fields is. */
@@ -53,24 +55,9 @@ static void put_path_parameter(struct openapi *o, const struct openapi_parameter
 
 /* --- query --- */
 
-/* One value as plain text: transcode_field_from_text's. */
-static bool is_text(const struct schema_field *f)
-{
-	if (f->type == FIELD_GROUP)
-		return false;
-	if (f->message == NULL)
-		return true;
-	switch (f->message->well_known) {
-	case WK_TIMESTAMP: case WK_DURATION: case WK_FIELD_MASK: case WK_WRAPPER:
-		return true;
-	default:
-		return false;
-	}
-}
-
 static bool is_query_value(const struct schema_field *f)
 {
-	return f->map ? is_text(schema_field_by_number(f->message, 2)) : is_text(f);
+	return f->map ? transcode_field_is_text(schema_field_by_number(f->message, 2)) : transcode_field_is_text(f);
 }
 
 static bool walk_is_given(const struct walk *w)

@@ -38,17 +38,9 @@ static void prefer_element(const char *p, const char *end, int64_t max_wait, str
 void prefer_read(const struct request_source *src, int64_t max_wait, struct prefer *out,
 		    struct fault_list *faults)
 {
-	const char *p;
+	struct headers_list l = {.src = src, .name = "Prefer"};
 
 	*out = (struct prefer){0};
-	for (unsigned n = 0; (p = src->header(src->from, "Prefer", n)) != NULL; n++) {
-		for (; *p != '\0'; p += *p == ',') {
-			const char *end;
-
-			p = headers_skip_space(p);
-			end = headers_element_end(p);
-			prefer_element(p, end, max_wait, out, faults);
-			p = end;
-		}
-	}
+	while (headers_next(&l))
+		prefer_element(l.at, l.end, max_wait, out, faults);
 }

@@ -15,6 +15,7 @@
 
 #include "base/err.h"
 #include "schema/field_path.h"
+#include "schema/transcode.h"
 
 struct parser {
 	const char *text, *p;
@@ -151,16 +152,7 @@ static int parse_plain(struct parser *s, const char *end)
 /* A path variable is one text: scalars, and messages that are one in JSON. */
 static bool is_textual(const struct schema_field *f)
 {
-	if (f->repeated)
-		return false;
-	if (f->message == NULL)
-		return true;
-	switch (f->message->well_known) {
-	case WK_TIMESTAMP: case WK_DURATION: case WK_FIELD_MASK: case WK_WRAPPER:
-		return true;
-	default:
-		return false;
-	}
+	return !f->repeated && transcode_field_is_text(f);
 }
 
 static int bind_variable(struct parser *s, struct template_variable *v)

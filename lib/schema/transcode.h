@@ -44,6 +44,9 @@ int transcode_field_from_text(const struct schema_field *const *path, size_t dep
 			      const char *text, size_t len, const char *parameter,
 			      struct buf *out, struct fault_list *faults);
 
+/* Can one value of it be given so? */
+bool transcode_field_is_text(const struct schema_field *f);
+
 struct transcode_write {
 	const struct schema *schema; /* for Any; an unknown type is an error */
 	bool skip_zero;              /* leave out zero values of fields without presence */

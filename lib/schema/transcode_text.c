@@ -52,6 +52,18 @@ static int put_path(struct reader *r, const struct schema_field *const *path, si
 	return res;
 }
 
+bool transcode_field_is_text(const struct schema_field *f)
+{
+	if (f->message == NULL)
+		return true;
+	switch (f->message->well_known) {
+	case WK_TIMESTAMP: case WK_DURATION: case WK_FIELD_MASK: case WK_WRAPPER:
+		return true;
+	default:
+		return false;
+	}
+}
+
 int transcode_field_from_text(const struct schema_field *const *path, size_t depth,
 			      const char *text, size_t len, const char *parameter,
 			      struct buf *out, struct fault_list *faults)

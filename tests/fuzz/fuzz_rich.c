@@ -5,6 +5,7 @@
 
 #include "schema/scan.h"
 #include "schema/transcode.h"
+#include "tests/support/load.h"
 
 #ifndef RICH_SET
 #define RICH_SET "tests/unit/schema/rich.pb"
@@ -21,20 +22,10 @@ _Noreturn void fuzz_rich_fail(const char *what, const char *text)
 
 static void load(void)
 {
-	AUTO_BUF set = BUF_INIT;
-	char chunk[4096], why[300] = "";
-	FILE *f = fopen(RICH_SET, "rb");
-	size_t n;
+	char why[300] = "";
 
-	if (f == NULL) {
-		perror(RICH_SET);
-		exit(77);
-	}
-	while ((n = fread(chunk, 1, sizeof chunk, f)) > 0)
-		buf_append(&set, chunk, n);
-	fclose(f);
-	if (schema_load(set.data, set.len, &schema, why, sizeof why) < 0 ||
-	    route_table_new(schema, &table, why, sizeof why) < 0)
+	schema = load_set(RICH_SET);
+	if (route_table_new(schema, &table, why, sizeof why) < 0)
 		fuzz_rich_fail(RICH_SET, why);
 }
 

@@ -13,7 +13,7 @@ struct schema *load_set(const char *path)
 
 	if (f == NULL) {
 		perror(path);
-		exit(77);
+		exit(1);
 	}
 	while ((n = fread(chunk, 1, sizeof chunk, f)) > 0)
 		buf_append(&set, chunk, n);

@@ -5,7 +5,7 @@
 
 #include "schema/schema.h"
 
-/* Unref it. Exits 77 (a skipped test) when the file is not there, else 1. */
+/* Unref it. Exits 1 when it cannot. */
 struct schema *load_set(const char *path);
 
 #endif

@@ -11,7 +11,7 @@
 #include <cmocka.h>
 
 #include "base/buf.h"
-#include "schema/schema.h"
+#include "schema/route.h"
 
 static inline void fixture_set(const char *name, struct buf *out)
 {
@@ -37,6 +37,16 @@ static inline struct schema *fixture_schema(const char *name)
 	if (schema_load(set.data, set.len, &s, why, sizeof why) < 0)
 		fail_msg("%s", why);
 	return s;
+}
+
+static inline struct route_table *fixture_routes(const struct schema *s)
+{
+	struct route_table *t = NULL;
+	char why[256] = "";
+
+	if (route_table_new(s, &t, why, sizeof why) < 0)
+		fail_msg("%s", why);
+	return t;
 }
 
 #endif

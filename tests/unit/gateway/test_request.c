@@ -13,10 +13,8 @@ static const struct request_limits limits = {30 * NS_PER_S, 30 * NS_PER_S, 60 * 
 
 static int setup(void **state)
 {
-	char why[256] = "";
-
 	schema = fixture_schema("road");
-	assert_int_equal(route_table_new(schema, &table, why, sizeof why), 0);
+	table = fixture_routes(schema);
 	return 0;
 }
 

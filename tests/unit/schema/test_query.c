@@ -8,10 +8,8 @@ static struct route_table *table;
 
 static int setup(void **state)
 {
-	char why[256] = "";
-
 	schema = fixture_schema("road");
-	assert_int_equal(route_table_new(schema, &table, why, sizeof why), 0);
+	table = fixture_routes(schema);
 	return 0;
 }
 

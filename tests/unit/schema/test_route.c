@@ -9,11 +9,8 @@ static struct route_table *table;
 
 static int setup(void **state)
 {
-	char why[256] = "";
-
 	schema = fixture_schema("road");
-	if (route_table_new(schema, &table, why, sizeof why) < 0)
-		fail_msg("%s", why);
+	table = fixture_routes(schema);
 	return 0;
 }
 
