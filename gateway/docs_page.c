@@ -26,7 +26,7 @@ static const char style[] =
 	"border-radius:.25rem;text-align:center;font-weight:bold;color:#fff;background:#555}\n"
 	".get{background:#1763b8}.post{background:#1d7a46}.put,.patch{background:#9a5b00}"
 	".delete{background:#b3261e}\n"
-	".about{color:var(--faint);font-size:.9rem}.about span{margin-left:.8rem;padding:0 .4rem;"
+	".about{color:var(--faint);font-size:.9rem}.about span{margin-left:.5rem;padding:0 .4rem;"
 	"border-radius:.25rem;background:var(--soft)}\n"
 	".deprecated h3{text-decoration:line-through}\n";
 
@@ -72,7 +72,7 @@ static void put_route(struct buf *b, const char *verb, const char *slash, const 
 			buf_append_byte(b, (uint8_t)tolower((unsigned char)*c));
 	buf_append_str(b, "\">");
 	put_text(b, verb);
-	buf_append_str(b, "</code><code>");
+	buf_append_str(b, "</code> <code>");
 	buf_append_str(b, slash);
 	put_text(b, path);
 	buf_append_str(b, "</code></h3>\n");
@@ -81,7 +81,7 @@ static void put_route(struct buf *b, const char *verb, const char *slash, const 
 static void put_mark(struct buf *b, bool on, const char *text)
 {
 	if (on)
-		buf_printf(b, "<span>%s</span>", text);
+		buf_printf(b, " <span>%s</span>", text);
 }
 
 static void put_method(struct buf *b, const struct schema_method *m)

@@ -36,10 +36,10 @@ static const char stream_error[] =
 	"\"required\":[\"@error\"],"
 	"\"properties\":{\"@error\":{\"$ref\":\"#/components/schemas/" OPENAPI_PROBLEM "\"}}";
 
+/* None has an example: Swagger UI would send it. */
 static const char parameters[] =
 	"{\"Prefer\":{\"name\":\"Prefer\",\"in\":\"header\",\"description\":\"`wait=N`: answer when the "
-	"task has ended, at the latest after N seconds.\",\"schema\":{\"type\":\"string\"},"
-	"\"examples\":{\"wait\":{\"value\":\"wait=10\"}}},"
+	"task has ended, at the latest after N seconds.\",\"schema\":{\"type\":\"string\"}},"
 	"\"ServerTimeout\":{\"name\":\"X-Server-Timeout\",\"in\":\"header\",\"description\":\"The deadline of "
 	"the call in seconds; 504 when it passes.\",\"schema\":{\"type\":\"number\",\"exclusiveMinimum\":0}},"
 	"\"LastEventId\":{\"name\":\"Last-Event-ID\",\"in\":\"header\",\"description\":\"Of the last event "
