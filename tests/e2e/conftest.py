@@ -33,7 +33,19 @@ def _sanitizers():
 
 
 SANITIZED = _sanitizers()  # "", "address,undefined" or "thread"
+JS = os.path.join(TOP, "tests", "js")  # npm's tools
 TERMINAL = ("SUCCEEDED", "FAILED", "CANCELLED")
+
+
+def need(there, what):
+    """A test whose tool is absent is skipped; not under ./dev, which has installed all."""
+    if not there:
+        (pytest.fail if os.environ.get("ERRAND_TOOLS") else pytest.skip)(f"{what} is not there: ./dev test installs it")
+
+
+@pytest.fixture(scope="session")
+def node_modules():
+    need(shutil.which("node") and os.path.isdir(os.path.join(JS, "node_modules")), "tests/js/node_modules")
 
 
 def wait_until(condition, timeout=15, what="condition"):

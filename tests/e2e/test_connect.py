@@ -11,7 +11,7 @@ import urllib.parse
 
 import pytest
 
-from conftest import TOP
+from conftest import JS, TOP
 
 ECHO = "/errandtest.v1.Test/Echo"
 V1 = {"Connect-Protocol-Version": "1"}
@@ -160,12 +160,7 @@ def test_get_errors(pair):
 
 # --- Connect's own clients ---
 
-JS = os.path.join(TOP, "tests", "js")
-
-
-@pytest.mark.skipif(not os.path.isdir(f"{JS}/node_modules/@connectrpc/connect-node") or not shutil.which("node"),
-                    reason="npm ci in tests/js")
-def test_connect_node(pair, tmp_path):
+def test_connect_node(pair, tmp_path, node_modules):
     """@connectrpc/connect-node with code of protoc-gen-es."""
     imports = [os.path.relpath(f, f"{TOP}/proto") for f in glob.glob(f"{TOP}/proto/*/*/*.proto")]
     subprocess.run(["protoc", f"--plugin=protoc-gen-es={JS}/node_modules/.bin/protoc-gen-es",

@@ -5,7 +5,7 @@ import subprocess
 
 import pytest
 
-from conftest import TOP
+from conftest import TOP, need
 
 
 def run(*args):
@@ -26,3 +26,13 @@ def test_help_has_every_command():
     assert len(commands) > 8
     for c in commands:
         assert f"\n  {c} " in text, c
+
+
+def test_no_skips_for_want_of_a_tool(monkeypatch):
+    monkeypatch.delenv("ERRAND_TOOLS", raising=False)
+    with pytest.raises(pytest.skip.Exception):
+        need(False, "a tool")
+    monkeypatch.setenv("ERRAND_TOOLS", "1")
+    with pytest.raises(pytest.fail.Exception):
+        need(None, "a tool")
+    need(True, "a tool")

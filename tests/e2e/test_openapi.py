@@ -1,5 +1,6 @@
 """/openapi.json: what two linters say of it, and a typed client made from it."""
 
+import importlib.util
 import json
 import os
 import shutil
@@ -7,12 +8,15 @@ import subprocess
 
 import pytest
 
-from conftest import ARTICLE, BUILD, TESTMOD, TOP, Pair, in_threads, wait_until
+from conftest import ARTICLE, BUILD, JS, TESTMOD, TOP, Pair, in_threads, need, wait_until
 
-JS = os.path.join(TOP, "tests", "js")
-needs_js = pytest.mark.skipif(
-    not shutil.which("node") or not os.path.isdir(os.path.join(JS, "node_modules")),
-    reason="node or tests/js/node_modules is not there: ./dev test installs them")
+needs_js = pytest.mark.usefixtures("node_modules")
+
+
+@pytest.fixture
+def jsonschema():
+    need(importlib.util.find_spec("jsonschema"), "Python's jsonschema")
+    return importlib.import_module("jsonschema")
 
 
 def run(*argv, **kw):
@@ -143,9 +147,8 @@ def test_rich(rich):
     assert not any("Upload" in path for _, path in routes)
 
 
-def test_examples_keep_their_schemas(pair, rich):
+def test_examples_keep_their_schemas(pair, rich, jsonschema):
     """Each example of a body is valid as JSON Schema judges it."""
-    jsonschema = pytest.importorskip("jsonschema")
     n = 0
     for doc in (json.loads(rich), pair.get("/openapi.json").json()):
         resolver = jsonschema.RefResolver("", doc)
@@ -164,9 +167,8 @@ def test_examples_keep_their_schemas(pair, rich):
     assert n >= 20
 
 
-def test_oneofs_and_rules_as_schema(rich):
+def test_oneofs_and_rules_as_schema(rich, jsonschema):
     """The keywords mean what the rules mean: what breaks one is not valid."""
-    jsonschema = pytest.importorskip("jsonschema")
     doc = json.loads(rich)
     checker = jsonschema.Draft202012Validator(doc["components"]["schemas"]["rich.v2.Rules"],
                                               resolver=jsonschema.RefResolver("", doc))

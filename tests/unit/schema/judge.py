@@ -265,8 +265,8 @@ def check_one(tool, m, name, pool, json_format):
 def judge_python(tool):
     loaded = load_pool()
     if loaded is None:
-        print("python: google.protobuf is not installed, skipped (Debian: python3-protobuf)")
-        return 0
+        print("python: google.protobuf is not installed (Debian: python3-protobuf)")
+        return 1 if os.environ.get("ERRAND_TOOLS") else 0
     from google.protobuf import json_format
     pool, make = loaded
     names = ["Scalars", "Optional", "Named", "Nested", "Lists", "Maps", "Oneofs", "WellKnown",
