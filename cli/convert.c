@@ -165,7 +165,12 @@ int convert_command(int argc, char **argv)
 		return r;
 	c.schema = schema;
 	c.message = schema_arg_message(schema, "convert", conf.type);
-	r = c.message != NULL ? run(&c) : CLI_NOT_FOUND;
+	if (c.message != NULL && conf.validate && c.message->rules_refused != NULL) {
+		cli_error("%s: %s", conf.schema, c.message->rules_refused);
+		r = CLI_DATA;
+	} else {
+		r = c.message != NULL ? run(&c) : CLI_NOT_FOUND;
+	}
 	schema_unref(schema);
 	return r;
 }

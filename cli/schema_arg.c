@@ -51,7 +51,7 @@ static int from_file(const char *path, struct schema **out)
 
 	if (!schema_arg_read(path, &set))
 		return CLI_USAGE;
-	if (schema_load(set.data, set.len, out, why, sizeof why) == 0)
+	if (schema_load_any(set.data, set.len, out, why, sizeof why) == 0)
 		return CLI_OK;
 	cli_error("%s: %s", path, why);
 	return CLI_DATA;

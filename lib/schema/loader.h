@@ -72,6 +72,7 @@ struct loader {
 	struct declared *declared;
 	struct pending_extension *extensions; /* sorted by extendee before fields are read; owned */
 	size_t n_files, n_messages, n_services, n_declared, n_extensions;
+	bool any_rules; /* schema_load_any */
 	char *why;
 	size_t why_size;
 };

@@ -87,6 +87,8 @@ struct schema_message {
 	bool deprecated;
 	const struct message_rules *rules; /* of the message and its oneofs; NULL = none */
 	bool has_rules;      /* it, or a message it can reach, has rules: validate.h */
+	const char *rules_refused; /* why it cannot be validated: of it, or of a message it can
+				    * reach; always NULL after schema_load */
 	struct schema_lookup *lookup; /* by name and number; private to lib/schema */
 };
 
@@ -139,6 +141,9 @@ struct schema; /* the snapshot; private to schema.c */
  * parse. Files may come in any order; duplicates of the same file (from merged
  * sets) are taken once. */
 int schema_load(const void *set, size_t len, struct schema **out, char *why, size_t why_size);
+/* The same for tools that look at any set: rules errand does not support are no reason
+ * to refuse it, but kept as rules_refused of the messages that would need them. */
+int schema_load_any(const void *set, size_t len, struct schema **out, char *why, size_t why_size);
 struct schema *schema_ref(struct schema *s);
 struct schema *schema_unref(struct schema *s); /* NULL-safe; NULL */
 

@@ -372,10 +372,10 @@ static int build(struct loader *l)
 	return err < 0 ? err : loader_comments(l);
 }
 
-int schema_load(const void *set, size_t len, struct schema **out, char *why, size_t why_size)
+static int load(const void *set, size_t len, bool any_rules, struct schema **out, char *why, size_t why_size)
 {
 	struct schema *s = xcalloc(1, sizeof *s);
-	struct loader l = {.s = s, .why = why, .why_size = why_size};
+	struct loader l = {.s = s, .any_rules = any_rules, .why = why, .why_size = why_size};
 	int err;
 
 	*out = NULL;
@@ -398,4 +398,14 @@ int schema_load(const void *set, size_t len, struct schema **out, char *why, siz
 	}
 	*out = s;
 	return 0;
+}
+
+int schema_load(const void *set, size_t len, struct schema **out, char *why, size_t why_size)
+{
+	return load(set, len, false, out, why, why_size);
+}
+
+int schema_load_any(const void *set, size_t len, struct schema **out, char *why, size_t why_size)
+{
+	return load(set, len, true, out, why, why_size);
 }

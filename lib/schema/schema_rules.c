@@ -4,6 +4,8 @@
 #include "schema/loader.h"
 #include "schema/loader_rules.h"
 
+#include <string.h>
+
 #include "base/err.h"
 
 enum {
@@ -225,6 +227,19 @@ static bool reaches_rules(const struct schema_message *m)
 	return false;
 }
 
+/* The first message in reach whose rules were refused: its reason. */
+static const char *reaches_refused(const struct schema_message *m)
+{
+	for (size_t i = 0; i < m->n_fields; i++) {
+		const struct schema_field *f = &m->fields[i];
+		bool ignored = f->rules != NULL && f->rules->ignore == RULE_IGNORE_ALWAYS;
+
+		if (!ignored && f->message != NULL && f->message->rules_refused != NULL)
+			return f->message->rules_refused;
+	}
+	return NULL;
+}
+
 /* Messages may hold each other: until nothing changes any more. */
 static void mark_rules(struct loader *l)
 {
@@ -235,6 +250,10 @@ static void mark_rules(struct loader *l)
 		for (size_t i = l->n_messages; i-- > 0;) {
 			struct schema_message *m = l->messages[i].message;
 
+			if (m->rules_refused == NULL) {
+				m->rules_refused = reaches_refused(m);
+				changed |= m->rules_refused != NULL;
+			}
 			if (m->has_rules || !reaches_rules(m))
 				continue;
 			m->has_rules = changed = true;
@@ -247,8 +266,10 @@ int loader_rules(struct loader *l)
 	for (size_t i = 0; i < l->n_messages; i++) {
 		int err = read_message(l, &l->messages[i]);
 
-		if (err < 0)
+		if (err < 0 && !l->any_rules)
 			return err;
+		if (err < 0)
+			l->messages[i].message->rules_refused = schema_strndup(l->s, l->why, strlen(l->why));
 	}
 	mark_rules(l);
 	return 0;

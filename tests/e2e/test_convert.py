@@ -5,7 +5,8 @@ import subprocess
 
 import pytest
 
-BUILD = os.environ.get("ERRAND_BUILDDIR", ".")
+from conftest import BUILD, TOP
+
 PROTO = """syntax = "proto3";
 package t;
 message Msg { int32 some_number = 1; string text = 2; repeated Msg children = 3; }
@@ -64,3 +65,33 @@ def test_exit_statuses(convert):
 def test_the_schema_of_a_service(convert, pair):
     done = convert(b'{"id":"7"}', "--to", "json", kind="errand.v1.Task", schema=pair.socket)
     assert done.returncode == 0 and json.loads(done.stdout) == {"id": "7"}
+
+
+RULES = """syntax = "proto3";
+package r;
+import "buf/validate/validate.proto";
+message Plain { string name = 1 [(buf.validate.field).string.min_len = 2]; }
+message Cel { int32 n = 1 [(buf.validate.field).cel = {id: "n", expression: "this > 0"}]; }
+message Holder { map<string, Cel> cels = 1; }
+message Ignorer { Cel cel = 1 [(buf.validate.field).ignore = IGNORE_ALWAYS]; Plain plain = 2; }
+"""
+
+
+def test_rules_are_refused_where_they_are_needed(convert, tmp_path):
+    (tmp_path / "r.proto").write_text(RULES)
+    subprocess.run(["protoc", "-I", tmp_path, "-I", os.path.join(TOP, "proto"), "--include_imports",
+                    f"--descriptor_set_out={tmp_path}/r.pb", "r.proto"], check=True)
+
+    def run(data, kind, *args):
+        return convert(data, "--to", "json", *args, kind=kind, schema=f"{tmp_path}/r.pb")
+    assert run(b'{"n":0}', "r.Cel").stdout == b"{}\n"
+    assert run(b'{"name":"ab"}', "r.Plain", "--validate").returncode == 0
+    problem = json.loads(run(b'{"name":"a"}', "r.Plain", "--validate").stderr)
+    assert [e["rule"] for e in problem["errors"]] == ["string.min_len"]
+    for kind in ("r.Cel", "r.Holder"):
+        done = run(b"{}", kind, "--validate")
+        assert done.returncode == 65 and b"r.Cel.n: (buf.validate.field).cel: errand does not" in done.stderr
+    problem = json.loads(run(b'{"cel":{"n":1},"plain":{}}', "r.Ignorer", "--validate").stderr)
+    assert [e["pointer"] for e in problem["errors"]] == ["#/plain/name"]
+    routes = [os.path.join(BUILD, "errand"), "routes", "--schema", f"{tmp_path}/r.pb"]
+    assert subprocess.run(routes, capture_output=True, timeout=60).returncode == 0
