@@ -6,7 +6,7 @@ import shutil
 import tempfile
 
 import pytest
-from conftest import ARTICLE, BUILD, wait_until
+from conftest import ARTICLE, BUILD, need, wait_until
 from selenium import webdriver
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
@@ -90,8 +90,7 @@ def browser():
 
 @pytest.fixture
 def ui():
-    if not os.path.exists(os.path.join(UI, "swagger-ui-bundle.js")):
-        pytest.skip("Swagger UI is not there: ./dev build gets it")
+    need(os.path.exists(os.path.join(UI, "swagger-ui-bundle.js")), "Swagger UI")
     return UI
 
 
