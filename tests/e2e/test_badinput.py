@@ -5,7 +5,7 @@ import socket
 import time
 
 import pytest
-from conftest import SANITIZED, rss_kb, wait_until
+from conftest import SANITIZED, in_threads, rss_kb, wait_until
 
 
 def problem(r, status, *words):
@@ -87,21 +87,22 @@ def test_oversize(make_pair):
 
 def test_half_a_request_and_silence(make_pair):
     pair = make_pair(gateway_args=["--head-timeout", "1s", "--body-timeout", "1s", "--idle-timeout", "2s"])
-    for data in (b"GET /items/1 HT", b"GET /items/1 HTTP/1.1\r\nHost: x\r\nX-Y: ",
-                 b"POST /test/echo HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
-                 b"Content-Length: 100\r\n\r\n{", b""):
+    halves = (b"GET /items/1 HT", b"GET /items/1 HTTP/1.1\r\nHost: x\r\nX-Y: ",
+              b"POST /test/echo HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+              b"Content-Length: 100\r\n\r\n{", b"")
+
+    def half(i):
         begin = time.monotonic()
-        answer = pair.raw(data, timeout=20)
-        assert time.monotonic() - begin < 10, data
-        assert answer == b"" or answer.startswith(b"HTTP/1.1 408 "), answer
-    # One byte every 0.2 s does not put the deadline off.
-    with socket.create_connection(("127.0.0.1", pair.port), timeout=20) as s:
-        begin = time.monotonic()
-        with pytest.raises(OSError):
-            for byte in b"GET /items/1 HTTP/1.1\r\nHost: x\r\nX-Drip: " + b"a" * 1000:
-                s.send(bytes([byte]))
-                time.sleep(0.2)
-        assert time.monotonic() - begin < 10
+        if i < len(halves):
+            answer = pair.raw(halves[i], timeout=20)
+            assert answer == b"" or answer.startswith(b"HTTP/1.1 408 "), answer
+        else:  # one byte every 0.2 s does not put the deadline off
+            with socket.create_connection(("127.0.0.1", pair.port), timeout=20) as s, pytest.raises(OSError):
+                for byte in b"GET /items/1 HTTP/1.1\r\nHost: x\r\nX-Drip: " + b"a" * 1000:
+                    s.send(bytes([byte]))
+                    time.sleep(0.2)
+        assert time.monotonic() - begin < 10, i
+    in_threads(len(halves) + 1, half)
     assert pair.post("/test/echo", {}).status == 200
 
 

@@ -82,7 +82,7 @@ def cancelled(pair):
 def test_a_client_that_goes_away_cancels_its_call(pair):
     c = pair.connect()
     c.request("POST", "/test/wait", b'{"ms": 60000}', {"Content-Type": "application/json"})
-    time.sleep(0.3)  # let it arrive: nothing tells a client that its request has begun
+    wait_until(lambda: b"errand_gateway_calls_in_flight 1\n" in pair.get("/metrics").body, what="call begun")
     c.close()
     wait_until(lambda: "wait" in cancelled(pair), what="cancel seen by the handler")
     c = pair.connect()

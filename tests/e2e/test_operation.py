@@ -33,7 +33,7 @@ def test_second_sigterm_does_not_wait(make_pair):
     task_id = pair.submit("/test/task-run", {"argv": ["sleep", "1000"]})
     pair.wait_task(task_id, ("RUNNING",))
     pair.service.popen.send_signal(signal.SIGTERM)
-    time.sleep(0.2)
+    pair.service.wait_line("msg=stopping.* tasks=1")
     assert pair.service.alive()  # drains: 30 s by default
     begin = time.monotonic()
     pair.service.stop(timeout=20)
