@@ -261,12 +261,7 @@ static void answer_find_tag(const struct answer *a, int status, const struct wir
 
 static bool answer_is_known(const struct answer *a, const char *tag)
 {
-	const char *known;
-
-	if (*tag == '\0' || strcmp(http_verb(a->http), "GET") != 0)
-		return false;
-	known = http_header(a->http, "If-None-Match");
-	return known != NULL && etag_matches(known, (struct bytes){(const uint8_t *)tag, strlen(tag)});
+	return *tag != '\0' && strcmp(http_verb(a->http), "GET") == 0 && etag_is_known(a->http, tag);
 }
 
 void answer_send(const struct answer *a, const struct wire_response *w)

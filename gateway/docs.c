@@ -12,6 +12,9 @@
 #include "base/log.h"
 #include "errand/status.h"
 #include "gateway/docs_page.h"
+#include "gateway/encoding.h"
+#include "gateway/etag.h"
+#include "gateway/gzip.h"
 #include "gateway/problem.h"
 
 #define HTML "text/html; charset=utf-8"
@@ -24,15 +27,16 @@ struct docs_file {
 	const char *name;  /* in the directory, and below /docs/ */
 	const char *type;
 	struct buf content;
+	struct buf packed;  /* with gzip; empty when that is off or does not pay */
 	char tag[TAG_SIZE]; /* ETag; "" until content has been read */
 };
 
 static struct docs_file files[] = {
-	{"index.html", HTML, {0}, ""},
-	{"docs.js", SCRIPT, {0}, ""},
-	{"favicon-32x32.png", "image/png", {0}, ""},
-	{"swagger-ui.css", CSS, {0}, ""},
-	{"swagger-ui-bundle.js", SCRIPT, {0}, ""},
+	{"index.html", HTML, {0}, {0}, ""},
+	{"docs.js", SCRIPT, {0}, {0}, ""},
+	{"favicon-32x32.png", "image/png", {0}, {0}, ""},
+	{"swagger-ui.css", CSS, {0}, {0}, ""},
+	{"swagger-ui-bundle.js", SCRIPT, {0}, {0}, ""},
 };
 static pthread_mutex_t files_lock = PTHREAD_MUTEX_INITIALIZER; /* guards their reading */
 static int dir_fd = -1; /* -1: the built-in page */
@@ -85,6 +89,7 @@ void docs_close(void)
 {
 	for (size_t i = 0; i < ARRAY_LEN(files); i++) {
 		buf_deinit(&files[i].content);
+		buf_deinit(&files[i].packed);
 		files[i].tag[0] = '\0';
 	}
 	util_closep(&dir_fd);
@@ -118,19 +123,28 @@ static bool file_read(struct docs_file *f)
 	while (f->content.len < size && buf_reserve(&f->content, size - f->content.len) != NULL &&
 	       (n = read(fd, f->content.data + f->content.len, size - f->content.len)) > 0)
 		f->content.len += (size_t)n;
-	if (f->content.len < size)
+	return f->content.len == size;
+}
+
+static bool file_make(struct docs_file *f, const struct gateway_thread *t)
+{
+	const int64_t least = t->config->gzip_min;
+
+	if (!file_read(f))
 		return false;
+	if (least >= 0 && (int64_t)f->content.len >= least)
+		gzip_pack(t->gzip, buf_bytes(&f->content), &f->packed);
 	tag_make(buf_bytes(&f->content), f->tag);
 	return true;
 }
 
 /* Is it in memory now? */
-static bool file_have(struct docs_file *f)
+static bool file_have(struct docs_file *f, const struct gateway_thread *t)
 {
 	bool have;
 
 	pthread_mutex_lock(&files_lock);
-	have = f->tag[0] != '\0' || file_read(f);
+	have = f->tag[0] != '\0' || file_make(f, t);
 	pthread_mutex_unlock(&files_lock);
 	if (!have)
 		log_error("cannot read a file of /docs", "file=%s why=\"%s\"", f->name, strerror(errno));
@@ -166,53 +180,66 @@ static void answer_headers(struct http_request *r)
 	http_set_header(r, "Cache-Control", "no-cache"); /* asked again each time, by its tag */
 }
 
-/* Our tags have no comma or quote inside: a list names one when it contains it. */
-static bool is_known(const struct http_request *r, const char *tag)
-{
-	const char *list;
-
-	for (unsigned i = 0; (list = http_header_nth(r, "If-None-Match", i)) != NULL; i++)
-		if (strstr(list, tag) != NULL || strcmp(list, "*") == 0)
-			return true;
-	return false;
-}
-
 /* body is taken. */
-static void answer_with(struct http_request *r, const char *type, const char *tag, struct buf *body)
+static void answer_with(struct http_request *r, const char *type, const char *tag, bool packed,
+			struct buf *body)
 {
 	answer_headers(r);
 	http_set_header(r, "ETag", tag);
-	if (is_known(r, tag)) {
+	if (etag_is_known(r, tag)) {
 		buf_deinit(body);
 		http_reply(r, 304, NULL, body);
-	} else {
-		http_reply(r, 200, type, body);
+		return;
 	}
+	if (packed)
+		http_set_header(r, "Content-Encoding", "gzip");
+	http_reply(r, 200, type, body);
 }
 
-static void answer_file(struct http_request *r, struct docs_file *f)
+static const char *header_of(const void *from, const char *name, unsigned n)
 {
+	return http_header_nth(from, name, n);
+}
+
+static bool likes_gzip(const struct http_request *r)
+{
+	return encoding_choose(&(struct request_source){"", {NULL, 0}, header_of, r}).gzip;
+}
+
+/* One of the two forms of a file, each with its tag. */
+static void answer_form(struct http_request *r, const struct docs_file *f)
+{
+	char tag[ETAG_MAX];
+	const bool packs = f->packed.len > 0 && likes_gzip(r) && etag_packed(f->tag, tag);
+	const struct buf *form = packs ? &f->packed : &f->content;
 	struct buf copy = BUF_INIT;
 
-	if (f == NULL) {
+	if (f->packed.len > 0)
+		http_set_header(r, "Vary", "Accept-Encoding");
+	buf_append(&copy, form->data, form->len);
+	answer_with(r, f->type, packs ? tag : f->tag, packs, &copy);
+}
+
+static void answer_file(struct http_request *r, const struct gateway_thread *t, struct docs_file *f)
+{
+	if (f == NULL)
 		problem_reply(r, 404, ERRAND_NOT_FOUND, "/docs/ has no such file");
-	} else if (!file_have(f)) {
+	else if (!file_have(f, t))
 		problem_reply(r, 500, ERRAND_INTERNAL, "%s cannot be read", f->name);
-	} else {
-		buf_append(&copy, f->content.data, f->content.len);
-		answer_with(r, f->type, f->tag, &copy);
-	}
+	else
+		answer_form(r, f);
 }
 
 /* The built-in page and its style sheet. */
-static void answer_page(struct http_request *r, const char *name, const struct snapshot *s)
+static void answer_page(struct http_request *r, const struct gateway_thread *t, const char *name)
 {
+	const struct snapshot *s = t->snapshot;
 	struct buf body = BUF_INIT;
 	bool style = strcmp(name, DOCS_PAGE_STYLE) == 0;
 	char tag[TAG_SIZE];
 
 	if (*name != '\0' && !style) {
-		answer_file(r, NULL);
+		answer_file(r, t, NULL);
 		return;
 	}
 	if (style)
@@ -221,7 +248,7 @@ static void answer_page(struct http_request *r, const char *name, const struct s
 		docs_page_write(&body, s != NULL ? s->schema : NULL);
 	if (style || s != NULL) {
 		tag_make(buf_bytes(&body), tag);
-		answer_with(r, style ? CSS : HTML, tag, &body);
+		answer_with(r, style ? CSS : HTML, tag, false, &body);
 	} else {
 		answer_headers(r);
 		http_set_header(r, "Retry-After", "1");
@@ -253,7 +280,7 @@ void docs_answer(struct http_request *r, const struct gateway_thread *t)
 	if (answer_off(r))
 		return;
 	if (dir_fd < 0)
-		answer_page(r, name, t->snapshot);
+		answer_page(r, t, name);
 	else
-		answer_file(r, file_find(name));
+		answer_file(r, t, file_find(name));
 }

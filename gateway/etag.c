@@ -61,6 +61,16 @@ bool etag_matches(const char *list, struct bytes tag)
 	return false;
 }
 
+bool etag_is_known(const struct http_request *r, const char *tag)
+{
+	const char *list;
+
+	for (unsigned i = 0; (list = http_header_nth(r, "If-None-Match", i)) != NULL; i++)
+		if (etag_matches(list, (struct bytes){(const uint8_t *)tag, strlen(tag)}))
+			return true;
+	return false;
+}
+
 void etag_strip(const char *list, struct buf *out)
 {
 	const char *mark;

@@ -212,7 +212,6 @@ static const struct openapi_text *text_of(struct snapshot *s, const struct gatew
 void openapi_answer(struct http_request *r, const struct gateway_thread *t)
 {
 	const struct openapi_text *text = t->snapshot != NULL ? text_of(t->snapshot, t->config) : NULL;
-	const char *known = http_header(r, "If-None-Match");
 	struct buf body = BUF_INIT;
 
 	if (text == NULL) {
@@ -221,7 +220,7 @@ void openapi_answer(struct http_request *r, const struct gateway_thread *t)
 	}
 	http_set_header(r, "Cache-Control", "no-cache");
 	http_set_header(r, "ETag", text->etag);
-	if (known != NULL && etag_matches(known, (struct bytes){(const uint8_t *)text->etag, strlen(text->etag)})) {
+	if (etag_is_known(r, text->etag)) {
 		http_reply(r, 304, NULL, &body);
 		return;
 	}

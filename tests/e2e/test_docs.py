@@ -1,12 +1,14 @@
 """/docs: in a real Chromium, and by hand."""
 
+import gzip
 import json
 import os
+import re
 import shutil
 import tempfile
 
 import pytest
-from conftest import ARTICLE, BUILD, need, wait_until
+from conftest import BUILD, in_threads, need, wait_until
 from selenium import webdriver
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
@@ -164,3 +166,152 @@ def test_built_in_page(make_pair, browser, tmp_path):
     finally:
         browser.driver.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": False})
     assert browser.driver.find_elements(By.TAG_NAME, "script") == []
+
+
+# --- by hand ---
+
+@pytest.fixture
+def files(tmp_path):
+    """A directory with every file of Swagger UI, with content of our own."""
+    for name in FILES:
+        (tmp_path / name).write_bytes(f"{name} ".encode() * 500)
+    (tmp_path / "secret.txt").write_text("a secret")
+    return tmp_path
+
+
+def check_policy(r):
+    assert r.headers["Content-Security-Policy"] == POLICY
+    assert r.headers["X-Content-Type-Options"] == "nosniff"
+    assert r.headers["X-Frame-Options"] == "DENY"
+    assert r.headers["Referrer-Policy"] == "same-origin"
+    assert r.headers["Cross-Origin-Opener-Policy"] == "same-origin"
+    assert r.headers["Cross-Origin-Resource-Policy"] == "same-origin"
+    assert r.headers["Cache-Control"] == "no-cache"
+
+
+def test_files(make_pair, files):
+    p = make_pair(gateway_args=("--docs", str(files), "--threads", "4"))
+    # the first readers come at once, on several threads
+    everything = in_threads(12, lambda i: [(n, p.get("/docs/" + n)) for n in FILES])
+    for name, r in [pair for one in everything for pair in one]:
+        assert (r.status, r.headers["Content-Type"]) == (200, FILES[name])
+        assert r.body == (files / name).read_bytes()
+        assert "Content-Encoding" not in r.headers and r.headers["Vary"] == "Accept-Encoding"
+        check_policy(r)
+    assert p.get("/docs/").body == p.get("/docs/?x=1").body == p.get("/docs/index.html").body
+    r = p.get("/docs")
+    assert (r.status, r.headers["Location"], r.body) == (308, "docs/", b"")
+
+    plain = p.get("/docs/docs.js")
+    r = p.request("HEAD", "/docs/docs.js")
+    assert (r.status, r.body) == (200, b"")
+    assert {**r.headers, "Date": ""} == {**plain.headers, "Date": "", **{k: r.headers[k] for k in r.headers if k.lower() == "x-request-id"}}
+    packed = p.get("/docs/docs.js", headers={"Accept-Encoding": "br, gzip"})
+    assert packed.headers["Content-Encoding"] == "gzip" and len(packed.body) < len(plain.body)
+    assert gzip.decompress(packed.body) == plain.body
+    assert packed.headers["ETag"] != plain.headers["ETag"]
+    for one, accepts in ((plain, "identity"), (packed, "gzip")):
+        for known in (one.headers["ETag"], f'"x", W/{one.headers["ETag"]}', "*"):
+            r = p.get("/docs/docs.js", headers={"If-None-Match": known, "Accept-Encoding": accepts})
+            assert (r.status, r.body, r.headers["ETag"]) == (304, b"", one.headers["ETag"]), known
+            assert r.headers["Vary"] == "Accept-Encoding" and "Content-Encoding" not in r.headers
+            check_policy(r)
+    assert p.get("/docs/docs.js", headers={"If-None-Match": '"else"'}).status == 200
+    # they are kept: what happens to the directory no longer matters
+    for name in FILES:
+        (files / name).unlink()
+    assert p.get("/docs/docs.js").body == plain.body
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH", "OPTIONS"])
+@pytest.mark.parametrize("path", ["/docs", "/docs/", "/docs/docs.js", "/docs/none"])
+def test_is_only_read(pair, method, path):
+    r = pair.request(method, path, body=b"{}" if method in ("POST", "PUT", "PATCH") else None)
+    assert (r.status, r.headers["Allow"]) == (405, "GET, HEAD")
+
+
+OUTSIDE = [
+    "/docs/../../etc/passwd", "/docs/../etc/passwd", "/docs/..", "/docs/.", "/docs/./docs.js",
+    "/docs/%2e%2e/secret.txt", "/docs/%2e%2e%2f%2e%2e%2fetc%2fpasswd", "/docs/..%2f..%2fetc/passwd",
+    "/docs/..;/secret.txt", "/docs/..%5c..%5cetc%5cpasswd", "/docs/..\\..\\etc\\passwd",
+    "/docs/%252e%252e/etc/passwd", "/docs/..%c0%af..%c0%afetc/passwd", "/docs/%c0%ae%c0%ae/etc/passwd",
+    "/docs//etc/passwd", "/docs///etc/passwd", "/docs//docs.js", "/docs//", "//docs/docs.js",
+    "/docs/secret.txt", "/docs/docs.js/", "/docs/docs.js/..", "/docs/docs.js%00", "/docs/docs.js%00.png",
+    "/docs/%00", "/docs/docs.js;x", "/docs/docs%2ejs", "/docs/DOCS.JS", "/docs/.swagger-ui-lock",
+    "/docs/swagger-ui-bundle.js.map", "/docs/page.css", "/docs;/docs.js", "/docs/" + "a" * 5000, "/docs/*",
+]
+
+
+def test_nothing_else(make_pair, files):
+    (files / ".swagger-ui-lock").write_text("a secret")
+    p = make_pair(gateway_args=("--docs", str(files)))
+    for path in OUTSIDE:
+        got = p.raw(f"GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode())
+        assert re.match(rb"HTTP/1\.1 40[04] ", got), (path, got[:200])
+        assert b"root:" not in got and b"secret" not in got.partition(b"\r\n\r\n")[2].replace(
+            b"/docs/secret.txt", b"").replace(b"/secret.txt", b""), (path, got)
+    got = p.raw(b"GET /docs/docs.js\x00 HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+    assert got.startswith(b"HTTP/1.1 400 "), got[:200]
+
+
+def test_other_hosts_and_origins(make_pair, files):
+    p = make_pair(gateway_args=("--docs", str(files)), any_host=False)
+    assert p.get("/docs/", headers={"Host": "evil.example"}).status == 421
+    assert p.get("/docs/", headers={"Host": f"localhost:{p.port}"}).status == 200
+    r = p.get("/docs/", headers={"Origin": "http://evil.example"})
+    assert r.status == 200 and "Access-Control-Allow-Origin" not in r.headers
+    check_policy(r)
+
+
+def test_off(make_pair):
+    p = make_pair(gateway_args=("--docs", "off"))
+    for path in ("/docs", "/docs/", "/docs/index.html", "/docs/page.css"):
+        r = p.get(path)
+        assert r.status == 404 and r.json()["detail"] == "this gateway serves no documentation (--docs off)"
+
+
+def spoilt(how):
+    """(what is done to one file, what the log says of it)"""
+    def link(f):
+        f.rename(f.with_name("real"))
+        f.symlink_to("real")
+
+    def device(f):
+        f.unlink()
+        os.mkfifo(f)
+
+    def big(f):
+        os.truncate(f, (16 << 20) + 1)
+    return {"link": (link, "not a file"), "fifo": (device, "not a file"), "big": (big, "not a file"),
+            "gone": (os.unlink, "No such file or directory")}[how]
+
+
+@pytest.mark.parametrize("how", ["link", "fifo", "big", "gone"])
+def test_a_file_that_is_none(make_pair, files, how):
+    """The built-in page instead, and the log says why."""
+    spoil, why = spoilt(how)
+    spoil(files / "swagger-ui.css")
+    p = make_pair(gateway_args=("--docs", str(files)))
+    with open(p.path("gateway.log"), encoding="utf-8") as f:
+        assert f'why="swagger-ui.css: {why}"' in f.read()
+    assert p.get("/docs/swagger-ui.css").status == p.get("/docs/docs.js").status == 404
+    assert b"/items/{item_id}" in p.get("/docs/").body
+
+
+def test_page_by_hand(make_pair, tmp_path):
+    p = make_pair(gateway_args=("--docs", str(tmp_path / "none")))
+    with open(p.path("gateway.log"), encoding="utf-8") as f:
+        assert 'why="No such file or directory"' in f.read()
+    r = p.get("/docs/")
+    assert (r.status, r.headers["Content-Type"]) == (200, "text/html; charset=utf-8")
+    check_policy(r)
+    for part in (b"<script", b" style=", b" on", b"javascript:"):
+        assert part not in re.sub(rb">[^<]*<", b"><", r.body), part
+    assert p.get("/docs/", headers={"If-None-Match": r.headers["ETag"]}).status == 304
+    assert p.request("HEAD", "/docs/").headers["Content-Length"] == str(len(r.body))
+    assert p.get("/docs/page.css").headers["Content-Type"] == "text/css; charset=utf-8"
+    assert p.get("/docs/index.html").status == 404
+    p.service.stop()
+    wait_until(lambda: p.get("/readyz").status == 503, what="the service is gone")
+    assert p.get("/docs/").body == r.body  # the schema is still known
+    p.start_service()
