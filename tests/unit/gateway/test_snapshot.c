@@ -1,5 +1,6 @@
 /* Schemas that are replaced while other threads use them: each sees a whole one, none
  * goes back to one before, and all but the newest are freed. */
+#define _GNU_SOURCE
 #include "fixture.h"
 
 #include <pthread.h>
@@ -128,9 +129,10 @@ static void test_of_files(void **state)
 /* Paths that are not to be had are refused with the names of both. */
 static void test_claims(void **state)
 {
-	static const uint8_t digest[32] = {7};
+	static const uint8_t digest[32] = {7}, other[32] = {8};
 	AUTO_BUF claim = BUF_INIT;
 	AUTO_BUF own = BUF_INIT;
+	AUTO_BUF page = BUF_INIT;
 	char why[256] = "";
 
 	fixture_set("claim", &claim);
@@ -141,6 +143,14 @@ static void test_claims(void **state)
 	assert_true(snapshot_publish((struct bytes){digest, 32}, buf_bytes(&own), why, sizeof why) < 0);
 	assert_non_null(strstr(why, "claim.v1.Own/Ready: /readyz"));
 	assert_non_null(strstr(why, "gateway's own"));
+	memcpy(memmem(own.data, own.len, "/readyz", 7), "/docs/x", 7);
+	assert_true(snapshot_publish((struct bytes){digest, 32}, buf_bytes(&own), why, sizeof why) < 0);
+	assert_non_null(strstr(why, "claim.v1.Own/Ready: /docs/x is under /docs/"));
+	memcpy(memmem(own.data, own.len, "/docs/x", 7), "/docs_x", 7);
+	assert_int_equal(snapshot_publish((struct bytes){digest, 32}, buf_bytes(&own), why, sizeof why), 0);
+	fixture_set("page", &page);
+	assert_true(snapshot_publish((struct bytes){other, 32}, buf_bytes(&page), why, sizeof why) < 0);
+	assert_non_null(strstr(why, "page.v1.Page/Show: /docs is under /docs, which is the gateway's own"));
 }
 
 #define T(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
