@@ -29,6 +29,7 @@ struct gateway_config {
 	struct opt_list hosts, cors_origins; /* as given */
 	struct origin_rules origin;          /* as checked */
 	int64_t reconnect_wait; /* requests wait for a service gone no longer than that */
+	int64_t ping_interval;  /* after which a silent service is asked whether it lives, ns */
 	int64_t ready_fd;  /* gets "PORT\n" when listening; -1 = none */
 	_Atomic bool draining;
 	_Atomic unsigned n_up; /* threads with a connection to the service */

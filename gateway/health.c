@@ -19,7 +19,7 @@ static const char *unready(const struct gateway_thread *t)
 	if (t->config->draining)
 		return "draining: the gateway is about to stop";
 	if (!upstream_is_up(t->upstream) || t->config->n_up < t->config->threads)
-		return "no connection to the service";
+		return "no connection to the service, or no answer from it";
 	if (t->snapshot == NULL)
 		return "the service has not sent its schema yet";
 	return NULL;

@@ -70,6 +70,8 @@ static const struct opt options[] = {
 	 "between comments on a silent event stream"},
 	{"reconnect-wait", 0, OPT_TIME, AT(reconnect_wait), "2s", 0, 5LL * 60 * 1000000000, "TIME",
 	 "requests wait for a service that has just gone; 0: 503 at once"},
+	{"ping-interval", 0, OPT_TIME, AT(ping_interval), "5s", 1000000, HOUR, "TIME",
+	 "a silent service is asked whether it lives, and has as long to answer"},
 	{"drain-timeout", 0, OPT_TIME, AT(drain_timeout), "30s", 0, HOUR, "TIME",
 	 "for requests under way when stopping"},
 	{"access-log", 0, OPT_STRING, AT(access_log), "-", 0, 0, "FILE",

@@ -47,7 +47,7 @@ enum number {
 	BUCKETS = REFUSED + ARRAY_LEN(refusals), /* not cumulative; the last is +Inf's */
 	DURATION_US = BUCKETS + N_BUCKETS + 1,
 	CALLS_BEGUN, CALLS_ENDED,
-	STREAMS_BEGUN, STREAMS_ENDED,
+	STREAMS_BEGUN, UPSTREAM_LOST, STREAMS_ENDED,
 	N_COUNTED = STREAMS_ENDED + N_STREAM_ENDS,
 	/* of a scrape only */
 	CONNS_ACCEPTED = N_COUNTED, CONNS_OPEN, TURNED_AWAY, PAUSES_LIMIT, PAUSES_FILES,
@@ -176,6 +176,11 @@ void metrics_call_end(struct metrics *m, const char *method, int code)
 		m->last = method_calls(&m->methods, method);
 	m->last->by_code[code]++;
 	pthread_mutex_unlock(&m->lock);
+}
+
+void metrics_upstream_lost(struct metrics *m)
+{
+	count(m, UPSTREAM_LOST, 1);
 }
 
 void metrics_stream_begin(struct metrics *m)
@@ -318,6 +323,8 @@ static const struct line {
 	{STREAMS_ENDED + STREAM_GONE, P "streams_total", "{end=\"client\"}", "", ""},
 	{STREAMS_ENDED + STREAM_CUT, P "streams_total", "{end=\"gateway\"}", "", ""},
 	{UP, P "upstream_up", "", "gauge", "Threads with a connection to the service."},
+	{UPSTREAM_LOST, P "upstream_lost_total", "", "counter",
+	 "Times a thread lost the service, did not find it, or got no answer to PING."},
 	{GENERATION, P "schema_generation", "", "gauge", "Schemas used so far; 0 before the first."},
 	{SCHEMAS_REFUSED, P "schema_refused_total", "", "counter", "Schemas that could not be used."},
 	{RSS, "process_resident_memory_bytes", "", "gauge", "Resident memory."},

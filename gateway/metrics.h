@@ -24,6 +24,8 @@ struct metrics *metrics_free(struct metrics *m); /* NULL-safe; NULL */
 void metrics_request(struct metrics *m, const char *verb, int status, int64_t ns);
 /* The guard's, or a deadline's. */
 void metrics_refused(struct metrics *m, int status);
+/* The service is not there any more, or not at all. */
+void metrics_upstream_lost(struct metrics *m);
 void metrics_call_begin(struct metrics *m);
 void metrics_call_end(struct metrics *m, const char *method, int code);
 

@@ -1,7 +1,10 @@
 /* See uplink.h. Three events on one socket: connected, readable, writable after a
  * short write; and one without a socket, activated by hand, that writes what the
  * turn of the loop has produced. closed is only ever called from these, never from
- * inside the conn, so the owner may free the link there. */
+ * inside the conn, so the owner may free the link there.
+ *
+ * A timer asks a silent service with PING whether it lives. A call it does not
+ * answer is no proof: methods take what they take. */
 #define _GNU_SOURCE
 #include "gateway/uplink.h"
 
@@ -11,6 +14,7 @@
 #include <stdio.h>
 
 #include "base/buf.h"
+#include "base/clock.h"
 #include "base/err.h"
 #include "base/pbuf.h"
 #include "base/sock.h"
@@ -28,8 +32,10 @@ struct uplink {
 	void *arg;
 	struct conn *conn;            /* owned */
 	int fd;                       /* owned */
-	struct event readable, writable, flush, patience;
+	struct event readable, writable, flush, patience, ping;
+	int64_t ping_ns, heard_ns;    /* clock_mono_ns of the last bytes */
 	bool connected, retired;
+	bool pinged, silent;          /* since heard_ns; and no answer to it */
 	bool gone_away;               /* and the last stream it serves */
 	uint32_t last;
 	bool flushing;                /* flush is active */
@@ -70,11 +76,21 @@ static void on_goaway(struct conn *c, uint32_t last, void *arg)
 	l->ops->goaway(l, l->arg);
 }
 
+static void uplink_ping_in(struct uplink *l, int64_t ns)
+{
+	const struct timeval tv = {ns / NS_PER_S, ns % NS_PER_S / 1000 + 1};
+
+	event_add(&l->ping, &tv);
+}
+
 static void on_hello(struct conn *c, bool extended, struct bytes payload, void *arg)
 {
 	struct uplink *l = arg;
 
 	event_del(&l->patience);
+	l->heard_ns = clock_mono_ns();
+	if (extended)
+		uplink_ping_in(l, l->ping_ns);
 	l->ops->ready(l, extended, payload, l->arg);
 }
 
@@ -121,6 +137,38 @@ static void on_flush(evutil_socket_t fd, short what, void *arg)
 	uplink_close_if_done(l);
 }
 
+/* Something came: it lives. */
+static void uplink_heard(struct uplink *l)
+{
+	bool was_silent = l->silent;
+
+	l->heard_ns = clock_mono_ns();
+	l->pinged = l->silent = false;
+	if (!was_silent)
+		return;
+	uplink_ping_in(l, l->ping_ns);
+	l->ops->silent(l, false, l->arg);
+}
+
+static void on_ping(evutil_socket_t fd, short what, void *arg)
+{
+	static const uint8_t opaque[8];
+	struct uplink *l = arg;
+	int64_t left = l->heard_ns + l->ping_ns - clock_mono_ns();
+
+	if (left > 0) {
+		uplink_ping_in(l, left);
+	} else if (!l->pinged) {
+		l->pinged = true;
+		conn_ping(l->conn, opaque);
+		uplink_flush_soon(l);
+		uplink_ping_in(l, l->ping_ns);
+	} else {
+		l->silent = true;
+		l->ops->silent(l, true, l->arg);
+	}
+}
+
 static void on_readable(evutil_socket_t fd, short what, void *arg)
 {
 	struct uplink *l = arg;
@@ -131,6 +179,7 @@ static void on_readable(evutil_socket_t fd, short what, void *arg)
 			       strerror(errno), l->arg);
 		return;
 	}
+	uplink_heard(l);
 	if (conn_pending(l->conn) != 0) /* credit, cancels */
 		uplink_flush_soon(l);
 	uplink_close_if_done(l);
@@ -175,8 +224,8 @@ static void on_patience(evutil_socket_t fd, short what, void *arg)
 
 /* --- from outside --- */
 
-struct uplink *uplink_new(struct event_base *base, const char *path, const struct uplink_ops *ops,
-			  void *arg, char why[256])
+struct uplink *uplink_new(struct event_base *base, const char *path, int64_t ping_ns,
+			  const struct uplink_ops *ops, void *arg, char why[256])
 {
 	const struct timeval patience = {HELLO_SECONDS, 0};
 	const struct conn_limits limits = {.max_output = 8u << 20, .window = WINDOW, .max_streams = 65536};
@@ -187,6 +236,7 @@ struct uplink *uplink_new(struct event_base *base, const char *path, const struc
 		return NULL;
 	l = xcalloc(1, sizeof *l);
 	l->fd = fd;
+	l->ping_ns = ping_ns;
 	l->ops = ops;
 	l->arg = arg;
 	l->conn = conn_new(CONN_CLIENT, &conn_events, &limits, l);
@@ -196,6 +246,7 @@ struct uplink *uplink_new(struct event_base *base, const char *path, const struc
 	event_assign(&l->writable, base, fd, EV_WRITE, on_writable, l);
 	event_assign(&l->flush, base, -1, EV_PERSIST, on_flush, l);
 	event_assign(&l->patience, base, -1, 0, on_patience, l);
+	event_assign(&l->ping, base, -1, 0, on_ping, l);
 	event_add(&l->writable, NULL);
 	event_add(&l->patience, &patience);
 	return l;
@@ -209,6 +260,7 @@ struct uplink *uplink_free(struct uplink *l)
 	event_del(&l->writable);
 	event_del(&l->flush);
 	event_del(&l->patience);
+	event_del(&l->ping);
 	conn_free(l->conn);
 	close(l->fd);
 	free(l);

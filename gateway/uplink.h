@@ -21,6 +21,8 @@ struct uplink_ops {
 	void (*response)(struct uplink *l, void *user, const struct wire_response *w, void *arg);
 	/* It was full and is not any more. */
 	void (*drained)(struct uplink *l, void *arg);
+	/* It does not answer PING; or something has come from it again. */
+	void (*silent)(struct uplink *l, bool silent, void *arg);
 	/* No new calls; those under way go on. */
 	void (*goaway)(struct uplink *l, void *arg);
 	/* Lost, or retired and empty: the owner ends its calls and frees the link. */
@@ -28,9 +30,10 @@ struct uplink_ops {
 };
 
 /* Begins to connect and says Hello; ready or closed follows. NULL when it failed
- * at once, with the reason. ops and arg borrowed. */
-struct uplink *uplink_new(struct event_base *base, const char *path, const struct uplink_ops *ops,
-			  void *arg, char why[256]);
+ * at once, with the reason. After ping_ns without a byte a service that knows Hello
+ * gets a PING, and has as long to answer it. ops and arg borrowed. */
+struct uplink *uplink_new(struct event_base *base, const char *path, int64_t ping_ns,
+			  const struct uplink_ops *ops, void *arg, char why[256]);
 struct uplink *uplink_free(struct uplink *l); /* NULL-safe; no events; NULL */
 
 /* NULL: no more calls here (goaway, ids used up, payload over a frame). */

@@ -23,11 +23,12 @@
 #define RETRY_MIN_NS (20 * NS_PER_MS)
 #define RETRY_MAX_NS (500 * NS_PER_MS)
 
-enum upstream_state { UPSTREAM_DOWN, UPSTREAM_CONNECTING, UPSTREAM_SCHEMA, UPSTREAM_UP };
+enum upstream_state { UPSTREAM_DOWN, UPSTREAM_CONNECTING, UPSTREAM_SCHEMA, UPSTREAM_UP, UPSTREAM_SILENT };
 
 struct upstream {
 	struct event_base *base;        /* borrowed */
 	const char *path;               /* borrowed */
+	int64_t ping_ns;
 	const struct upstream_ops *ops; /* borrowed */
 	void *arg;
 	enum upstream_state state;
@@ -195,16 +196,21 @@ static void upstream_retry(struct upstream *u)
 }
 
 /* The owner is told of the first failure, not of each attempt. */
-static void upstream_down(struct upstream *u, const char *why)
+static void upstream_leave_up(struct upstream *u, enum upstream_state state, const char *why)
 {
-	u->link = NULL;
 	if (u->state == UPSTREAM_UP)
 		u->down_since = clock_mono_ns();
-	u->state = UPSTREAM_DOWN;
-	upstream_retry(u);
+	u->state = state;
 	if (!u->told)
 		u->ops->state(u, false, why, u->arg);
 	u->told = true;
+}
+
+static void upstream_down(struct upstream *u, const char *why)
+{
+	u->link = NULL;
+	upstream_retry(u);
+	upstream_leave_up(u, UPSTREAM_DOWN, why);
 }
 
 static void upstream_up(struct upstream *u)
@@ -264,6 +270,21 @@ static void on_goaway(struct uplink *l, void *arg)
 
 	if (u->link == l)
 		upstream_retire_link(u, "the service is stopping");
+}
+
+/* New calls would only wait for their deadlines. */
+static void on_silent(struct uplink *l, bool silent, void *arg)
+{
+	struct upstream *u = arg;
+
+	if (u->link != l)
+		return;
+	if (silent && u->state == UPSTREAM_UP) {
+		upstream_leave_up(u, UPSTREAM_SILENT, "no answer to PING");
+		u->down_since -= 2 * u->ping_ns; /* it was gone before we knew */
+	} else if (!silent && u->state == UPSTREAM_SILENT) {
+		upstream_up(u);
+	}
 }
 
 static void on_message(struct uplink *l, void *user, struct bytes message, void *arg)
@@ -361,6 +382,7 @@ static const struct uplink_ops link_events = {
 	.message = on_message,
 	.response = on_response,
 	.drained = on_drained,
+	.silent = on_silent,
 	.goaway = on_goaway,
 	.closed = on_closed,
 };
@@ -371,7 +393,7 @@ static void upstream_connect(struct upstream *u)
 
 	assert(u->link == NULL);
 	u->state = UPSTREAM_CONNECTING;
-	u->link = uplink_new(u->base, u->path, &link_events, u, why);
+	u->link = uplink_new(u->base, u->path, u->ping_ns, &link_events, u, why);
 	if (u->link == NULL)
 		upstream_down(u, why);
 }
@@ -389,13 +411,14 @@ static void on_retry(evutil_socket_t fd, short what, void *arg)
 
 /* --- from outside --- */
 
-struct upstream *upstream_new(struct event_base *base, const char *path, const struct upstream_ops *ops,
-			      void *arg)
+struct upstream *upstream_new(struct event_base *base, const char *path, int64_t ping_ns,
+			      const struct upstream_ops *ops, void *arg)
 {
 	struct upstream *u = xcalloc(1, sizeof *u);
 
 	u->base = base;
 	u->path = path;
+	u->ping_ns = ping_ns;
 	u->ops = ops;
 	u->arg = arg;
 	u->delay = RETRY_MIN_NS;

@@ -3,7 +3,10 @@
  *
  *   DOWN ─ connect ─▶ CONNECTING ─▶ HELLO ─▶ SCHEMA ─▶ UP ─ EOF, goaway ─▶ DOWN
  *
- * While it is not UP, upstream_call answers UNAVAILABLE at once. */
+ *                                                            UP ◀─▶ SILENT (PING)
+ *
+ * While it is not UP, upstream_call answers UNAVAILABLE at once. Calls under way when
+ * it falls silent stay: they have begun, and may be answered yet. */
 #ifndef GATEWAY_UPSTREAM_H
 #define GATEWAY_UPSTREAM_H
 
@@ -28,9 +31,10 @@ struct upstream_ops {
 	void (*schema)(struct upstream *u, struct bytes digest, struct bytes set, void *arg);
 };
 
-/* Starts to connect. path is `unix:/path` or `/path` (borrowed), ops too. */
-struct upstream *upstream_new(struct event_base *base, const char *path, const struct upstream_ops *ops,
-			      void *arg);
+/* Starts to connect. path is `unix:/path` or `/path` (borrowed), ops too; ping_ns:
+ * uplink_new. */
+struct upstream *upstream_new(struct event_base *base, const char *path, int64_t ping_ns,
+			      const struct upstream_ops *ops, void *arg);
 /* Calls under way end without a callback. NULL-safe; NULL. */
 struct upstream *upstream_free(struct upstream *u);
 bool upstream_is_up(const struct upstream *u);

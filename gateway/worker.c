@@ -96,6 +96,8 @@ static void on_state(struct upstream *u, bool up, const char *why, void *arg)
 
 	if (up)
 		snapshot_refresh(&w->t.snapshot);
+	else
+		metrics_upstream_lost(w->t.metrics);
 	if (up != w->up)
 		atomic_fetch_add(w->n_up, up ? 1u : -1u);
 	w->up = up;
@@ -196,7 +198,7 @@ struct worker *worker_new(struct gateway_config *config, unsigned index, int fd)
 	w->t.http = http_server_new(w->t.base, fd, &limits, &http_events, &w->t);
 	if (w->t.http == NULL)
 		return worker_free(w);
-	w->t.upstream = upstream_new(w->t.base, config->socket, &service_events, w);
+	w->t.upstream = upstream_new(w->t.base, config->socket, config->ping_interval, &service_events, w);
 	return w;
 }
 

@@ -1,6 +1,7 @@
 """The gateway's own manners: forms of answers, streams, being without a service, stopping."""
 import json
 import os
+import re
 import signal
 import socket
 import struct
@@ -197,6 +198,32 @@ def test_silent_service_is_504_and_late_answers_are_dropped(make_pair):
         os.kill(p.service.pid, signal.SIGCONT)
     for i in range(50):
         assert p.get(f"/test/echo/now{i}").json()["text_value"] == f"now{i}"
+
+
+def test_stopped_service_is_noticed(make_pair):
+    """Asked by PING: 503 at once instead of 504 at each deadline; what runs is not run again."""
+    p = make_pair(gateway_args=["--threads", "2", "--ping-interval", "200ms", "--reconnect-wait", "1s"])
+    calling = p.connect()
+    calling.request("POST", "/test/wait", b'{"ms": 300}', {"Content-Type": "application/json"})
+    wait_until(lambda: re.search(r"calls_in_flight 1$", p.get("/metrics").body.decode(), re.M), what="the call")
+    os.kill(p.service.pid, signal.SIGSTOP)
+    try:
+        wait_until(lambda: p.get("/readyz").status == 503, what="503 on /readyz")
+        wait_until(lambda: "upstream_up 0\n" in p.get("/metrics").body.decode(), what="all threads")
+        begin = time.monotonic()
+        for i in range(20):
+            r = p.get(f"/test/echo/gone{i}")
+            problem(r, 503, "UNAVAILABLE")
+            assert r.headers["Retry-After"]
+        assert time.monotonic() - begin < 10  # a deadline is 30 s
+    finally:
+        os.kill(p.service.pid, signal.SIGCONT)
+    assert calling.getresponse().status == 200
+    p.wait_ready()
+    for i in range(20):
+        assert p.get(f"/test/echo/back{i}").status == 200
+    metrics = p.get("/metrics").body.decode()
+    assert 'Echo",code="OK"} 20\n' in metrics and 'Wait",code="OK"} 1\n' in metrics
 
 
 # --- start and stop ---

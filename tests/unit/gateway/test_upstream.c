@@ -20,6 +20,8 @@
 #include "gateway/wheel.h"
 #include "wire/conn.h"
 
+#define PING_NS (50 * NS_PER_MS)
+
 /* --- the service --- */
 
 struct server {
@@ -29,6 +31,7 @@ struct server {
 	struct conn *conn;
 	struct event *accepting, *reading;
 	struct conn_stream *silent; /* the last call that is not answered */
+	unsigned n_frames;      /* when plain */
 	unsigned n_calls, n_cancelled, n_accepted, n_schema;
 	size_t to_send;         /* messages of a Stream call that wait for credit */
 	struct conn_stream *stream;
@@ -146,6 +149,7 @@ static void plain_feed(struct server *s, const uint8_t *in, size_t len)
 		uint8_t head[FRAME_HEADER];
 
 		frame_unpack(in, &f);
+		s->n_frames++;
 		assert_true(len >= FRAME_HEADER + f.length);
 		assert_int_equal(envelope_read_request((struct bytes){in + FRAME_HEADER, f.length}, &r), 0);
 		w.code = is(r.method, "Hello") ? ERRAND_UNIMPLEMENTED : ERRAND_OK;
@@ -223,6 +227,7 @@ struct world {
 	struct upstream *u;
 	bool up, known;
 	unsigned n_ups, n_downs;
+	int64_t ping_ns;
 	struct buf set;
 };
 
@@ -315,6 +320,14 @@ static void out_of_time(evutil_socket_t fd, short what, void *arg)
 		event_free(guard);                                                              \
 	} while (0)
 
+static void turn_for(struct world *w, int64_t ns)
+{
+	const struct timeval tv = {ns / NS_PER_S, ns % NS_PER_S / 1000};
+
+	event_base_loopexit(w->server.base, &tv);
+	event_base_dispatch(w->server.base);
+}
+
 static int setup(void **state)
 {
 	struct world *w = calloc(1, sizeof *w);
@@ -326,6 +339,7 @@ static int setup(void **state)
 	assert_non_null(mkdtemp(w->server.dir));
 	snprintf(w->server.path, sizeof w->server.path, "%s/s", w->server.dir);
 	server_listen(&w->server);
+	w->ping_ns = 3600 * NS_PER_S;
 	*state = w;
 	return 0;
 }
@@ -345,7 +359,7 @@ static int teardown(void **state)
 
 static void start(struct world *w)
 {
-	w->u = upstream_new(w->server.base, w->server.path, &ops, w);
+	w->u = upstream_new(w->server.base, w->server.path, w->ping_ns, &ops, w);
 	UNTIL(w, w->up);
 }
 
@@ -354,7 +368,7 @@ static void test_schema_then_calls(void **state)
 	struct world *w = *state;
 	struct outcome early = {0}, o[100] = {{0}};
 
-	w->u = upstream_new(w->server.base, w->server.path, &ops, w);
+	w->u = upstream_new(w->server.base, w->server.path, w->ping_ns, &ops, w);
 	call(w, "Echo", "x", 0, &early);
 	assert_int_equal(early.n, 0); /* never from inside */
 	UNTIL(w, early.n == 1);
@@ -491,11 +505,53 @@ static void test_plain_ttrpc(void **state)
 	struct outcome o = {0};
 
 	w->server.plain = true;
+	w->ping_ns = PING_NS;
 	start(w);
 	assert_int_equal(w->set.len, 0);
 	call(w, "Echo", "plain", 0, &o);
 	UNTIL(w, o.n == 1);
 	assert_string_equal(o.payload, "plain");
+	turn_for(w, 3 * PING_NS); /* it would not know what PING is */
+	assert_true(w->up);
+	assert_int_equal(w->server.n_frames, 2); /* Hello, Echo */
+}
+
+/* What was under way is answered when it lives again; what came meanwhile was refused. */
+static void test_silent(void **state)
+{
+	struct world *w = *state;
+	struct outcome under_way = {0}, meanwhile = {0}, again = {0};
+	unsigned n_downs;
+
+	w->ping_ns = PING_NS;
+	start(w);
+	call(w, "Silent", "", 0, &under_way);
+	UNTIL(w, w->server.silent != NULL);
+	event_del(w->server.reading); /* it stops */
+	UNTIL(w, !w->up);
+	assert_true(upstream_down_since(w->u) <= clock_mono_ns() - 2 * PING_NS);
+	call(w, "Echo", "", 0, &meanwhile);
+	UNTIL(w, meanwhile.n == 1);
+	assert_int_equal(meanwhile.code, ERRAND_UNAVAILABLE);
+	event_add(w->server.reading, NULL);
+	UNTIL(w, w->up);
+	assert_int_equal(upstream_down_since(w->u), 0);
+	assert_int_equal(under_way.n, 0);
+	respond(w->server.conn, w->server.silent, ERRAND_OK, text("late"));
+	server_write(&w->server);
+	UNTIL(w, under_way.n == 1);
+	assert_string_equal(under_way.payload, "late");
+	call(w, "Echo", "again", 0, &again);
+	UNTIL(w, again.n == 1);
+	assert_int_equal(w->server.n_calls, 3); /* schema, Silent, Echo: each once */
+	assert_int_equal(w->server.n_accepted, 1);
+	event_del(w->server.reading); /* and it is noticed again; then it dies */
+	UNTIL(w, !w->up);
+	n_downs = w->n_downs;
+	server_stop(&w->server);
+	server_listen(&w->server);
+	UNTIL(w, w->up);
+	assert_int_equal(w->n_downs, n_downs); /* not told twice */
 }
 
 /* 64 messages of 64 KiB are 16 windows: they come as fast as credit goes back. */
@@ -580,6 +636,7 @@ int main(void)
 		WORLD_TEST(test_lost_and_back),
 		WORLD_TEST(test_goaway),
 		WORLD_TEST(test_plain_ttrpc),
+		WORLD_TEST(test_silent),
 		WORLD_TEST(test_stream_credit),
 		WORLD_TEST(test_too_large),
 		cmocka_unit_test(test_wheel),
