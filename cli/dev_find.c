@@ -74,6 +74,9 @@ char *dev_find_example(void)
 char *dev_find_docs(void)
 {
 	AUTO_FREE char *own = cli_folder();
+	char *found = if_there(xasprintf("%s/%sweb/ui", own, in_libs(own) ? "../" : ""), R_OK | X_OK);
 
-	return if_there(xasprintf("%s/%sweb/ui", own, in_libs(own) ? "../" : ""), R_OK | X_OK);
+	if (found == NULL && access(PKGDATADIR "/docs", R_OK | X_OK) != 0)
+		found = if_there(xasprintf("%s/../share/errand/docs", own), R_OK | X_OK);
+	return found;
 }

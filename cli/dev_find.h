@@ -11,8 +11,8 @@ char *dev_find_program(const char *name, const char *variable);
 /* The module of the installed example, $ERRAND_MODULE_DIR first. As above. */
 char *dev_find_example(void);
 
-/* Swagger UI's files in a build tree; NULL for an installed gateway, which knows its
- * own. */
+/* Swagger UI's files, in a build tree or an installation that was moved; NULL: where
+ * the gateway looks by itself. */
 char *dev_find_docs(void);
 
 #endif

@@ -106,7 +106,29 @@ def test_the_example_without_a_module(dev):
                          check=True, text=True)
     assert json.loads(out.stdout)["item_id"] == 5
     assert os.path.exists(os.path.join(d.state, "tasks.db"))
+    # the page that ready named, with the files of the build tree
+    assert d.events[-1]["docs"] == d.url + "/docs"
+    with urllib.request.urlopen(d.events[-1]["docs"], timeout=20) as r:
+        assert r.geturl() == d.url + "/docs/"
+        text = r.read().decode()
+    built = os.path.exists(os.path.join(BUILD, "web", "ui", "swagger-ui-bundle.js"))
+    assert ("swagger-ui-bundle.js" in text) == built and ("/items/{item_id}" in text) != built
     d.stop()
+
+
+def test_what_it_says_to_people(tmp_path):
+    d = subprocess.Popen([ERRAND, "dev", "--listen", "127.0.0.1:0", "--state", str(tmp_path / "s"), ARTICLE],
+                         stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    try:
+        lines = [d.stdout.readline() for _ in range(5)]
+        assert re.fullmatch(r"errand dev: ready in \d+ ms\n", lines[0])
+        said = dict(line.split() for line in lines[1:])
+        assert list(said) == ["url", "docs", "socket", "state"]
+        assert said["docs"] == said["url"] + "/docs"
+    finally:
+        d.terminate()
+        assert d.wait(60) == 0
+        d.stdout.close()
 
 
 @pytest.mark.parametrize("name", ["service", "gateway"])

@@ -133,10 +133,28 @@ def get(url):
     return json.loads(subprocess.run(["curl", "-sS", url], check=True, capture_output=True).stdout)
 
 
+def check_docs(prefix, url):
+    """Swagger UI is installed, with its licence, and served; or the page that needs none of it."""
+    folder = prefix / "share/errand/docs"
+    names = {p.name for p in folder.iterdir()}
+    if (pathlib.Path(BUILD) / "web/ui/swagger-ui-bundle.js").exists():
+        assert names == {"docs.js", "favicon-32x32.png", "index.html", "swagger-ui-bundle.js",
+                         "swagger-ui.css", "swagger-ui.LICENSE", "swagger-ui.NOTICE"}
+        for name in ("", "docs.js", "swagger-ui-bundle.js", "swagger-ui.css", "favicon-32x32.png"):
+            out = subprocess.run(["curl", "-sSf", url + name], check=True, capture_output=True).stdout
+            assert out == (folder / (name or "index.html")).read_bytes()
+    else:
+        assert names == {"docs.js", "index.html"}
+        out = subprocess.run(["curl", "-sSf", url], check=True, capture_output=True).stdout
+        assert b"/items/{item_id}" in out
+    assert all(p.stat().st_mode & 0o777 == 0o644 for p in folder.iterdir())
+
+
 def test_installed_example(prefix, tmp_path):
     p, url = start(prefix, tmp_path)
     try:
         assert get(url + "/search?q=a") == {"message": "已根据参数a执行搜索"}
+        check_docs(prefix, url + "/docs/")
     finally:
         stop(p)
 
