@@ -292,12 +292,16 @@ static void answer_preflight(struct exchange *x)
 	cors_preflight(x->http, buf_cstr(&allow));
 }
 
-/* No route: 404, 405, or the answer to OPTIONS. */
-static void answer_no_route(struct http_request *r, int why, struct buf *allow)
+/* No route: 404, 405, or the answer to OPTIONS. A method that no route has is 501
+ * wherever it is sent (RFC 9110 9.1). */
+static void answer_no_route(struct exchange *x, int why, struct buf *allow)
 {
+	struct http_request *r = x->http;
 	struct buf none = BUF_INIT;
 
-	if (why == -ERRAND_INVALID_ARGUMENT) {
+	if (http_is_custom(r) && !route_has_verb(x->snapshot->routes, http_verb(r))) {
+		problem_reply(r, 501, ERRAND_UNIMPLEMENTED, "no path has the method %s", http_verb(r));
+	} else if (why == -ERRAND_INVALID_ARGUMENT) {
 		problem_reply(r, 400, ERRAND_INVALID_ARGUMENT, "the path is not percent-encoded UTF-8");
 	} else if (why == -ERRAND_NOT_FOUND && strcmp(http_path(r), "*") == 0) { /* the server itself */
 		http_set_header(r, "Allow", "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS");
@@ -451,7 +455,7 @@ static int exchange_find(struct exchange *x, struct route_match *m, struct buf *
 	const struct route_table *routes = x->snapshot->routes;
 	struct http_request *r = x->http;
 	AUTO_BUF other = BUF_INIT;
-	int found = route_find(routes, http_verb(r), http_path(r), m, allow);
+	int found = route_find(routes, http_is_head(r) ? "HEAD" : http_verb(r), http_path(r), m, allow);
 
 	x->content.connect = false;
 	if (found == 0)
@@ -470,7 +474,7 @@ static void exchange_route(struct exchange *x)
 	int found = exchange_find(x, &m, &allow);
 
 	if (found < 0) {
-		answer_no_route(r, found, &allow);
+		answer_no_route(x, found, &allow);
 		return;
 	}
 	x->route = m.route;

@@ -100,7 +100,7 @@ static void judge_method(struct guard_state *g)
 	else if (is_method(g, "PRI"))
 		guard_refuse(g, 400, "HTTP/2 is not spoken here");
 	else
-		guard_refuse(g, 501, "unknown method");
+		g->foreign = true; /* which of these there are, the routes know */
 }
 
 static const uint8_t *step_method(struct guard_state *g, const uint8_t *p, const uint8_t *end)
@@ -333,8 +333,8 @@ size_t guard_feed(struct guard_state *g, const uint8_t *data, size_t len)
 	const uint8_t *p = data, *end = data + len;
 
 	g->skip = 0;
-	g->waiting = false;
-	while (p < end && !g->verdict.status && !g->skip && !g->waiting) {
+	g->waiting = g->foreign = false;
+	while (p < end && !g->verdict.status && !g->skip && !g->waiting && !g->foreign) {
 		if (g->state < METHOD) {
 			between(g, p, end);
 		} else if (g->state < BODY) {

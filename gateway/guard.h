@@ -47,13 +47,13 @@ struct guard_state {
 	size_t name_len;
 	char value[256];        /* so far, of the headers the gate reads; scheme, host, version */
 	size_t value_len;
-	char method[12];
-	size_t method_len;
+	char method[20];        /* public: of this request; longer ones are refused */
+	size_t method_len;      /* public */
 	uint64_t chunk;
 	unsigned chunk_digits;
 	uint8_t ext;            /* where in a chunk's extensions */
 	unsigned ext_line, ext_seen, trailers; /* bytes thrown away of this line, of this body */
-	bool waiting;           /* public: see guard_feed */
+	bool waiting, foreign;  /* public: see guard_feed */
 	bool ended;             /* public: the last completed request ends the connection */
 	uint64_t n_requests;    /* public: heads completed */
 	uint64_t n_complete;    /* public: requests completed, body and all */
@@ -70,7 +70,9 @@ void guard_init(struct guard_state *g, const struct guard_limits *limits);
  *    connection; tabs before a value; chunk extensions; trailers): drop them and call
  *    again with the rest;
  *  - or `waiting` is set, also when it is all of them: these bytes end a head whose
- *    client waits for `100 Continue` before it sends its body; call again. */
+ *    client waits for `100 Continue` before it sends its body; call again;
+ *  - or `foreign` is set, also when it is all of them: these bytes end in a method
+ *    that evhttp has no name for, and its space; call again. */
 size_t guard_feed(struct guard_state *g, const uint8_t *data, size_t len);
 /* True when the next n bytes are body content whatever they are: they are counted
  * then, and need not be shown. */

@@ -50,6 +50,7 @@ void request_free(struct http_request *r)
 {
 	struct http_server *s = r->server;
 
+	free((char *)(uintptr_t)r->verb);
 	if (r->headers.cap > KEEP_HEADERS)
 		buf_deinit(&r->headers);
 	buf_reset(&r->headers);
@@ -147,6 +148,7 @@ static void request_arrived(struct evhttp_request *req, void *arg)
 	r->conn = c;
 	r->req = req;
 	r->begun_ns = clock_mono_ns();
+	r->verb = gate_take_verb(c, c->n_begun);
 	r->head = req->type == EVHTTP_REQ_HEAD;
 	r->close = s->draining || (c->guard.ended && c->n_begun == c->guard.n_complete);
 	request_normalise(r);
@@ -162,6 +164,8 @@ static void request_arrived(struct evhttp_request *req, void *arg)
 
 const char *http_verb(const struct http_request *r)
 {
+	if (r->verb != NULL)
+		return r->verb;
 	switch (r->req->type) {
 	case EVHTTP_REQ_GET:
 	case EVHTTP_REQ_HEAD:
@@ -179,6 +183,11 @@ const char *http_verb(const struct http_request *r)
 	default:
 		return "";
 	}
+}
+
+bool http_is_custom(const struct http_request *r)
+{
+	return r->verb != NULL;
 }
 
 const char *http_path(const struct http_request *r)

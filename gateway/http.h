@@ -76,6 +76,7 @@ const char *http_header_nth(const struct http_request *r, const char *name, unsi
 struct bytes http_body(struct http_request *r); /* contiguous */
 const char *http_peer(const struct http_request *r); /* "127.0.0.1:51234" */
 int64_t http_begun_ns(const struct http_request *r);  /* clock_mono_ns at the head's end */
+bool http_is_custom(const struct http_request *r); /* any other method: has a route it? */
 bool http_is_head(const struct http_request *r); /* HEAD; http_verb says GET then */
 bool http_awaits_body(const struct http_request *r); /* is ops.expect's: it has no body yet */
 

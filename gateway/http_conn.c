@@ -88,6 +88,7 @@ void conn_release(struct http_conn *c)
 		return;
 	list_remove(&c->node);
 	buf_deinit(&c->held);
+	gate_forget_verbs(c);
 	buf_deinit(&c->answer);
 	free(c);
 }
@@ -310,6 +311,7 @@ struct bufferevent *conn_open(struct event_base *base, void *server)
 	c->fd = -1;
 	c->wait = WAIT_NONE;
 	list_init(&c->timed);
+	list_init(&c->verbs);
 	guard_init(&c->guard, &s->guard);
 	bufferevent_incref(bev);
 	gate_attach(c);

@@ -98,6 +98,7 @@ bool request_expected(struct http_conn *c, struct bytes head)
 	r->conn = c;
 	r->req = req;
 	r->begun_ns = clock_mono_ns();
+	r->verb = gate_last_verb(c);
 	r->awaits = r->close = true;
 	request_normalise(r);
 	s->ops->expect(r, s->arg);

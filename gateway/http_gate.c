@@ -3,6 +3,9 @@
  * must not see. evhttp is shown whole heads only: until the last byte of one is
  * there it is kept in `held`.
  *
+ * Of a method that evhttp has no name for it is shown POST, which has a body or none
+ * as its headers say; the true one waits in `verbs` for the request to arrive.
+ *
  * Expect: 100-continue is answered here, and evhttp never hears of it: the head is
  * shown to the handler first, which answers it or lets the client go on.
  * Loop thread only. */
@@ -63,6 +66,63 @@ void gate_continue(struct http_conn *c)
 		http_count(&c->server->stats.bytes_out, strlen(text));
 }
 
+/* --- methods that evhttp does not know --- */
+
+struct verb {
+	struct list node; /* in conn->verbs */
+	uint64_t n;       /* of the request, from 1 */
+	char *name;       /* owned */
+};
+
+/* c->held ends in such a method, and its space. */
+static void gate_rename(struct http_conn *c)
+{
+	struct verb *v = xmalloc(sizeof *v);
+
+	v->n = c->guard.n_requests + 1;
+	v->name = xstrndup(c->guard.method, c->guard.method_len);
+	list_push_back(&c->verbs, &v->node);
+	c->held.len -= c->guard.method_len + 1;
+	buf_append(&c->held, "POST ", 5);
+}
+
+static void verb_free(struct verb *v)
+{
+	list_remove(&v->node);
+	free(v->name);
+	free(v);
+}
+
+char *gate_take_verb(struct http_conn *c, uint64_t n)
+{
+	char *name = NULL;
+
+	while (name == NULL && !list_empty(&c->verbs)) {
+		struct verb *v = LIST_ENTRY(c->verbs.next, struct verb, node);
+
+		if (v->n > n)
+			break;
+		if (v->n == n) {
+			name = v->name;
+			v->name = NULL;
+		}
+		verb_free(v);
+	}
+	return name;
+}
+
+char *gate_last_verb(const struct http_conn *c)
+{
+	const struct verb *v = LIST_ENTRY(c->verbs.prev, struct verb, node);
+
+	return list_empty(&c->verbs) || v->n != c->guard.n_requests ? NULL : xstrdup(v->name);
+}
+
+void gate_forget_verbs(struct http_conn *c)
+{
+	free(gate_take_verb(c, UINT64_MAX));
+}
+
 /* --- judging --- */
 
 /* Shows the guard the last n bytes of the input; how many of them evhttp may see. */
@@ -81,7 +141,7 @@ static size_t gate_feed(struct http_conn *c, struct evbuffer *in, size_t n)
 		len = MIN(v.iov_len, n - good);
 		took = guard_feed(&c->guard, v.iov_base, len);
 		good += took;
-		if (took < len || c->guard.waiting)
+		if (took < len || c->guard.waiting || c->guard.foreign)
 			break;
 	}
 	return good;
@@ -136,6 +196,8 @@ static void gate_sift(struct http_conn *c, struct evbuffer *in, size_t n, size_t
 		if (c->guard.verdict.status)
 			break;
 		at += c->guard.skip;
+		if (c->guard.foreign)
+			gate_rename(c);
 		if (c->guard.waiting) {
 			gate_expect(c, at < n);
 			if (c->state != CONN_OPEN)

@@ -49,6 +49,7 @@ struct http_conn {
 	bool gate_busy;               /* the gate itself is changing the input */
 	bool owes_continue;           /* 100, as soon as all before it is answered */
 	struct buf held;              /* the head so far, while it is not whole */
+	struct list verbs;            /* of requests that evhttp takes for a POST, in their order */
 	struct buf answer;            /* REFUSED: by the handler, with this; else by the verdict */
 	bool half_closed;             /* the client sends no more */
 	bool clogged;                 /* reading is paused, too much was sent ahead */
@@ -78,6 +79,7 @@ struct http_request {
 	struct buf headers; /* "Name: value\r\n"... of the answer */
 	int status;
 	size_t n_body;      /* body bytes handed over so far */
+	const char *verb;   /* owned; NULL: req's type says it */
 	bool head;          /* HEAD */
 	bool awaits;        /* its head alone; its client waits for 100 Continue */
 	bool gone;          /* the client is; evhttp has let go of req */
@@ -169,6 +171,12 @@ void gate_attach(struct http_conn *c);
 void gate_detach(struct http_conn *c);
 /* Sends the 100 that c owes. */
 void gate_continue(struct http_conn *c);
+/* The method of the connection's n-th request (from 1) when evhttp has no name for
+ * it, else NULL. What was noted of it, and of those before it, goes. Gives. */
+char *gate_take_verb(struct http_conn *c, uint64_t n);
+/* Of the head that has just come. It stays noted. Gives. */
+char *gate_last_verb(const struct http_conn *c);
+void gate_forget_verbs(struct http_conn *c);
 
 /* --- http.c --- */
 /* evhttp let go of the connection while r was on it. */

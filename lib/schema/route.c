@@ -13,7 +13,7 @@
 #include "base/err.h"
 #include "base/json.h"
 
-enum { SEGMENTS_MAX = TEMPLATE_SEGMENTS_MAX, LITERAL_SCRATCH = 8192, ALLOW_MAX = 16 };
+enum { SEGMENTS_MAX = TEMPLATE_SEGMENTS_MAX, LITERAL_SCRATCH = 8192, ALLOW_MAX = 64 };
 
 struct target {
 	const char *verb;   /* HTTP's; "*" = any */
@@ -300,6 +300,17 @@ struct route_table *route_table_free(struct route_table *t)
 const struct route *route_at(const struct route_table *t, size_t n)
 {
 	return n < t->n_entries ? &t->entries[n]->route : NULL;
+}
+
+bool route_has_verb(const struct route_table *t, const char *verb)
+{
+	for (size_t i = 0; i < t->n_entries; i++) {
+		const struct route *r = &t->entries[i]->route;
+
+		if (strcmp(r->http != NULL ? r->http->verb : "POST", verb) == 0)
+			return true;
+	}
+	return false;
 }
 
 bool route_is_below(const struct route *r, const char *path)

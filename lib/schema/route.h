@@ -47,6 +47,9 @@ bool route_is_below(const struct route *r, const char *path);
 int route_find(const struct route_table *t, const char *verb, const char *path,
 	       struct route_match *out, struct buf *allow);
 
+/* Does any route have it by name (not by "*")? */
+bool route_has_verb(const struct route_table *t, const char *verb);
+
 /* Percent-decodes a variable's value: one segment whole, several with %2F kept.
  * False for broken or non-UTF-8 encodings. */
 bool route_decode(struct bytes value, bool multi, struct buf *out);

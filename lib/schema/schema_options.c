@@ -52,7 +52,6 @@ static int read_custom(struct schema *s, struct schema_http *h, struct bytes raw
 	return r.bad ? -ERRAND_INVALID_ARGUMENT : 0;
 }
 
-/* One rule without its additional bindings. */
 /* A token of RFC 9110, which "*" (any method) is as well. */
 static bool is_verb(const char *verb)
 {
@@ -65,6 +64,7 @@ static bool is_verb(const char *verb)
 	return true;
 }
 
+/* One rule without its additional bindings. */
 static int read_http(struct schema *s, struct schema_http *h, struct bytes raw, char *why,
 		     size_t why_size)
 {

@@ -71,7 +71,7 @@ def test_requests_and_calls_are_counted(pair):
 def test_refusals_and_timeouts(make_pair):
     pair = make_pair(gateway_args=["--head-timeout", "200ms", "--idle-timeout", "300ms",
                                    "--body-timeout", "200ms", "--max-body", "1K"])
-    for raw in (b"BREW / HTTP/1.1\r\nHost: localhost\r\n\r\n", b"GARBAGE\r\n", b"GET / HT",
+    for raw in (b"B" * 21 + b" / HTTP/1.1\r\nHost: localhost\r\n\r\n", b"GARBAGE\r\n", b"GET / HT",
                 b"POST /test/echo HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\n\r\n{",
                 b"POST /test/echo HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5000\r\n\r\n", b""):
         pair.raw(raw)

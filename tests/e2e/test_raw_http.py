@@ -304,7 +304,7 @@ ROWS = {
 
 
 # Refused by its route, not by its form: the connection goes on.
-ROUTED = {"%zz", "%00", "overlong UTF-8"}
+ROUTED = {"%zz", "%00", "overlong UTF-8", "lower case method", "unknown method", "PROPFIND"}
 FORM = (400, 413, 414, 417, 431, 501, 505)
 
 

@@ -50,7 +50,7 @@ static void take(struct guard_state *g, const uint8_t *p, size_t n, struct buf *
 		if (!body && guard_phase(g) != GUARD_BODY && g->n_complete == n_complete)
 			check_seen(p, good);
 		skip = good < n && !g->verdict.status ? g->skip : 0;
-		check(good == n || g->verdict.status || g->waiting || (skip > 0 && skip <= n - good));
+		check(good == n || g->verdict.status || g->waiting || g->foreign || (skip > 0 && skip <= n - good));
 		p += good + skip;
 		n -= good + skip;
 	}

@@ -98,7 +98,7 @@ static void test_refused(void **state)
 	AUTO_ANSWER a = {0};
 	AUTO_BUF b = BUF_INIT;
 
-	ask(e, "BREW / HTTP/1.1\r\n\r\n", &a);
+	ask(e, "BREW-A-POT-OF-TEA-FOR2 / HTTP/1.1\r\n\r\n", &a);
 	edge_wait(e, EDGE_REFUSED, 1);
 	read_file(path, &b);
 	check_has(&b, "\"peer\":\"127.0.0.1:");

@@ -41,7 +41,7 @@ static struct result feed(const char *raw, size_t len, size_t step, const struct
 		assert_true(good <= n);
 		buf_append(&r.seen, copy + at, good);
 		at += good;
-		if (g.waiting)
+		if (g.waiting || g.foreign)
 			continue;
 		if (good < n && !g.verdict.status) {
 			assert_in_range(g.skip, 1, n - good);

@@ -145,7 +145,7 @@ static void test_refused(void **state)
 		int status;
 		const char *raw;
 	} cases[] = {
-		{400, "GET / HTTP/1.1\r\n\r\n"}, {400, GET("//x")}, {501, "BREW / HTTP/1.1\r\n" H "\r\n"},
+		{400, "GET / HTTP/1.1\r\n\r\n"}, {400, GET("//x")}, {501, "BREW-A-POT-OF-TEA-FOR2 / HTTP/1.1\r\n" H "\r\n"},
 		{405, "TRACE / HTTP/1.1\r\n" H "\r\n"}, {505, "GET / HTTP/3.0\r\n" H "\r\n"},
 		{400, "POST / HTTP/1.1\r\n" H "Content-Length : 31\r\n\r\n"},
 		{400, "POST / HTTP/1.1\r\n" H "Content-Length: 0\r\nContent-Length: 31\r\n\r\n"},
