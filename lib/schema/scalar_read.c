@@ -152,8 +152,9 @@ static int enum_from_number(struct reader *r, const struct schema_field *f, cons
 {
 	int err = number_put(r, f, n, n->text, bits);
 
-	/* a closed enum (proto2) has no room for other numbers */
-	if (err == READ_OK && f->enumeration->closed &&
+	/* a closed enum (proto2) has no room for other numbers; and null, which is how a
+	 * NullValue is written, could not tell them */
+	if (err == READ_OK && (f->enumeration->closed || f->enumeration->is_null_value) &&
 	    schema_enum_by_number(f->enumeration, (int32_t)*bits) == NULL)
 		return enum_unknown(r, f, n->text);
 	return err;

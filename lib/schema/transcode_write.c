@@ -245,14 +245,30 @@ int list_write(struct writer *w, const struct schema_field *f, struct bytes run)
 
 /* --- members --- */
 
+/* Records of the field's number may hold no element: an empty packed list, another
+ * wire type, values a closed enum has not. Then it is as good as absent. */
+static int put_many(struct writer *w, const struct schema_field *f, struct bytes run, bool *first)
+{
+	size_t start = w->out->len, at;
+	bool was_first = *first;
+	int err;
+
+	put_key(w, f, first);
+	at = w->out->len;
+	err = f->map ? map_write(w, f, run) : list_write(w, f, run);
+	if (err == 0 && w->out->len == at + 2 && (f->extension || w->o->skip_zero)) {
+		w->out->len = start;
+		*first = was_first;
+	}
+	return err;
+}
+
 static int put_field(struct writer *w, const struct schema_field *f, const struct pbuf_field *v,
 		     struct bytes run, bool *first)
 {
-	put_key(w, f, first);
-	if (f->map)
-		return map_write(w, f, run);
 	if (f->repeated)
-		return list_write(w, f, run);
+		return put_many(w, f, run, first);
+	put_key(w, f, first);
 	return value_write(w, f, v);
 }
 
