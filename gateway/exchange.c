@@ -499,10 +499,11 @@ static bool exchange_park(struct exchange *x)
 	const struct gateway_config *c = x->t->config;
 	int64_t down = upstream_down_since(x->t->upstream), now = clock_mono_ns();
 	int64_t until = MIN(x->begun_ns, down != 0 ? down : now) + c->reconnect_wait;
+	size_t n_bytes = http_body(x->http).len + x->content.unpacked.len + x->request.payload.len;
 
 	if (x->deadline_ns != 0)
 		until = MIN(until, x->deadline_ns);
-	if (until <= now || c->draining || !park_add(x->t->park, &x->parked, until))
+	if (until <= now || c->draining || !park_add(x->t->park, &x->parked, n_bytes, until))
 		return false;
 	http_on_gone(x->http, on_gone, x);
 	return true;

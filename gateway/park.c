@@ -10,11 +10,9 @@
 #include "base/clock.h"
 #include "base/util.h"
 
-enum { PARKED_MAX = 4096 }; /* of one thread; their bodies are in memory */
-
 struct park {
 	struct list waiting;
-	size_t n_waiting;
+	size_t n_waiting, n_bytes;
 	int64_t wake_at; /* when timer is due; INT64_MAX = not set */
 	struct event timer;
 	void (*resume)(struct parked *p, bool late);
@@ -31,10 +29,18 @@ static void park_wake_at(struct park *k, int64_t when)
 	event_add(&k->timer, &tv);
 }
 
-static void park_let_go(struct park *k, struct parked *p, bool late)
+void park_remove(struct park *k, struct parked *p)
 {
+	if (list_empty(&p->node))
+		return;
 	list_remove(&p->node);
 	k->n_waiting--;
+	k->n_bytes -= p->n_bytes;
+}
+
+static void park_let_go(struct park *k, struct parked *p, bool late)
+{
+	park_remove(k, p);
 	k->resume(p, late);
 }
 
@@ -42,14 +48,14 @@ static void park_let_go(struct park *k, struct parked *p, bool late)
 static void park_late(struct park *k, int64_t until)
 {
 	for (size_t n = k->n_waiting; n > 0 && !list_empty(&k->waiting); n--) {
-		struct list *node = list_pop_front(&k->waiting);
-		struct parked *p = LIST_ENTRY(node, struct parked, node);
+		struct parked *p = LIST_ENTRY(k->waiting.next, struct parked, node);
 
 		if (p->until_ns <= until) {
 			park_let_go(k, p, true);
 			continue;
 		}
-		list_push_back(&k->waiting, node);
+		list_remove(&p->node); /* and behind those not looked at: all turn once */
+		list_push_back(&k->waiting, &p->node);
 		park_wake_at(k, p->until_ns);
 	}
 }
@@ -84,23 +90,17 @@ struct park *park_free(struct park *k)
 	return NULL;
 }
 
-bool park_add(struct park *k, struct parked *p, int64_t until_ns)
+bool park_add(struct park *k, struct parked *p, size_t n_bytes, int64_t until_ns)
 {
-	if (k->n_waiting == PARKED_MAX)
+	if (k->n_waiting == PARK_MAX || n_bytes > PARK_BYTES - k->n_bytes)
 		return false;
 	p->until_ns = until_ns;
+	p->n_bytes = n_bytes;
 	list_push_back(&k->waiting, &p->node);
 	k->n_waiting++;
+	k->n_bytes += n_bytes;
 	park_wake_at(k, until_ns);
 	return true;
-}
-
-void park_remove(struct park *k, struct parked *p)
-{
-	if (list_empty(&p->node))
-		return;
-	list_remove(&p->node);
-	k->n_waiting--;
 }
 
 bool park_resume_first(struct park *k)

@@ -13,10 +13,14 @@
 struct event_base;
 struct park;
 
+/* Of one thread: a service that does not come must not cost the gateway its memory. */
+enum { PARK_MAX = 4096, PARK_BYTES = 64 << 20 };
+
 /* Embedded in what waits; list_init(&p.node) before the first use. */
 struct parked {
 	struct list node;
 	int64_t until_ns; /* clock_mono_ns */
+	size_t n_bytes;   /* it keeps meanwhile */
 };
 
 /* resume runs for each one that has waited, off the list then: because the service
@@ -25,8 +29,8 @@ struct park *park_new(struct event_base *base, void (*resume)(struct parked *p, 
 /* Those who wait are forgotten. NULL-safe; NULL. */
 struct park *park_free(struct park *k);
 
-/* False: too many wait already. */
-bool park_add(struct park *k, struct parked *p, int64_t until_ns);
+/* False: too many, or too much, waits already. */
+bool park_add(struct park *k, struct parked *p, size_t n_bytes, int64_t until_ns);
 void park_remove(struct park *k, struct parked *p); /* also when it does not wait */
 /* The one that has waited longest: the service takes it. False: there is none. */
 bool park_resume_first(struct park *k);

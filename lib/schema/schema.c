@@ -178,17 +178,46 @@ static char fold(char c)
 	return c >= 'A' && c <= 'Z' ? (char)(c + 32) : c;
 }
 
-/* Edits (insert, delete, replace, swap of neighbours) from a to b, case ignored. */
-static size_t distance(const char *a, size_t n_a, const char *b, size_t n_b)
+/* Which letters it has, as 64 bits. */
+static uint64_t letters(const char *s, size_t n)
+{
+	uint64_t set = 0;
+
+	for (size_t i = 0; i < n; i++)
+		set |= (uint64_t)1 << (fold(s[i]) & 63);
+	return set;
+}
+
+/* It cannot be as near as `most`: too much longer, or too many letters that the other
+ * lacks, of which an edit brings one. */
+static bool too_far(const char *a, size_t n_a, const char *b, size_t n_b, size_t most)
+{
+	uint64_t in_a, in_b;
+
+	if (n_a > n_b + most || n_b > n_a + most)
+		return true;
+	in_a = letters(a, n_a);
+	in_b = letters(b, n_b);
+	return (size_t)__builtin_popcountll(in_a & ~in_b) > most ||
+	       (size_t)__builtin_popcountll(in_b & ~in_a) > most;
+}
+
+/* Edits (insert, delete, replace, swap of neighbours) from a to b, case ignored. Those
+ * further than `most` are not measured: a client may send many names that are nobody's. */
+static size_t distance(const char *a, size_t n_a, const char *b, size_t n_b, size_t most)
 {
 	uint8_t rows[3][NEAREST_MAX + 1];
+	size_t least = 0; /* of the row before */
 
+	if (too_far(a, n_a, b, n_b, most))
+		return SIZE_MAX;
 	for (size_t j = 0; j <= n_b; j++)
 		rows[0][j] = (uint8_t)j;
 	for (size_t i = 1; i <= n_a; i++) {
 		uint8_t *now = rows[i % 3], *up = rows[(i + 2) % 3], *up2 = rows[(i + 1) % 3];
+		size_t least_before = least;
 
-		now[0] = (uint8_t)i;
+		least = now[0] = (uint8_t)i;
 		for (size_t j = 1; j <= n_b; j++) {
 			bool same = fold(a[i - 1]) == fold(b[j - 1]);
 			int d = up[j - 1] + !same;
@@ -198,7 +227,10 @@ static size_t distance(const char *a, size_t n_a, const char *b, size_t n_b)
 			    fold(a[i - 2]) == fold(b[j - 1]))
 				d = MIN(d, up2[j - 2] + 1);
 			now[j] = (uint8_t)d;
+			least = MIN(least, (size_t)d);
 		}
+		if (least > most && least_before > most) /* a row is made of the two before it */
+			return SIZE_MAX;
 	}
 	return rows[n_a % 3][n_b];
 }
@@ -216,9 +248,9 @@ const char *schema_nearest_field(const struct schema_message *m, const char *nam
 		for (size_t k = 0; k < 2; k++) {
 			size_t n = strlen(names[k]), d;
 
-			if (n > NEAREST_MAX)
+			if (n > NEAREST_MAX || (k == 1 && strcmp(names[0], names[1]) == 0))
 				continue;
-			d = distance(name, len, names[k], n);
+			d = distance(name, len, names[k], n, least);
 			if (d < least || (d == least && best == NULL && d < len)) {
 				least = d;
 				best = m->fields[i].out_name;
@@ -252,7 +284,7 @@ const char *schema_nearest_message(const struct schema *s, const char *name, siz
 
 		if (m->map_entry || last.len > NEAREST_MAX)
 			continue;
-		d = distance((const char *)wanted.data, wanted.len, (const char *)last.data, last.len);
+		d = distance((const char *)wanted.data, wanted.len, (const char *)last.data, last.len, least);
 		if (d < least || (d == least && best != NULL && strcmp(m->name, best) < 0)) {
 			least = d;
 			best = m->name;
