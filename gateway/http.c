@@ -117,9 +117,23 @@ void request_drained(struct http_request *r)
 		r->on_drained(r, r->drained_arg);
 }
 
-void request_normalise(struct http_request *r)
+static uint64_t name_bit(const char *name)
 {
-	struct evhttp_request *req = r->req;
+	return (uint64_t)1 << ((((unsigned)*name | 0x20) * 7 + strlen(name)) & 63);
+}
+
+static uint64_t name_bits(const struct evkeyvalq *headers)
+{
+	uint64_t bits = 0;
+
+	for (const struct evkeyval *h = headers->tqh_first; h != NULL; h = h->next.tqe_next)
+		bits |= name_bit(h->key);
+	return bits;
+}
+
+/* The absolute form's host is the one that counts. */
+static void request_take_host(struct evhttp_request *req)
+{
 	const char *host = *req->uri != '/' ? strstr(req->uri, "://") : NULL;
 	AUTO_BUF text = BUF_INIT;
 
@@ -129,6 +143,12 @@ void request_normalise(struct http_request *r)
 	buf_append(&text, host + 3, strcspn(host + 3, "/?"));
 	evhttp_remove_header(req->input_headers, "Host");
 	evhttp_add_header(req->input_headers, "Host", buf_cstr(&text));
+}
+
+void request_normalise(struct http_request *r)
+{
+	request_take_host(r->req);
+	r->names = name_bits(r->req->input_headers);
 }
 
 /* evhttp's callback: the request is whole. */
@@ -211,12 +231,14 @@ const char *http_header(const struct http_request *r, const char *name)
 	return http_header_nth(r, name, 0);
 }
 
+/* Two dozen names are asked for with each request, and most are not there. */
 const char *http_header_nth(const struct http_request *r, const char *name, unsigned n)
 {
-	const struct evkeyval *h = r->req->input_headers->tqh_first;
+	const struct evkeyvalq *headers = r->req->input_headers;
 
-	/* a dozen names are asked for with each request: most differ at once */
-	for (; h != NULL; h = h->next.tqe_next)
+	if ((r->names & name_bit(name)) == 0)
+		return NULL;
+	for (const struct evkeyval *h = headers->tqh_first; h != NULL; h = h->next.tqe_next)
 		if ((h->key[0] | 0x20) == (*name | 0x20) && evutil_ascii_strcasecmp(h->key, name) == 0 &&
 		    n-- == 0)
 			return h->value;

@@ -77,6 +77,7 @@ struct http_request {
 	void (*on_drained)(struct http_request *, void *);
 	void *drained_arg;
 	struct buf headers; /* "Name: value\r\n"... of the answer */
+	uint64_t names;     /* name_bit of each header that came, or-ed */
 	int status;
 	size_t n_body;      /* body bytes handed over so far */
 	const char *verb;   /* owned; NULL: req's type says it */
@@ -184,7 +185,8 @@ void request_conn_lost(struct http_request *r);
 struct http_request *request_new(struct http_server *s);
 void request_free(struct http_request *r);
 /* The absolute form of a target: its host is what counts, whatever Host says
- * (RFC 9112 3.2.2). evhttp takes it for a proxy's request, which it closes after. */
+ * (RFC 9112 3.2.2). evhttp takes it for a proxy's request, which it closes after.
+ * No header is found before this. */
 void request_normalise(struct http_request *r);
 /* An answer's head, in a scratch buffer. length < 0: unknown, a stream. */
 struct buf *answer_head(struct http_request *r, const char *content_type, int64_t length);
