@@ -139,14 +139,19 @@ static void test_cases(void **state)
 	request_deinit(&q);
 }
 
-static int64_t deadline(const char *headers)
+static int64_t deadline_at_most(const char *headers, int64_t max)
 {
 	struct request_source src = source(headers, "", "");
 	struct fault_list faults = FAULT_LIST_INIT;
-	int64_t ns = deadline_read(&src, 30 * NS_PER_S, &faults);
+	int64_t ns = deadline_read(&src, max, &faults);
 
 	assert_int_equal(faults.n, 0);
 	return ns;
+}
+
+static int64_t deadline(const char *headers)
+{
+	return deadline_at_most(headers, 30 * NS_PER_S);
 }
 
 static void test_deadlines(void **state)
@@ -158,6 +163,8 @@ static void test_deadlines(void **state)
 	assert_int_equal(deadline("Grpc-Timeout: 7u"), 7000);
 	assert_int_equal(deadline("Grpc-Timeout: 99999999H"), 30 * NS_PER_S);
 	assert_int_equal(deadline("X-Server-Timeout: 100"), 30 * NS_PER_S);
+	/* of streams: a sum with the clock must not overflow */
+	assert_in_range(deadline_at_most("Grpc-Timeout: 99999999H", INT64_MAX), INT64_MAX / 8, INT64_MAX / 2);
 	assert_int_equal(deadline("X-Server-Timeout: 9\nGrpc-Timeout: 2S"), 2 * NS_PER_S);
 }
 
