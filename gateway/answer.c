@@ -179,7 +179,8 @@ static void answer_tag(const struct answer *a, const char *tag, bool packed)
 		http_set_header(a->http, "ETag", tag);
 }
 
-/* Sends the body, packed when the client likes that and it gets smaller by it. */
+/* Sends the body, packed when the client likes that and it gets smaller by it, or
+ * when the client takes nothing else. */
 static void answer_body(const struct answer *a, int status, const char *type, const char *tag, struct buf *body)
 {
 	const int64_t least = a->thread->config->gzip_min;
@@ -188,7 +189,7 @@ static void answer_body(const struct answer *a, int status, const char *type, co
 	struct encoding_choice choice;
 	bool pack;
 
-	if (least < 0 || ((int64_t)body->len < least && !a->must_pack) || !type_packs(type)) {
+	if (!a->must_pack && (least < 0 || (int64_t)body->len < least || !type_packs(type))) {
 		answer_tag(a, tag, false);
 		http_reply(a->http, status, type, body);
 		return;
@@ -196,7 +197,10 @@ static void answer_body(const struct answer *a, int status, const char *type, co
 	choice = encoding_choose(&src);
 	if (*tag == '\0')
 		http_set_header(a->http, "Vary", "Accept-Encoding");
-	pack = choice.gzip && gzip_pack(a->thread->gzip, buf_bytes(body), &packed);
+	if (a->must_pack)
+		pack = gzip_pack_anyhow(a->thread->gzip, buf_bytes(body), &packed);
+	else
+		pack = choice.gzip && gzip_pack(a->thread->gzip, buf_bytes(body), &packed);
 	answer_tag(a, tag, pack);
 	if (pack) {
 		http_set_header(a->http, "Content-Encoding", "gzip");
@@ -259,14 +263,17 @@ static void answer_find_tag(const struct answer *a, int status, const struct wir
 	}
 }
 
-static bool answer_is_known(const struct answer *a, const char *tag)
+static enum etag_match answer_known(const struct answer *a, const char *tag)
 {
-	return *tag != '\0' && strcmp(http_verb(a->http), "GET") == 0 && etag_is_known(a->http, tag);
+	if (*tag == '\0' || strcmp(http_verb(a->http), "GET") != 0)
+		return ETAG_OTHER;
+	return etag_known(a->http, tag);
 }
 
 void answer_send(const struct answer *a, const struct wire_response *w)
 {
 	struct buf none = BUF_INIT;
+	enum etag_match known;
 	char tag[ETAG_MAX];
 	int status;
 
@@ -280,8 +287,9 @@ void answer_send(const struct answer *a, const struct wire_response *w)
 	for (size_t i = 0; i < w->n_metadata; i++)
 		answer_header(a->http, &w->metadata[i]);
 	answer_vary(a, *tag != '\0');
-	if (answer_is_known(a, tag)) {
-		answer_tag(a, tag, false);
+	known = answer_known(a, tag);
+	if (known != ETAG_OTHER) {
+		answer_tag(a, tag, known == ETAG_PACKED);
 		http_reply(a->http, 304, NULL, &none);
 	} else if (status == 204) {
 		answer_tag(a, tag, false);

@@ -186,7 +186,7 @@ static void answer_with(struct http_request *r, const char *type, const char *ta
 {
 	answer_headers(r);
 	http_set_header(r, "ETag", tag);
-	if (etag_is_known(r, tag)) {
+	if (etag_known(r, tag)) {
 		buf_deinit(body);
 		http_reply(r, 304, NULL, body);
 		return;

@@ -36,39 +36,46 @@ static size_t stripped(const char *tag, size_t len)
 	return len > mark && memcmp(tag + len - mark, PACKED "\"", mark) == 0 ? len - mark : len;
 }
 
-bool etag_matches(const char *list, struct bytes tag)
+/* A comma between the quotes is the tag's own. */
+static size_t tag_length(const char *p)
+{
+	const char *quote = *p == '"' ? strchr(p + 1, '"') : NULL;
+
+	return quote != NULL ? (size_t)(quote - p) + 1 : strcspn(p, ", \t");
+}
+
+enum etag_match etag_matches(const char *list, struct bytes tag)
 {
 	if (tag.len > 2 && memcmp(tag.data, "W/", 2) == 0)
 		tag = (struct bytes){tag.data + 2, tag.len - 2};
-	while (*list != '\0') {
+	while (*(list += strspn(list, " \t,")) != '\0') {
 		size_t n, bare;
 
-		list += strspn(list, " \t,");
 		if (*list == '*')
-			return true;
+			return ETAG_SAME;
 		if (strncmp(list, "W/", 2) == 0)
 			list += 2;
-		n = strcspn(list, ",");
-		while (n > 0 && (list[n - 1] == ' ' || list[n - 1] == '\t'))
-			n--;
+		n = tag_length(list);
 		bare = stripped(list, n);
 		if (n == tag.len && memcmp(list, tag.data, n) == 0)
-			return true;
+			return ETAG_SAME;
 		if (bare < n && bare + 1 == tag.len && memcmp(list, tag.data, bare) == 0)
-			return true;
+			return ETAG_PACKED;
+		list += n;
 		list += strcspn(list, ",");
 	}
-	return false;
+	return ETAG_OTHER;
 }
 
-bool etag_is_known(const struct http_request *r, const char *tag)
+enum etag_match etag_known(const struct http_request *r, const char *tag)
 {
+	const struct bytes text = {(const uint8_t *)tag, strlen(tag)};
+	enum etag_match match = ETAG_OTHER;
 	const char *list;
 
-	for (unsigned i = 0; (list = http_header_nth(r, "If-None-Match", i)) != NULL; i++)
-		if (etag_matches(list, (struct bytes){(const uint8_t *)tag, strlen(tag)}))
-			return true;
-	return false;
+	for (unsigned i = 0; match == ETAG_OTHER && (list = http_header_nth(r, "If-None-Match", i)) != NULL; i++)
+		match = etag_matches(list, text);
+	return match;
 }
 
 void etag_strip(const char *list, struct buf *out)

@@ -13,6 +13,7 @@ enum {
 	STEP_MIN = 16 * 1024,
 	RATIO_FREE = 1 << 20,  /* so much may come out at any ratio */
 	RATIO_MAX = 100,
+	PACK_MAX = 1 << 30,    /* zlib counts in 32 bits */
 };
 
 struct gzip {
@@ -100,13 +101,10 @@ static bool pack_begin(struct gzip *g)
 	return g->can_pack;
 }
 
-bool gzip_pack(struct gzip *g, struct bytes in, struct buf *out)
+static bool pack_into(struct gzip *g, struct bytes in, size_t room, struct buf *out)
 {
 	z_stream *z = &g->pack;
-	size_t room = in.len > 64 ? in.len : 64; /* identity;q=0: small ones too */
 
-	if (in.len > UINT32_MAX || !pack_begin(g))
-		return false;
 	z->next_in = (Bytef *)(uintptr_t)in.data;
 	z->avail_in = (uInt)in.len;
 	z->next_out = buf_reserve(out, room);
@@ -115,4 +113,14 @@ bool gzip_pack(struct gzip *g, struct bytes in, struct buf *out)
 		return false;
 	out->len += room - z->avail_out;
 	return true;
+}
+
+bool gzip_pack(struct gzip *g, struct bytes in, struct buf *out)
+{
+	return in.len != 0 && in.len <= PACK_MAX && pack_begin(g) && pack_into(g, in, in.len - 1, out);
+}
+
+bool gzip_pack_anyhow(struct gzip *g, struct bytes in, struct buf *out)
+{
+	return in.len <= PACK_MAX && pack_begin(g) && pack_into(g, in, deflateBound(&g->pack, in.len), out);
 }

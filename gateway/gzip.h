@@ -24,5 +24,7 @@ enum gzip_verdict {
 enum gzip_verdict gzip_unpack(struct gzip *g, struct bytes in, size_t max, struct buf *out);
 /* Appends `in` packed. False, and out as it was, when it would not be smaller. */
 bool gzip_pack(struct gzip *g, struct bytes in, struct buf *out);
+/* The same, also when it gets larger. */
+bool gzip_pack_anyhow(struct gzip *g, struct bytes in, struct buf *out);
 
 #endif

@@ -220,7 +220,7 @@ void openapi_answer(struct http_request *r, const struct gateway_thread *t)
 	}
 	http_set_header(r, "Cache-Control", "no-cache");
 	http_set_header(r, "ETag", text->etag);
-	if (etag_is_known(r, text->etag)) {
+	if (etag_known(r, text->etag)) {
 		http_reply(r, 304, NULL, &body);
 		return;
 	}

@@ -197,6 +197,8 @@ static bool is_foreign(const struct http_request *r, const struct origin_rules *
 	const char *origin = http_header(r, "Origin");
 	const char *site;
 
+	if (http_header_nth(r, "Origin", 1) != NULL)
+		return true; /* no browser's; which of them is meant? */
 	if (origin != NULL)
 		return !origin_is_same(origin, http_header(r, "Host")) && !origin_allowed(o, origin);
 	site = http_header(r, "Sec-Fetch-Site");

@@ -15,8 +15,10 @@
 enum { PROBLEM_STATUS = 3, PROBLEM_RETRY_AFTER = 9 }; /* fields of errand.v1.Problem */
 
 /* Whoever is told to come again later is told when. */
-static void problem_retry_default(struct http_request *r, int code)
+static void problem_retry_default(struct http_request *r, int status, int code)
 {
+	if (status == 413) /* stays too large */
+		return;
 	if (code == ERRAND_UNAVAILABLE || code == ERRAND_RESOURCE_EXHAUSTED)
 		http_set_header(r, "Retry-After", "1");
 }
@@ -51,7 +53,7 @@ void problem_reply(struct http_request *r, int status, int code, const char *det
 	va_start(ap, detail_fmt);
 	vsnprintf(detail, sizeof detail, detail_fmt, ap);
 	va_end(ap);
-	problem_retry_default(r, code);
+	problem_retry_default(r, status, code);
 	problem_send(r, &(struct problem){.status = status, .code = code, .detail = detail});
 }
 
@@ -109,8 +111,8 @@ void problem_write_status(struct buf *b, const struct snapshot *s, const struct 
 	problem_write(b, err_info(w->code)->http, w->code, detail, instance, NULL);
 }
 
-static void problem_retry(struct http_request *r, const struct problem_facts *facts,
-				const struct wire_response *w)
+static void problem_retry(struct http_request *r, int status, const struct problem_facts *facts,
+			  const struct wire_response *w)
 {
 	struct bytes given = wire_pair_get(w->metadata, w->n_metadata, "retry-after");
 	char text[32];
@@ -120,7 +122,7 @@ static void problem_retry(struct http_request *r, const struct problem_facts *fa
 	else if (facts->retry_after > 0 && facts->retry_after < 1e9)
 		snprintf(text, sizeof text, "%.0f", facts->retry_after + 0.499);
 	else {
-		problem_retry_default(r, w->code);
+		problem_retry_default(r, status, w->code);
 		return;
 	}
 	http_set_header(r, "Retry-After", text);
@@ -132,6 +134,6 @@ void problem_reply_status(struct http_request *r, const struct snapshot *s,
 	const struct problem_facts facts = problem_read(w->details);
 	int status = facts.status != 0 ? facts.status : err_info(w->code)->http;
 
-	problem_retry(r, &facts, w);
+	problem_retry(r, status, &facts, w);
 	problem_send(r, &(struct problem){.status = status, .code = w->code, .answer = w, .snapshot = s});
 }

@@ -1,6 +1,7 @@
 """What the bytes of requests and answers look like: who may ask, codings, forms, tags."""
 
 import gzip
+import hashlib
 import http.client
 import subprocess
 
@@ -353,3 +354,43 @@ def test_host_of_an_absolute_target(strict):
     assert status("http://evil.example/livez", "evil.example") == 421
     assert status("http://evil.example/livez", "localhost") == 421
     assert status("/livez", "localhost") == 200
+
+
+# --- what only odd clients send ---
+
+def raw_post(p, path, headers, body=b"{}"):
+    head = "".join(f"{h}\r\n" for h in [f"POST {path} HTTP/1.1", "Host: localhost", "Connection: close",
+                                        f"Content-Length: {len(body)}", *headers])
+    head, _, rest = p.raw(head.encode() + b"\r\n" + body).partition(b"\r\n\r\n")
+    status, *lines = head.decode().split("\r\n")
+    return int(status.split()[1]), dict(line.split(": ", 1) for line in lines), rest
+
+
+def test_two_origins(strict):
+    """Whichever came first, the other one is foreign."""
+    mine, other = "Origin: http://localhost", "Origin: https://evil.example"
+    assert raw_post(strict, "/test/echo", ["Content-Type: application/json", mine])[0] == 200
+    for two in ([mine, other], [other, mine], [mine, mine]):
+        assert raw_post(strict, "/test/echo", ["Content-Type: application/json", *two])[0] == 403
+
+
+def test_nothing_but_gzip_is_taken(pair):
+    """Also of a type that is not worth it, and of bytes that get no smaller."""
+    noise = bytes(hashlib.sha256(bytes([i])).digest()[0] for i in range(256)) * 2
+    for size in (1, 512):
+        status, headers, body = raw_post(pair, "/test/raw", ["Content-Type: image/png",
+                                                             "Accept-Encoding: gzip, identity;q=0"], noise[:size])
+        assert status == 200 and headers["Content-Encoding"] == "gzip" and headers["Content-Type"] == "image/png"
+        assert gzip.decompress(body) == noise[:size]
+
+
+def test_too_large_is_not_to_be_tried_again(pair):
+    bomb = gzip.compress(b" " * 50_000_000)
+    status, headers, _ = raw_post(pair, "/test/echo", ["Content-Type: application/json",
+                                                       "Content-Encoding: gzip"], bomb)
+    assert status == 413 and "Retry-After" not in headers
+
+
+def test_a_stream_may_have_a_deadline_far_away(pair):
+    r = pair.get("/test/stream?count=2", headers={"Grpc-Timeout": "99999999H"})
+    assert r.status == 200 and len(r.json()) == 2
