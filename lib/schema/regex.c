@@ -51,6 +51,7 @@ struct translation {
 	size_t atom;    /* where the last character or class begins in out; NO_ATOM: a group */
 	bool no_plus;   /* write x+ as xx*: pcre2_dfa_match counts the turns of x+ apart */
 	bool in_class;
+	bool folds;     /* (?i) was there */
 	char *why;
 	size_t why_size;
 };
@@ -118,6 +119,9 @@ static int take_property(struct translation *t)
 	}
 	if (peek(t, n) == -1)
 		return refuse(t, "\\p takes a letter or a name in braces,");
+	for (size_t i = 2; t->folds && i < n; i++) /* PCRE2 does not fold them, RE2 does */
+		if (peek(t, i) == 'L' && peek(t, i + 1) != -1 && strchr("ult", peek(t, i + 1)) != NULL)
+			return refuse(t, "Lu, Ll and Lt are not to be had with (?i):");
 	take(t, n + 1);
 	return 0;
 }
@@ -143,7 +147,7 @@ static const char *other_escape(int c, bool in_class)
 {
 	switch (c) {
 	case 's': return in_class ? "\\t\\n\\f\\r " : "[\\t\\n\\f\\r ]";
-	case 'S': return in_class ? NULL : "[^\\t\\n\\f\\r ]";
+	case 'S': return in_class ? "\\S\\x0b" : "[^\\t\\n\\f\\r ]";
 	case 'v': return "\\x0b";
 	default: return NULL;
 	}
@@ -197,8 +201,8 @@ static int take_group(struct translation *t)
 		take(t, n + 1);
 		return 0;
 	}
-	while (peek(t, n) != -1 && strchr("imsU-", peek(t, n)) != NULL)
-		n++;
+	for (; peek(t, n) != -1 && strchr("imsU-", peek(t, n)) != NULL; n++)
+		t->folds |= peek(t, n) == 'i';
 	if (peek(t, n) != ':' && (peek(t, n) != ')' || n == 2))
 		return refuse(t, "looking around, conditions and atomic groups are not in RE2's syntax:");
 	take(t, n + 1);

@@ -284,7 +284,7 @@ static void test_refused(void **state)
 	}
 	free(line);
 	fclose(f);
-	assert_int_equal(n, 39);
+	assert_int_equal(n, 40);
 	assert_int_equal(n_bad, 0);
 }
 
@@ -536,6 +536,8 @@ static void test_pattern_right(void **state)
 	assert_int_equal(regex_match(compile(s, "^b"), buf_bytes(&text)), 0);
 	assert_int_equal(regex_match(compile(s, ""), (struct bytes){NULL, 0}), 1);
 	assert_int_equal(regex_match(compile(s, "."), (struct bytes){(const uint8_t *)"\xff", 1}), 0);
+	assert_int_equal(regex_match(compile(s, "^[\\S]$"), (struct bytes){(const uint8_t *)"\v", 1}), 1);
+	assert_int_equal(regex_match(compile(s, "^[^\\S]$"), (struct bytes){(const uint8_t *)"\v", 1}), 0);
 	schema_unref(s);
 }
 
