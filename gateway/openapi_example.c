@@ -11,6 +11,9 @@ enum { DEPTH_MAX = 4, LENGTH_MAX = 200, ITEMS_MAX = 10, EXAMPLE_MAX = 16384 };
 
 struct example {
 	struct buf *out;
+	const struct openapi_operation *op; /* what its path gives is left out; NULL: all is there */
+	const struct schema_field *path[TEMPLATE_PATH_MAX + DEPTH_MAX];
+	size_t n_path;
 	const struct schema_message *inside[DEPTH_MAX];
 	size_t depth;
 };
@@ -196,7 +199,7 @@ static void put_duration(struct buf *b, const struct rules *rules)
 	buf_printf(b, "\"%llds\"", (long long)s);
 }
 
-static bool put_object(struct example *x, const struct schema_message *m, const struct template *but);
+static bool put_object(struct example *x, const struct schema_message *m);
 
 static bool put_message(struct example *x, const struct schema_message *m, const struct rules *rules)
 {
@@ -221,7 +224,7 @@ static bool put_message(struct example *x, const struct schema_message *m, const
 		buf_append_str(x->out, "[]");
 		return true;
 	case WK_NONE:
-		return put_object(x, m, NULL);
+		return put_object(x, m);
 	default:
 		return false; /* Any, FieldMask: of what? */
 	}
@@ -291,6 +294,12 @@ static bool put_field_value(struct example *x, const struct schema_field *f)
 	return f->repeated ? put_list(x, f) : put_value(x, f, f->rules);
 }
 
+/* Linters look for these two everywhere, also in examples. */
+static bool is_keyword(const struct schema_field *f)
+{
+	return strcmp(f->out_name, "default") == 0 || strcmp(f->out_name, "example") == 0;
+}
+
 /* Left out: what only answers have, and unless it must be there what is going away. */
 static bool is_shown(const struct schema_field *f, int last_oneof)
 {
@@ -298,7 +307,7 @@ static bool is_shown(const struct schema_field *f, int last_oneof)
 		return false;
 	if (f->oneof >= 0 && f->oneof <= last_oneof)
 		return false;
-	return openapi_field_required(f) || !f->deprecated;
+	return openapi_field_required(f) || (!f->deprecated && !is_keyword(f));
 }
 
 /* Do the message's rules let only one of several be set, and is another there? */
@@ -313,8 +322,33 @@ static bool is_ruled_out(const struct schema_field *f)
 	return false;
 }
 
+/* Is the field on the way given by the path, or ruled out? */
+static bool is_given(const struct example *x)
+{
+	const struct template *t = x->op != NULL ? x->op->route.template : NULL;
+
+	for (size_t i = 0; t != NULL && i < t->n_variables; i++)
+		if (openapi_is_given(&t->variables[i], x->path, x->n_path))
+			return true;
+	return false;
+}
+
+static bool put_member(struct example *x, const struct schema_field *f)
+{
+	size_t before = x->out->len;
+
+	if (x->out->data[before - 1] != '{')
+		buf_append_byte(x->out, ',');
+	json_put_cstr(x->out, f->out_name);
+	buf_append_byte(x->out, ':');
+	if (put_field_value(x, f))
+		return true;
+	x->out->len = before;
+	return false;
+}
+
 /* Members of one message; a message inside of itself is left out. */
-static bool put_object(struct example *x, const struct schema_message *m, const struct template *but)
+static bool put_object(struct example *x, const struct schema_message *m)
 {
 	int last_oneof = -1;
 
@@ -327,18 +361,13 @@ static bool put_object(struct example *x, const struct schema_message *m, const 
 	buf_append_byte(x->out, '{');
 	for (size_t i = 0; i < m->n_fields; i++) {
 		const struct schema_field *f = &m->fields[i];
-		size_t before = x->out->len;
 
-		if (!is_shown(f, last_oneof) || is_ruled_out(f) || openapi_is_bound(but, f))
+		if (!is_shown(f, last_oneof) || is_ruled_out(f))
 			continue;
-		if (x->out->data[x->out->len - 1] != '{')
-			buf_append_byte(x->out, ',');
-		json_put_cstr(x->out, f->out_name);
-		buf_append_byte(x->out, ':');
-		if (!put_field_value(x, f))
-			x->out->len = before;
-		else if (f->oneof >= 0)
+		x->path[x->n_path++] = f;
+		if (!is_given(x) && put_member(x, f) && f->oneof >= 0)
 			last_oneof = f->oneof;
+		x->n_path--;
 	}
 	buf_append_byte(x->out, '}');
 	x->depth--;
@@ -368,12 +397,13 @@ void openapi_example(struct openapi *o, const struct openapi_operation *op)
 		f != NULL && !f->repeated ? f->message : NULL;
 	AUTO_BUF all = BUF_INIT;
 	AUTO_BUF shown = BUF_INIT;
-	struct example whole = {.out = &all}, part = {.out = &shown};
+	struct example whole = {.out = &all}, part = {.out = &shown, .op = op, .n_path = op->route.body_path.depth};
 
 	if (m == NULL || m->well_known != WK_NONE || m->n_fields == 0 || (f != NULL && f->bare))
 		return;
-	if (!put_object(&whole, m, NULL) || !is_good(o, m, buf_bytes(&all)))
+	if (!put_object(&whole, m) || !is_good(o, m, buf_bytes(&all)))
 		return;
-	put_object(&part, m, op->route.body_all ? op->route.template : NULL);
+	memcpy(part.path, op->route.body_path.steps, part.n_path * sizeof *part.path);
+	put_object(&part, m);
 	openapi_raw(o, "example", buf_cstr(&shown));
 }

@@ -41,33 +41,37 @@ void openapi_comment(struct openapi *o, const char *comment, bool summary)
 
 /* --- the body --- */
 
-static bool object_has_required(const struct schema_message *m, const struct template *but)
+static bool object_has_required(const struct openapi_operation *op, const struct schema_message *m)
 {
 	for (size_t i = 0; m->well_known == WK_NONE && i < m->n_fields; i++)
-		if (openapi_field_required(&m->fields[i]) && !openapi_is_bound(but, &m->fields[i]))
+		if (openapi_field_required(&m->fields[i]) && !openapi_is_bound(op, &m->fields[i]))
 			return true;
 	return false;
 }
 
-static bool binds_a_field(const struct template *t)
+/* Does the path give a field of what is the body? */
+static bool path_takes_of(const struct openapi_operation *op, const struct schema_message *m)
 {
-	for (size_t i = 0; t != NULL && i < t->n_variables; i++)
-		if (t->variables[i].depth == 1)
+	for (size_t i = 0; m->well_known == WK_NONE && i < m->n_fields; i++)
+		if (openapi_is_bound(op, &m->fields[i]))
 			return true;
 	return false;
 }
 
 static void put_body_schema(struct openapi *o, const struct openapi_operation *op)
 {
-	const struct schema_message *m = op->method->input;
+	const struct schema_field *f = op->route.body;
+	const struct schema_message *m = op->route.body_all ? op->method->input :
+		!f->repeated && !f->bare ? f->message : NULL;
+	bool less = m != NULL && path_takes_of(op, m);
 
-	if (!op->route.body_all) {
-		openapi_field(o, "schema", op->route.body);
+	if (!op->route.body_all && !less) {
+		openapi_field(o, "schema", f);
 		return;
 	}
 	openapi_open(o, "schema", '{');
-	if (m->well_known == WK_NONE && binds_a_field(op->route.template))
-		openapi_object(o, m, op->route.template);
+	if (less)
+		openapi_object(o, m, op);
 	else
 		openapi_message(o, m);
 	openapi_close(o, '}');
@@ -76,7 +80,7 @@ static void put_body_schema(struct openapi *o, const struct openapi_operation *o
 static void put_body(struct openapi *o, const struct openapi_operation *op)
 {
 	const struct schema_field *f = op->route.body;
-	bool required = op->route.body_all ? object_has_required(op->method->input, op->route.template) :
+	bool required = op->route.body_all ? object_has_required(op, op->method->input) :
 		f != NULL && openapi_field_required(f);
 
 	if (!op->route.body_all && f == NULL)

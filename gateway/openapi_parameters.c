@@ -57,7 +57,16 @@ static void put_path_parameter(struct openapi *o, const struct openapi_parameter
 
 static bool is_query_value(const struct schema_field *f)
 {
+	if (f->enumeration != NULL && f->enumeration->is_null_value)
+		return false; /* JSON's null has no text */
 	return f->map ? transcode_field_is_text(schema_field_by_number(f->message, 2)) : transcode_field_is_text(f);
+}
+
+bool openapi_is_given(const struct template_variable *v, const struct schema_field *const *path, size_t depth)
+{
+	enum field_relation to = field_relation(v->path, v->depth, path, depth);
+
+	return to == FIELDS_ONEOF || (to == FIELDS_SAME && v->depth <= depth);
 }
 
 static bool walk_is_given(const struct walk *w)
@@ -68,13 +77,9 @@ static bool walk_is_given(const struct walk *w)
 	if (w->op->route.body != NULL && body->depth <= w->depth &&
 	    field_relation(body->steps, body->depth, w->path, w->depth) == FIELDS_SAME)
 		return true;
-	for (size_t i = 0; t != NULL && i < t->n_variables; i++) {
-		const struct template_variable *v = &t->variables[i];
-		enum field_relation to = field_relation(v->path, v->depth, w->path, w->depth);
-
-		if (to == FIELDS_ONEOF || (to == FIELDS_SAME && v->depth <= w->depth))
+	for (size_t i = 0; t != NULL && i < t->n_variables; i++)
+		if (openapi_is_given(&t->variables[i], w->path, w->depth))
 			return true;
-	}
 	return false;
 }
 
@@ -114,7 +119,7 @@ static void walk_query(struct openapi *o, struct walk *w, const struct schema_me
 	for (size_t i = 0; i < m->n_fields && w->n < QUERY_MAX && w->steps++ < STEPS_MAX; i++) {
 		const struct schema_field *f = &m->fields[i];
 
-		if (f->out_only)
+		if (f->out_only || f->extension)
 			continue;
 		w->path[w->depth++] = f;
 		if (walk_is_given(w))

@@ -83,6 +83,8 @@ void openapi_operation(struct openapi *o, const struct openapi_operation *op);
 void openapi_comment(struct openapi *o, const char *comment, bool summary);
 
 /* --- openapi_parameters.c: path, query and headers --- */
+/* Does the variable say this field of the input, or another member of its oneof? */
+bool openapi_is_given(const struct template_variable *v, const struct schema_field *const *path, size_t depth);
 void openapi_parameters(struct openapi *o, const struct openapi_operation *op);
 
 /* --- openapi_schema.c: JSON Schema of what the gateway reads and writes --- */
@@ -93,10 +95,11 @@ void openapi_message(struct openapi *o, const struct schema_message *m);
 void openapi_field(struct openapi *o, const char *key, const struct schema_field *f);
 /* The same as a parameter's schema: without description and annotations. */
 void openapi_plain_field(struct openapi *o, const char *key, const struct schema_field *f);
-/* Members of the message's own schema, but for fields that path variables bind. */
-void openapi_object(struct openapi *o, const struct schema_message *m, const struct template *but);
-/* Does this path give the field (alone)? */
-bool openapi_is_bound(const struct template *t, const struct schema_field *f);
+/* Members of the message's own schema; of a body's message (op not NULL) without the
+ * fields that the path gives. */
+void openapi_object(struct openapi *o, const struct schema_message *m, const struct openapi_operation *op);
+/* Does a variable of the path give this field of the body's message, or rule it out? */
+bool openapi_is_bound(const struct openapi_operation *op, const struct schema_field *f);
 bool openapi_field_required(const struct schema_field *f);
 /* All components, those included that they name in turn. */
 void openapi_schemas(struct openapi *o);
@@ -108,6 +111,8 @@ void openapi_rules(struct openapi *o, const struct schema_field *f, const struct
 const struct rules *openapi_nested(const struct rules *rules, enum rule_kind kind);
 /* Do they keep NaN and the infinities out? */
 bool openapi_rules_bound(const struct rules *rules);
+/* Is one of the values it may have not finite? */
+bool openapi_rules_infinite(const struct rules *rules);
 /* Must the field be given, as leaving it out means a zero that they forbid? */
 bool openapi_zero_breaks(const struct schema_field *f);
 const struct rule *openapi_rule(const struct rules *rules, enum rule_kind kind);

@@ -4,12 +4,14 @@
  * x-errand-rules by its id. Pure. */
 #define _GNU_SOURCE
 #include <ctype.h>
+#include <math.h>
 #include <stdio.h>
-#include <time.h>
 
 #include "base/json.h"
 #include "gateway/openapi_private.h"
 #include "schema/base64.h"
+#include "schema/rule_value.h"
+#include "schema/wellknown.h"
 
 /* Each keyword once per object. */
 enum { USED_PATTERN = 1, USED_FORMAT = 2, USED_NOT = 4, USED_ENUM = 8, USED_MIN = 16, USED_MAX = 32 };
@@ -37,6 +39,22 @@ const struct rule *openapi_rule(const struct rules *rules, enum rule_kind kind)
 	return NULL;
 }
 
+static bool is_floating(enum field_type t)
+{
+	return t == FIELD_DOUBLE || t == FIELD_FLOAT;
+}
+
+/* Has the rule a value that JSON has as a string? */
+static bool is_infinite(const struct rules *rules, const struct rule *r)
+{
+	if (!is_floating(rules->about->type))
+		return false;
+	for (size_t i = 0; i < r->n; i++)
+		if (!isfinite(r->list[i].d))
+			return true;
+	return r->n == 0 && r->kind != RULE_FINITE && !isfinite(r->value.d);
+}
+
 bool openapi_rules_bound(const struct rules *rules)
 {
 	static const enum rule_kind kinds[] = {RULE_CONST, RULE_IN, RULE_LT, RULE_LTE, RULE_GT, RULE_GTE,
@@ -44,10 +62,20 @@ bool openapi_rules_bound(const struct rules *rules)
 
 	if (rules == NULL || rules->ignore != RULE_IGNORE_UNSPECIFIED)
 		return false;
-	for (size_t i = 0; i < ARRAY_LEN(kinds); i++)
-		if (openapi_rule(rules, kinds[i]) != NULL)
+	for (size_t i = 0; i < ARRAY_LEN(kinds); i++) {
+		const struct rule *r = openapi_rule(rules, kinds[i]);
+
+		if (r != NULL && !is_infinite(rules, r))
 			return true;
+	}
 	return false;
+}
+
+bool openapi_rules_infinite(const struct rules *rules)
+{
+	const struct rule *is = openapi_rule(rules, RULE_CONST), *in = openapi_rule(rules, RULE_IN);
+
+	return (is != NULL && is_infinite(rules, is)) || (in != NULL && is_infinite(rules, in));
 }
 
 static bool is_json_number(enum field_type t)
@@ -59,24 +87,6 @@ static bool is_json_number(enum field_type t)
 	default:
 		return false;
 	}
-}
-
-static double as_double(enum field_type t, union rule_value v)
-{
-	if (t == FIELD_DOUBLE || t == FIELD_FLOAT)
-		return v.d;
-	return t == FIELD_UINT32 || t == FIELD_FIXED32 || t == FIELD_UINT64 || t == FIELD_FIXED64 ?
-		(double)v.u : (double)v.i;
-}
-
-/* gt over lt means outside of both. */
-static bool is_inverted(const struct rules *rules, enum field_type t)
-{
-	const struct rule *lo = openapi_rule(rules, RULE_GT), *hi = openapi_rule(rules, RULE_LT);
-
-	lo = lo != NULL ? lo : openapi_rule(rules, RULE_GTE);
-	hi = hi != NULL ? hi : openapi_rule(rules, RULE_LTE);
-	return lo != NULL && hi != NULL && as_double(t, lo->value) >= as_double(t, hi->value);
 }
 
 /* --- does the zero value break the rules? --- */
@@ -119,7 +129,7 @@ static bool number_zero_breaks(const struct rule *r, bool d)
 	case RULE_NOT_IN:
 		return has_zero(r);
 	default:
-		return false; /* of a range one side alone says nothing */
+		return false; /* a range is looked at as a whole */
 	}
 }
 
@@ -132,14 +142,35 @@ static bool rule_breaks_zero(const struct schema_field *f, const struct rule *r)
 	return number_zero_breaks(r, f->type == FIELD_DOUBLE || f->type == FIELD_FLOAT);
 }
 
+static bool zero_keeps(enum value_class c, const struct rule *bound)
+{
+	const union rule_value zero = {0};
+	int order = value_compare(c, &zero, &bound->value);
+
+	switch (bound->kind) {
+	case RULE_LT: return order == -1;
+	case RULE_LTE: return order == -1 || order == 0;
+	case RULE_GT: return order == 1;
+	default: return order == 1 || order == 0;
+	}
+}
+
+/* One bound, or two; outside of them one is enough. */
 static bool range_breaks_zero(const struct schema_field *f)
 {
-	const struct rule *gt = openapi_rule(f->rules, RULE_GT), *gte = openapi_rule(f->rules, RULE_GTE);
-	const union rule_value zero = {0};
+	size_t n = 0, kept = 0;
+	bool outside = false;
 
-	return f->type != FIELD_STRING && f->type != FIELD_BYTES && !f->repeated && !is_inverted(f->rules, f->type) &&
-	       ((gt != NULL && as_double(f->type, gt->value) >= as_double(f->type, zero)) ||
-		(gte != NULL && as_double(f->type, gte->value) > as_double(f->type, zero)));
+	for (size_t i = 0; i < f->rules->n; i++) {
+		const struct rule *r = &f->rules->list[i];
+
+		if (r->kind < RULE_LT || r->kind > RULE_GTE)
+			continue;
+		n++;
+		kept += zero_keeps(value_class(f), r);
+		outside = r->outside;
+	}
+	return outside ? kept == 0 : kept < n;
 }
 
 bool openapi_zero_breaks(const struct schema_field *f)
@@ -156,19 +187,14 @@ bool openapi_zero_breaks(const struct schema_field *f)
 
 static void put_time(struct buf *out, const struct schema_field *f, union rule_value v)
 {
-	char text[64], fraction[16] = "";
-	struct tm tm;
-	time_t s = v.time.s;
+	bool timestamp = f->message->well_known == WK_TIMESTAMP;
+	bool good;
 
-	if (v.time.ns != 0)
-		snprintf(fraction, sizeof fraction, ".%09d", v.time.ns < 0 ? -v.time.ns : v.time.ns);
-	if (f->message->well_known == WK_TIMESTAMP && gmtime_r(&s, &tm) != NULL) {
-		strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%S", &tm);
-		buf_printf(out, "\"%s%sZ\"", text, fraction);
-	} else {
-		buf_printf(out, "\"%s%lld%ss\"", v.time.s == 0 && v.time.ns < 0 ? "-" : "",
-			   (long long)v.time.s, fraction);
-	}
+	buf_append_byte(out, '"');
+	good = timestamp ? timestamp_format(out, v.time.s, v.time.ns) : duration_format(out, v.time.s, v.time.ns);
+	if (!good) /* out of the type's range */
+		buf_printf(out, "%llds", (long long)v.time.s);
+	buf_append_byte(out, '"');
 }
 
 static void put_enum_value(struct buf *out, const struct schema_enum *e, int64_t number)
@@ -357,6 +383,7 @@ static bool put_set(struct keywords *k, const struct rule *r)
 	return true;
 }
 
+/* No keyword says outside of two limits, and numbers have no infinity. */
 static bool put_limit(struct keywords *k, const struct rules *rules, const struct rule *r)
 {
 	static const char *const names[] = {
@@ -364,7 +391,7 @@ static bool put_limit(struct keywords *k, const struct rules *rules, const struc
 		[RULE_GT] = "exclusiveMinimum", [RULE_GTE] = "minimum",
 	};
 
-	if (k->f->message != NULL || !is_json_number(k->f->type) || is_inverted(rules, k->f->type))
+	if (k->f->message != NULL || !is_json_number(k->f->type) || r->outside || is_infinite(rules, r))
 		return false;
 	openapi_key(k->o, names[r->kind]);
 	openapi_rule_value(k->o->out, k->f, r->value);
@@ -441,7 +468,8 @@ static void put_more_value(struct buf *b, const struct schema_field *f, const st
 		buf_printf(b, "\"%llds\"", (long long)r->value.time.s);
 	} else if (r->kind == RULE_PATTERN) {
 		json_put_string(b, (const char *)r->value.text.data, r->value.text.len);
-	} else if (r->kind == RULE_IN || r->kind == RULE_NOT_IN) {
+	} else if (r->kind == RULE_IN || r->kind == RULE_NOT_IN ||
+		   (f->message != NULL && f->message->well_known == WK_FIELD_MASK)) {
 		buf_append_byte(b, '[');
 		for (size_t i = 0; i < r->n; i++) {
 			if (i > 0)

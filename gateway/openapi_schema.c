@@ -130,7 +130,8 @@ static void put_value(struct openapi *o, const struct schema_field *f, const str
 		if (!f->bare)
 			openapi_message(o, f->message);
 	} else if (f->enumeration == NULL) {
-		put_scalar(o, f->type, false, plain || openapi_rules_bound(rules));
+		put_scalar(o, f->type, false, (plain || openapi_rules_bound(rules)) &&
+			   !openapi_rules_infinite(rules));
 	} else if (f->enumeration->is_null_value) {
 		openapi_string(o, "type", "null");
 	} else {
@@ -235,20 +236,28 @@ bool openapi_field_required(const struct schema_field *f)
 
 /* --- messages --- */
 
-bool openapi_is_bound(const struct template *t, const struct schema_field *f)
+bool openapi_is_bound(const struct openapi_operation *op, const struct schema_field *f)
 {
-	for (size_t i = 0; t != NULL && i < t->n_variables; i++)
-		if (t->variables[i].depth == 1 && t->variables[i].path[0] == f)
+	const struct template *t = op != NULL ? op->route.template : NULL;
+	const struct schema_field *path[TEMPLATE_PATH_MAX + 1];
+	size_t depth = op != NULL ? op->route.body_path.depth : 0;
+
+	if (t == NULL)
+		return false;
+	memcpy(path, op->route.body_path.steps, depth * sizeof *path);
+	path[depth++] = f;
+	for (size_t i = 0; i < t->n_variables; i++)
+		if (openapi_is_given(&t->variables[i], path, depth))
 			return true;
 	return false;
 }
 
-static void put_required(struct openapi *o, const struct schema_message *m, const struct template *but)
+static void put_required(struct openapi *o, const struct schema_message *m, const struct openapi_operation *op)
 {
 	bool any = false;
 
 	for (size_t i = 0; i < m->n_fields; i++) {
-		if (!openapi_field_required(&m->fields[i]) || openapi_is_bound(but, &m->fields[i]))
+		if (!openapi_field_required(&m->fields[i]) || openapi_is_bound(op, &m->fields[i]))
 			continue;
 		if (!any)
 			openapi_open(o, "required", '[');
@@ -382,7 +391,7 @@ static void put_oneofs_required(struct openapi *o, const struct schema_message *
 		openapi_close(o, ']');
 }
 
-void openapi_object(struct openapi *o, const struct schema_message *m, const struct template *but)
+void openapi_object(struct openapi *o, const struct schema_message *m, const struct openapi_operation *op)
 {
 	openapi_string(o, "type", "object");
 	openapi_comment(o, m->comment, false);
@@ -390,12 +399,12 @@ void openapi_object(struct openapi *o, const struct schema_message *m, const str
 		openapi_true(o, "deprecated");
 	openapi_open(o, "properties", '{');
 	for (size_t i = 0; i < m->n_fields; i++)
-		if (m->fields[i].type != FIELD_GROUP && !openapi_is_bound(but, &m->fields[i]))
+		if (m->fields[i].type != FIELD_GROUP && !openapi_is_bound(op, &m->fields[i]))
 			openapi_field(o, m->fields[i].out_name, &m->fields[i]);
 	openapi_close(o, '}');
-	put_required(o, m, but);
+	put_required(o, m, op);
 	put_exclusions(o, m);
-	if (but == NULL)
+	if (op == NULL)
 		put_oneofs_required(o, m);
 	put_oneof_names(o, m);
 	put_message_rules(o, m);
