@@ -659,10 +659,13 @@ void expect_eof(int fd)
 
 void read_all(int fd, struct buf *out)
 {
-	int c;
+	char chunk[65536];
+	ssize_t n;
 
-	while ((c = get_byte(fd)) >= 0)
-		buf_append_byte(out, (uint8_t)c);
+	while ((n = recv(fd, chunk, sizeof chunk, 0)) > 0)
+		buf_append(out, chunk, (size_t)n);
+	if (n < 0 && errno != ECONNRESET)
+		fail_msg("no end within %d s: %s", WAIT_S, strerror(errno));
 }
 
 void ask(struct edge *e, const char *text, struct answer *a)
