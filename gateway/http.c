@@ -17,6 +17,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/socket.h>
 #include <sys/uio.h>
 
 #include "base/clock.h"
@@ -29,6 +30,11 @@ enum {
 	CHUNK_DIGITS = 16,
 	KEEP_HEADERS = 4096, /* memory a spare request may keep */
 };
+
+#define ANSWER "HTTP/1.1 "
+#define LAST_CHUNK "0\r\n\r\n"
+
+static const int64_t PROBE_NS = NS_PER_S / 2; /* twice as long after each byte */
 
 /* --- a request's life --- */
 
@@ -348,12 +354,23 @@ bool answer_has_content(int status)
 	return status >= 200 && status != 204 && status != 304;
 }
 
+void request_probe(struct http_request *r, int64_t waited_ns)
+{
+	const char *next = r->streaming ? LAST_CHUNK : ANSWER;
+	size_t most = r->streaming ? r->chunked : strlen(ANSWER);
+
+	if (r->n_ahead < most && waited_ns >= PROBE_NS << r->n_ahead &&
+	    send(r->conn->fd, next + r->n_ahead, 1, MSG_NOSIGNAL | MSG_DONTWAIT) == 1)
+		r->n_ahead++;
+}
+
 struct buf *answer_head(struct http_request *r, const char *content_type, int64_t length)
 {
 	struct buf *b = &r->server->head;
 
 	buf_reset(b);
-	buf_append_str(b, "HTTP/1.1 ");
+	buf_append_str(b, ANSWER + r->n_ahead);
+	r->n_ahead = 0;
 	put_number(b, (uint64_t)r->status);
 	buf_append_byte(b, ' ');
 	buf_append_str(b, err_http_reason(r->status));
@@ -458,16 +475,13 @@ static void answer_finish(struct http_request *r)
 		evhttp_remove_header(req->input_headers, "Connection");
 		evhttp_add_header(req->output_headers, "Connection", "close");
 	}
-	if (evbuffer_get_length(bufferevent_get_output(c->bev)) == 0) {
-		evhttp_send_reply_end(req);
-		return;
-	}
-	if (c->wait != WAIT_WRITE)
+	if (evbuffer_get_length(bufferevent_get_output(c->bev)) > 0 && c->wait != WAIT_WRITE)
 		conn_arm(c, WAIT_WRITE);
 	c->busy++;
 	evhttp_send_reply_end(req);
 	if (c->state != CONN_DEAD && c->current == r)
 		conn_hold_reading(c); /* evhttp has taken its callbacks back */
+	conn_resume(c);
 	c->busy--;
 	conn_release(c);
 }
@@ -528,12 +542,13 @@ bool http_stream_write(struct http_request *r, struct bytes chunk)
 	assert(r->streaming && !r->answered);
 	if (r->gone || r->head || !answer_has_content(r->status) || chunk.len == 0)
 		return false;
-	if (r->chunked)
+	if (r->chunked) /* a zero that was sent ahead is part of the size */
 		v[n++] = (struct iovec){
 			size, (size_t)snprintf(size, sizeof size, "%zx\r\n", chunk.len)};
 	v[n++] = (struct iovec){(void *)(uintptr_t)chunk.data, chunk.len};
 	if (r->chunked)
 		v[n++] = (struct iovec){line_end, 2};
+	r->n_ahead = 0;
 	send_all(r->conn, v, n);
 	r->n_body += chunk.len;
 	/* full until it has drained: who was told so waits for on_drained */
@@ -552,8 +567,8 @@ void http_stream_on_drained(struct http_request *r, void (*fn)(struct http_reque
 
 void http_stream_end(struct http_request *r)
 {
-	char last[] = "0\r\n\r\n";
-	struct iovec v = {last, 5};
+	char last[] = LAST_CHUNK;
+	struct iovec v = {last + r->n_ahead, strlen(last) - r->n_ahead};
 
 	assert(r->streaming && !r->answered);
 	if (r->gone) {

@@ -4,9 +4,13 @@
  *
  * A handler answers exactly once: http_reply, or http_stream_begin ...
  * http_stream_end. Until then on_gone may tell that the client went away (the
- * request lives on until it is answered; the answer is then dropped). A client that
- * closes its own direction may still listen: it gets what is answered within a
- * second after, then it counts as gone.
+ * request lives on until it is answered; the answer is then dropped).
+ *
+ * A client that closes its own direction may still listen, or have left: both look
+ * the same (RFC 9112 9.6). It gets the answers to all it asked for, then the end. One
+ * that is silent for half a second is sent the first byte of the answer ahead,
+ * which is always the same: who has left refuses it (RST) and is gone, within a
+ * second; a stream's is the zero its next chunk's size may begin with.
  *
  * Refused without a handler, as problem+json and with the end of the connection:
  * what the guard refuses (guard.h) and heads or bodies that take too long (408).

@@ -24,7 +24,6 @@
 #include "errand/status.h"
 
 static const int64_t LINGER_NS = 2 * NS_PER_S;
-static const int64_t HALF_NS = NS_PER_S; /* a client that only listens gets answers this late */
 
 /* --- deadlines --- */
 
@@ -109,6 +108,7 @@ static void conn_closed(struct evhttp_connection *evcon, void *arg)
 	conn_disarm(c);
 	list_remove(&c->node);
 	list_remove(&c->todo);
+	list_remove(&c->half);
 	s->n_conns--;
 	http_count(&s->stats.closed, 1);
 	listen_adjust(s);
@@ -167,11 +167,17 @@ static void linger_written(struct bufferevent *bev, void *arg)
 	struct http_conn *c = arg;
 
 	shutdown(c->fd, SHUT_WR);
+	if (c->half_closed)
+		conn_kill(c);
 }
 
 static void linger_event(struct bufferevent *bev, short what, void *arg)
 {
-	conn_kill(arg);
+	struct http_conn *c = arg;
+
+	if (!(what & BEV_EVENT_EOF) || evbuffer_get_length(bufferevent_get_output(bev)) == 0)
+		conn_kill(c);
+	c->half_closed = true; /* when the answer has left it is over */
 }
 
 static enum errand_code refusal_code(int status)
@@ -222,7 +228,7 @@ static void conn_refuse(struct http_conn *c)
 		evbuffer_add(bufferevent_get_output(c->bev), c->answer.data, c->answer.len);
 	else
 		refusal_write(bufferevent_get_output(c->bev), &c->guard.verdict, c->guard.is_head);
-	bufferevent_enable(c->bev, EV_READ | EV_WRITE);
+	bufferevent_enable(c->bev, c->half_closed ? EV_WRITE : EV_READ | EV_WRITE);
 	conn_arm(c, WAIT_LINGER);
 	if (s->ops->refused != NULL && c->answer.len == 0)
 		s->ops->refused(c->peer, c->guard.verdict.status, c->guard.verdict.why, s->arg);
@@ -246,26 +252,60 @@ static void conn_keep(struct http_conn *c, bool on)
 }
 
 /* The client sends no more. It may have left, or only listen: that looks the same,
- * until something is sent to it. */
+ * until something is sent to it. So it is answered, and looked after meanwhile. */
+static void conn_look_after(struct http_conn *c)
+{
+	if (!list_empty(&c->half))
+		return;
+	c->half_ns = clock_mono_ns();
+	list_push_back(&c->server->halves, &c->half);
+}
+
 static void conn_half_closed(struct http_conn *c)
 {
 	c->half_closed = true;
 	conn_keep(c, false);
 	bufferevent_disable(c->bev, EV_READ);
-	if (c->current != NULL && !c->current->answered)
-		conn_arm(c, WAIT_HALF);
+	conn_look_after(c);
+}
+
+/* Both directions are closed, by RST that is. */
+static bool conn_has_left(const struct http_conn *c)
+{
+	struct pollfd p = {.fd = c->fd};
+
+	return poll(&p, 1, 0) > 0 && p.revents & (POLLERR | POLLHUP);
 }
 
 /* The client asks again and again without waiting for answers, and now it is done,
- * or gone. */
+ * or gone. What it sent may not have been read yet. */
 static void conn_closed_early(evutil_socket_t fd, short what, void *arg)
 {
-	struct pollfd p = {.fd = fd};
-
-	if (poll(&p, 1, 0) > 0 && p.revents & (POLLERR | POLLHUP))
+	if (conn_has_left(arg))
 		conn_kill(arg);
 	else
-		conn_half_closed(arg);
+		conn_look_after(arg);
+}
+
+static void conn_look(struct http_conn *c, int64_t now)
+{
+	struct http_request *r = c->current;
+
+	if (conn_has_left(c))
+		conn_kill(c);
+	else if (c->state < CONN_LINGER && r != NULL && !r->answered &&
+		 evbuffer_get_length(bufferevent_get_output(c->bev)) == 0)
+		request_probe(r, now - MAX(c->half_ns, r->begun_ns));
+}
+
+void conn_resume(struct http_conn *c)
+{
+	if (c->state >= CONN_LINGER || c->current != NULL)
+		return;
+	if (c->half_closed || c->state == CONN_REFUSED || !conn_is_quiet(c))
+		bufferevent_disable(c->bev, EV_READ);
+	if (c->half_closed && c->state == CONN_OPEN && conn_is_quiet(c))
+		conn_kill(c);
 }
 
 void conn_clog(struct http_conn *c)
@@ -312,6 +352,7 @@ struct bufferevent *conn_open(struct event_base *base, void *server)
 	c->wait = WAIT_NONE;
 	list_init(&c->timed);
 	list_init(&c->verbs);
+	list_init(&c->half);
 	guard_init(&c->guard, &s->guard);
 	bufferevent_incref(bev);
 	gate_attach(c);
@@ -384,7 +425,11 @@ static void hold_written(struct bufferevent *bev, void *arg)
 {
 	struct http_conn *c = arg;
 
+	c->busy++;
 	c->on_write(bev, c->evhttp_arg);
+	conn_resume(c);
+	c->busy--;
+	conn_release(c);
 }
 
 static void hold_event(struct bufferevent *bev, short what, void *arg)
@@ -417,10 +462,9 @@ static void stream_written(struct bufferevent *bev, void *arg)
 void conn_stream(struct http_conn *c)
 {
 	bufferevent_setcb(c->bev, NULL, stream_written, hold_event, c);
-	if (!c->half_closed) {
+	if (!c->half_closed)
 		bufferevent_enable(c->bev, EV_READ);
-		conn_arm(c, WAIT_WRITE);
-	}
+	conn_arm(c, WAIT_WRITE);
 }
 
 /* --- the loop's work: new connections, refusals, deadlines --- */
@@ -491,6 +535,8 @@ static void tick(evutil_socket_t fd, short what, void *arg)
 			conn_expire(c);
 		}
 	}
+	LIST_FOREACH(node, &s->halves)
+		conn_look(LIST_ENTRY(node, struct http_conn, half), now);
 	if (s->n_conns == 0)
 		event_del(s->tick_ev);
 }
@@ -516,11 +562,11 @@ void conn_server_init(struct http_server *s)
 	s->timeout_ns[WAIT_BODY] = l->body_timeout_ns;
 	s->timeout_ns[WAIT_WRITE] = l->write_timeout_ns;
 	s->timeout_ns[WAIT_LINGER] = LINGER_NS;
-	s->timeout_ns[WAIT_HALF] = HALF_NS;
 	list_init(&s->conns);
 	list_init(&s->orphans);
 	list_init(&s->adopting);
 	list_init(&s->todo);
+	list_init(&s->halves);
 	for (int i = 0; i < WAIT_KINDS; i++)
 		list_init(&s->timed[i]);
 	s->tick_period = tick_period(s);

@@ -28,7 +28,7 @@ enum conn_state { CONN_OPEN, CONN_REFUSED, CONN_LINGER, CONN_KILLED, CONN_DEAD }
 /* What a connection is waiting for. Each has one timeout, so a list in the order
  * of arming is a list in the order of expiry. */
 enum conn_wait {
-	WAIT_IDLE, WAIT_HEAD, WAIT_BODY, WAIT_WRITE, WAIT_LINGER, WAIT_HALF, WAIT_KINDS, WAIT_NONE
+	WAIT_IDLE, WAIT_HEAD, WAIT_BODY, WAIT_WRITE, WAIT_LINGER, WAIT_KINDS, WAIT_NONE
 };
 
 struct http_conn {
@@ -36,6 +36,7 @@ struct http_conn {
 	struct list node;             /* in server->conns or ->orphans */
 	struct list timed;            /* in server->timed[wait] */
 	struct list todo;             /* in server->todo or server->adopting */
+	struct list half;             /* in server->halves */
 	struct bufferevent *bev;      /* a reference of our own */
 	int fd;                       /* evhttp's; -1 before adoption */
 	enum conn_state state;
@@ -51,7 +52,8 @@ struct http_conn {
 	struct buf held;              /* the head so far, while it is not whole */
 	struct list verbs;            /* of requests that evhttp takes for a POST, in their order */
 	struct buf answer;            /* REFUSED: by the handler, with this; else by the verdict */
-	bool half_closed;             /* the client sends no more */
+	bool half_closed;             /* the client's end was read */
+	int64_t half_ns;              /* when it was seen first */
 	bool clogged;                 /* reading is paused, too much was sent ahead */
 	struct event closed;          /* EV_CLOSED while clogged */
 	struct event keep;            /* EV_READ, does nothing: see conn_keep */
@@ -81,6 +83,7 @@ struct http_request {
 	int status;
 	size_t n_body;      /* body bytes handed over so far */
 	const char *verb;   /* owned; NULL: req's type says it */
+	unsigned n_ahead;   /* bytes that were sent before it was time: request_probe */
 	bool head;          /* HEAD */
 	bool awaits;        /* its head alone; its client waits for 100 Continue */
 	bool gone;          /* the client is; evhttp has let go of req */
@@ -101,6 +104,7 @@ struct http_server {
 	struct list timed[WAIT_KINDS];
 	int64_t timeout_ns[WAIT_KINDS]; /* <= 0: none */
 	struct list adopting, todo;     /* for work_ev */
+	struct list halves;             /* connections whose client sends no more */
 	struct event *work_ev, *tick_ev;
 	struct timeval tick_period;
 	struct http_conn **by_fd;       /* owned array */
@@ -162,6 +166,9 @@ void conn_release(struct http_conn *c);
 void conn_hold_reading(struct http_conn *c);
 /* The same for a stream: output that drains is told to request_drained. */
 void conn_stream(struct http_conn *c);
+/* evhttp has let go of a request and reads again. It must not see the client's end
+ * while there is still something before it. */
+void conn_resume(struct http_conn *c);
 void conn_clog(struct http_conn *c);
 void conn_unclog(struct http_conn *c);
 /* Nothing the client asked for is still to be answered. */
@@ -183,6 +190,10 @@ void gate_forget_verbs(struct http_conn *c);
 /* evhttp let go of the connection while r was on it. */
 void request_conn_lost(struct http_request *r);
 struct http_request *request_new(struct http_server *s);
+/* Sends a byte that comes next whatever the answer is: a client that has left, and
+ * not only stopped sending, is found by the RST its system sends back. waited_ns: how
+ * long it has been quiet. */
+void request_probe(struct http_request *r, int64_t waited_ns);
 void request_free(struct http_request *r);
 /* The absolute form of a target: its host is what counts, whatever Host says
  * (RFC 9112 3.2.2). evhttp takes it for a proxy's request, which it closes after.
