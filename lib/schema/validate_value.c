@@ -474,6 +474,8 @@ bool validator_is_zero(const struct rules *rules, const struct pbuf_field *f, co
 	if (declared->message != NULL)
 		return f->bytes.len == 0;
 	value_read(declared, f, &v);
+	if (declared->type == FIELD_ENUM) /* of an enum that is the first one declared */
+		return declared->enumeration->n_values > 0 && v.i == declared->enumeration->values[0].number;
 	return value_is_zero(value_class(declared), &v);
 }
 
