@@ -180,20 +180,17 @@ static void answer_headers(struct http_request *r)
 	http_set_header(r, "Cache-Control", "no-cache"); /* asked again each time, by its tag */
 }
 
-/* body is taken. */
-static void answer_with(struct http_request *r, const char *type, const char *tag, bool packed,
-			struct buf *body)
+/* The headers of every answer, and 304 when the client has this one. */
+static bool answer_known(struct http_request *r, const char *tag)
 {
+	struct buf none = BUF_INIT;
+	bool known = etag_known(r, tag);
+
 	answer_headers(r);
 	http_set_header(r, "ETag", tag);
-	if (etag_known(r, tag)) {
-		buf_deinit(body);
-		http_reply(r, 304, NULL, body);
-		return;
-	}
-	if (packed)
-		http_set_header(r, "Content-Encoding", "gzip");
-	http_reply(r, 200, type, body);
+	if (known)
+		http_reply(r, 304, NULL, &none);
+	return known;
 }
 
 static const char *header_of(const void *from, const char *name, unsigned n)
@@ -211,13 +208,14 @@ static void answer_form(struct http_request *r, const struct docs_file *f)
 {
 	char tag[ETAG_MAX];
 	const bool packs = f->packed.len > 0 && likes_gzip(r) && etag_packed(f->tag, tag);
-	const struct buf *form = packs ? &f->packed : &f->content;
-	struct buf copy = BUF_INIT;
 
 	if (f->packed.len > 0)
 		http_set_header(r, "Vary", "Accept-Encoding");
-	buf_append(&copy, form->data, form->len);
-	answer_with(r, f->type, packs ? tag : f->tag, packs, &copy);
+	if (answer_known(r, packs ? tag : f->tag))
+		return;
+	if (packs)
+		http_set_header(r, "Content-Encoding", "gzip");
+	http_reply_kept(r, 200, f->type, buf_bytes(packs ? &f->packed : &f->content));
 }
 
 static void answer_file(struct http_request *r, const struct gateway_thread *t, struct docs_file *f)
@@ -248,7 +246,10 @@ static void answer_page(struct http_request *r, const struct gateway_thread *t, 
 		docs_page_write(&body, s != NULL ? s->schema : NULL);
 	if (style || s != NULL) {
 		tag_make(buf_bytes(&body), tag);
-		answer_with(r, style ? CSS : HTML, tag, false, &body);
+		if (answer_known(r, tag))
+			buf_deinit(&body);
+		else
+			http_reply(r, 200, style ? CSS : HTML, &body);
 	} else {
 		answer_headers(r);
 		http_set_header(r, "Retry-After", "1");

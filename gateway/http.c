@@ -443,8 +443,8 @@ static void body_cleanup(const void *data, size_t len, void *memory)
 	free(memory);
 }
 
-/* head and body, the body without a copy. */
-static void send_answer(struct http_conn *c, const struct buf *head, struct buf *body)
+/* head and body, the body without a copy. kept: its memory stays the caller's. */
+static void send_answer(struct http_conn *c, const struct buf *head, struct buf *body, bool kept)
 {
 	struct iovec v[2] = {{head->data, head->len}, {body->data, body->len}};
 	size_t sent = send_now(c, v, body->len > 0 ? 2 : 1);
@@ -453,7 +453,10 @@ static void send_answer(struct http_conn *c, const struct buf *head, struct buf 
 	if (sent == head->len + body->len)
 		return;
 	send_later(c, v, 1, sent);
-	if (from < body->len) {
+	if (from < body->len && kept) {
+		evbuffer_add_reference(bufferevent_get_output(c->bev), body->data + from, body->len - from,
+				       NULL, NULL);
+	} else if (from < body->len) {
 		size_t len;
 		uint8_t *data = buf_take(body, &len);
 
@@ -486,9 +489,9 @@ static void answer_finish(struct http_request *r)
 	conn_release(c);
 }
 
-void http_reply(struct http_request *r, int status, const char *content_type, struct buf *body)
+static void reply(struct http_request *r, int status, const char *content_type, struct buf *body, bool kept)
 {
-	struct buf none = BUF_INIT, *given = body;
+	struct buf none = BUF_INIT;
 	size_t length = body != NULL ? body->len : 0;
 	struct buf *head;
 
@@ -504,11 +507,28 @@ void http_reply(struct http_request *r, int status, const char *content_type, st
 		if (body == NULL || r->head || !answer_has_content(status))
 			body = &none;
 		r->n_body = body->len;
-		send_answer(r->conn, head, body);
+		send_answer(r->conn, head, body, kept);
 		answer_finish(r);
 	}
-	if (given != NULL)
-		buf_deinit(given);
+}
+
+void http_reply(struct http_request *r, int status, const char *content_type, struct buf *body)
+{
+	reply(r, status, content_type, body, false);
+	if (body != NULL)
+		buf_deinit(body);
+}
+
+void http_reply_kept(struct http_request *r, int status, const char *content_type, struct bytes body)
+{
+	struct buf view = {(uint8_t *)(uintptr_t)body.data, body.len, body.len, false}, copy = BUF_INIT;
+
+	if (!r->awaits) {
+		reply(r, status, content_type, &view, true);
+		return;
+	}
+	buf_append(&copy, body.data, body.len);
+	http_reply(r, status, content_type, &copy);
 }
 
 /* --- streams --- */

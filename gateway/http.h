@@ -101,6 +101,8 @@ void http_continue(struct http_request *r);
 void http_set_header(struct http_request *r, const char *name, const char *value);
 /* body is taken (its memory goes to the socket, emptied). HEAD: length without body. */
 void http_reply(struct http_request *r, int status, const char *content_type, struct buf *body);
+/* The same with bytes that stay where they are until the server is freed. */
+void http_reply_kept(struct http_request *r, int status, const char *content_type, struct bytes body);
 
 void http_stream_begin(struct http_request *r, int status, const char *content_type);
 /* body copied. True: full, wait for on_drained before more. */

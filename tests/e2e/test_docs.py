@@ -5,10 +5,11 @@ import json
 import os
 import re
 import shutil
+import socket
 import tempfile
 
 import pytest
-from conftest import BUILD, in_threads, need, wait_until
+from conftest import BUILD, in_threads, need, rss_kb, wait_until
 from selenium import webdriver
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
@@ -222,6 +223,27 @@ def test_files(make_pair, files):
     for name in FILES:
         (files / name).unlink()
     assert p.get("/docs/docs.js").body == plain.body
+
+
+def test_readers_that_do_not_read(make_pair, files):
+    """They all wait for the one copy of the file."""
+    content = os.urandom(1 << 20) * 8
+    (files / "swagger-ui-bundle.js").write_bytes(content)
+    p = make_pair(gateway_args=("--docs", str(files)))
+    assert p.get("/docs/swagger-ui-bundle.js").body == content
+    before, slow = rss_kb(p.gateway.pid), []
+    try:
+        for _ in range(60):
+            slow.append(socket.create_connection(("127.0.0.1", p.port), timeout=20))
+            slow[-1].sendall(b"GET /docs/swagger-ui-bundle.js HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+        for s in slow:
+            assert s.recv(12) == b"HTTP/1.1 200"
+        assert rss_kb(p.gateway.pid) - before < 150 << 10
+        got = b"".join(iter(lambda: slow[7].recv(1 << 16), b""))
+        assert got.endswith(b"\r\n\r\n" + content)
+    finally:
+        for s in slow:
+            s.close()
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH", "OPTIONS"])
