@@ -17,7 +17,6 @@
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
-#include <sys/socket.h>
 #include <sys/uio.h>
 
 #include "base/clock.h"
@@ -30,11 +29,6 @@ enum {
 	CHUNK_DIGITS = 16,
 	KEEP_HEADERS = 4096, /* memory a spare request may keep */
 };
-
-#define ANSWER "HTTP/1.1 "
-#define LAST_CHUNK "0\r\n\r\n"
-
-static const int64_t PROBE_NS = NS_PER_S / 2; /* twice as long after each byte */
 
 /* --- a request's life --- */
 
@@ -135,20 +129,6 @@ static uint64_t name_bits(const struct evkeyvalq *headers)
 	for (const struct evkeyval *h = headers->tqh_first; h != NULL; h = h->next.tqe_next)
 		bits |= name_bit(h->key);
 	return bits;
-}
-
-/* The absolute form's host is the one that counts. */
-static void request_take_host(struct evhttp_request *req)
-{
-	const char *host = *req->uri != '/' ? strstr(req->uri, "://") : NULL;
-	AUTO_BUF text = BUF_INIT;
-
-	if (host == NULL)
-		return;
-	req->flags &= ~EVHTTP_PROXY_REQUEST;
-	buf_append(&text, host + 3, strcspn(host + 3, "/?"));
-	evhttp_remove_header(req->input_headers, "Host");
-	evhttp_add_header(req->input_headers, "Host", buf_cstr(&text));
 }
 
 void request_normalise(struct http_request *r)
@@ -352,16 +332,6 @@ static void put_number(struct buf *b, uint64_t n)
 bool answer_has_content(int status)
 {
 	return status >= 200 && status != 204 && status != 304;
-}
-
-void request_probe(struct http_request *r, int64_t waited_ns)
-{
-	const char *next = r->streaming ? LAST_CHUNK : ANSWER;
-	size_t most = r->streaming ? r->chunked : strlen(ANSWER);
-
-	if (r->n_ahead < most && waited_ns >= PROBE_NS << r->n_ahead &&
-	    send(r->conn->fd, next + r->n_ahead, 1, MSG_NOSIGNAL | MSG_DONTWAIT) == 1)
-		r->n_ahead++;
 }
 
 struct buf *answer_head(struct http_request *r, const char *content_type, int64_t length)

@@ -24,6 +24,7 @@
 #include "errand/status.h"
 
 static const int64_t LINGER_NS = 2 * NS_PER_S;
+static const int64_t PROBE_NS = NS_PER_S / 2; /* twice as long after each byte */
 
 /* --- deadlines --- */
 
@@ -287,6 +288,19 @@ static void conn_closed_early(evutil_socket_t fd, short what, void *arg)
 		conn_look_after(arg);
 }
 
+/* Sends a byte that comes next whatever the answer is: a client that has left, and
+ * not only stopped sending, is found by the RST its system sends back. */
+static void conn_probe(struct http_conn *c, int64_t waited_ns)
+{
+	struct http_request *r = c->current;
+	const char *next = r->streaming ? LAST_CHUNK : ANSWER;
+	size_t most = r->streaming ? r->chunked : strlen(ANSWER);
+
+	if (r->n_ahead < most && waited_ns >= PROBE_NS << r->n_ahead &&
+	    send(c->fd, next + r->n_ahead, 1, MSG_NOSIGNAL | MSG_DONTWAIT) == 1)
+		r->n_ahead++;
+}
+
 static void conn_look(struct http_conn *c, int64_t now)
 {
 	struct http_request *r = c->current;
@@ -295,7 +309,7 @@ static void conn_look(struct http_conn *c, int64_t now)
 		conn_kill(c);
 	else if (c->state < CONN_LINGER && r != NULL && !r->answered &&
 		 evbuffer_get_length(bufferevent_get_output(c->bev)) == 0)
-		request_probe(r, now - MAX(c->half_ns, r->begun_ns));
+		conn_probe(c, now - MAX(c->half_ns, r->begun_ns));
 }
 
 void conn_resume(struct http_conn *c)

@@ -76,6 +76,19 @@ static struct evhttp_request *head_parse(struct bytes head)
 	return NULL;
 }
 
+void request_take_host(struct evhttp_request *req)
+{
+	const char *host = *req->uri != '/' ? strstr(req->uri, "://") : NULL;
+	AUTO_BUF text = BUF_INIT;
+
+	if (host == NULL)
+		return;
+	req->flags &= ~EVHTTP_PROXY_REQUEST;
+	buf_append(&text, host + 3, strcspn(host + 3, "/?"));
+	evhttp_remove_header(req->input_headers, "Host");
+	evhttp_add_header(req->input_headers, "Host", buf_cstr(&text));
+}
+
 /* Nothing of r is the connection's: the one before may still be under way there. */
 static void expected_done(struct http_request *r)
 {

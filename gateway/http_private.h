@@ -83,7 +83,7 @@ struct http_request {
 	int status;
 	size_t n_body;      /* body bytes handed over so far */
 	const char *verb;   /* owned; NULL: req's type says it */
-	unsigned n_ahead;   /* bytes that were sent before it was time: request_probe */
+	unsigned n_ahead;   /* bytes that were sent before it was time: conn_probe */
 	bool head;          /* HEAD */
 	bool awaits;        /* its head alone; its client waits for 100 Continue */
 	bool gone;          /* the client is; evhttp has let go of req */
@@ -129,6 +129,10 @@ struct http_server {
 };
 
 enum { CLOG_BYTES = 65536 };        /* sent ahead of an answer before reading pauses */
+
+/* How every answer, and the end of a chunked one, begins. */
+#define ANSWER "HTTP/1.1 "
+#define LAST_CHUNK "0\r\n\r\n"
 
 /* One writer, so no locked instruction. */
 static inline void http_count(_Atomic uint64_t *counter, uint64_t n)
@@ -190,15 +194,13 @@ void gate_forget_verbs(struct http_conn *c);
 /* evhttp let go of the connection while r was on it. */
 void request_conn_lost(struct http_request *r);
 struct http_request *request_new(struct http_server *s);
-/* Sends a byte that comes next whatever the answer is: a client that has left, and
- * not only stopped sending, is found by the RST its system sends back. waited_ns: how
- * long it has been quiet. */
-void request_probe(struct http_request *r, int64_t waited_ns);
 void request_free(struct http_request *r);
 /* The absolute form of a target: its host is what counts, whatever Host says
  * (RFC 9112 3.2.2). evhttp takes it for a proxy's request, which it closes after.
  * No header is found before this. */
 void request_normalise(struct http_request *r);
+/* Its first part: the absolute form's host is the one that counts. */
+void request_take_host(struct evhttp_request *req);
 /* An answer's head, in a scratch buffer. length < 0: unknown, a stream. */
 struct buf *answer_head(struct http_request *r, const char *content_type, int64_t length);
 bool answer_has_content(int status);
