@@ -90,6 +90,8 @@ const struct schema_message *schema_arg_message(const struct schema *s, const ch
 	const struct schema_message *m = schema_message(s, name, strlen(name));
 	const char *near;
 
+	if (m == NULL && *name == '.') /* as descriptors write it */
+		m = schema_message(s, name + 1, strlen(name + 1));
 	if (m != NULL)
 		return m;
 	near = schema_nearest_message(s, name, strlen(name));

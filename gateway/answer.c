@@ -70,12 +70,13 @@ static int answer_json(const struct answer *a, const struct wire_response *w, st
 	const struct transcode_write o = {.schema = a->snapshot->schema};
 	const struct schema_message *m = a->route->method->output;
 	struct bytes name = wire_pair_get(w->metadata, w->n_metadata, "errand-message");
+	AUTO_BUF pieces = BUF_INIT;
 
 	buf_reserve(body, 128 + w->payload.len * 2);
 	if (name.len == 0 && a->route->response_body != NULL)
 		return transcode_field_to_json(&o, a->route->response_body,
-					       field_path_enter(&a->route->response_path, w->payload), body,
-					       why, why_size);
+					       field_path_enter(&a->route->response_path, w->payload, &pieces),
+					       body, why, why_size);
 	if (name.len != 0)
 		m = schema_message(a->snapshot->schema, (const char *)name.data, name.len);
 	if (m == NULL) {
@@ -98,13 +99,14 @@ static int answer_protobuf(const struct answer *a, const struct wire_response *w
 	const struct schema_field *f = a->route->response_body;
 	struct pbuf_reader reader;
 	struct pbuf_field part;
+	AUTO_BUF pieces = BUF_INIT;
 	struct bytes around;
 
 	if (f == NULL || wire_pair_get(w->metadata, w->n_metadata, "errand-message").len != 0) {
 		buf_append(body, w->payload.data, w->payload.len);
 		return 0;
 	}
-	around = field_path_enter(&a->route->response_path, w->payload);
+	around = field_path_enter(&a->route->response_path, w->payload, &pieces);
 	reader = pbuf_reader(around.data, around.len);
 	while (pbuf_next(&reader, &part))
 		if (part.number == f->number && part.wire == PBUF_LEN)
@@ -219,10 +221,11 @@ static void answer_body(const struct answer *a, int status, const char *type, co
 static void answer_raw(const struct answer *a, int status, const struct wire_response *w, const char *tag)
 {
 	struct buf body = BUF_INIT;
+	AUTO_BUF pieces = BUF_INIT;
 	struct httpbody raw;
 	char type[256];
 
-	if (!httpbody_read(a->route, w->payload, &raw) || !httpbody_type(&raw, type, sizeof type)) {
+	if (!httpbody_read(a->route, w->payload, &pieces, &raw) || !httpbody_type(&raw, type, sizeof type)) {
 		answer_refuse(a, "no google.api.HttpBody with a content type that can be sent");
 		return;
 	}

@@ -52,10 +52,10 @@ static bool read_field(struct bytes wire, uint32_t number, struct bytes *out)
 	return !reader.bad;
 }
 
-bool httpbody_read(const struct route *r, struct bytes wire, struct httpbody *body)
+bool httpbody_read(const struct route *r, struct bytes wire, struct buf *scratch, struct httpbody *body)
 {
 	if (r->response_body != NULL &&
-	    !read_field(field_path_enter(&r->response_path, wire), r->response_body->number, &wire))
+	    !read_field(field_path_enter(&r->response_path, wire, scratch), r->response_body->number, &wire))
 		return false;
 	return read_field(wire, CONTENT_TYPE, &body->content_type) && read_field(wire, DATA, &body->data);
 }

@@ -61,21 +61,23 @@ static int put_json(struct stream *s, struct bytes message)
 {
 	const struct transcode_write o = {.schema = s->setup.snapshot->schema};
 	const struct route *route = s->setup.route;
+	AUTO_BUF pieces = BUF_INIT;
 	char why[128];
 
 	if (route->response_body != NULL)
 		return transcode_field_to_json(&o, route->response_body,
-					       field_path_enter(&route->response_path, message), &s->record,
-					       why, sizeof why);
+					       field_path_enter(&route->response_path, message, &pieces),
+					       &s->record, why, sizeof why);
 	return transcode_to_json(&o, route->method->output, message, &s->record, why, sizeof why);
 }
 
 /* The first message says what it is. */
 static int put_raw(struct stream *s, struct bytes message)
 {
+	AUTO_BUF pieces = BUF_INIT;
 	struct httpbody raw;
 
-	if (!httpbody_read(s->setup.route, message, &raw) ||
+	if (!httpbody_read(s->setup.route, message, &pieces, &raw) ||
 	    (!s->begun && !httpbody_type(&raw, s->type, sizeof s->type)))
 		return -ERRAND_DATA_LOSS;
 	buf_append(&s->record, raw.data.data, raw.data.len);

@@ -7,7 +7,7 @@
 
 #include "base/json.h"
 
-enum { VALUE_MAX = 64, DETAIL_MAX = 512 };
+enum { VALUE_MAX = 64, NAME_MAX_SHOWN = 200, DETAIL_MAX = 512 };
 
 void fault_list_deinit(struct fault_list *l)
 {
@@ -23,14 +23,14 @@ void fault_list_deinit(struct fault_list *l)
 	*l = FAULT_LIST_INIT;
 }
 
-/* Cut at VALUE_MAX, but not within a character. */
-static char *copy_value(const char *value, size_t len)
+/* Cut at max, but not within a character. */
+static char *copy_cut(const char *text, size_t len, size_t max)
 {
-	if (value == NULL)
+	if (text == NULL)
 		return NULL;
-	if (len > VALUE_MAX)
-		len = json_utf8_valid((const uint8_t *)value, VALUE_MAX);
-	return xstrndup(value, len);
+	if (len > max)
+		len = json_utf8_valid((const uint8_t *)text, max);
+	return xstrndup(text, len);
 }
 
 void fault_add(struct fault_list *l, enum fault_kind kind, enum fault_place place,
@@ -55,10 +55,11 @@ void fault_add(struct fault_list *l, enum fault_kind kind, enum fault_place plac
 	l->items[l->n++] = (struct fault){
 		.kind = kind,
 		.place = place,
-		.where = xstrdup(where),
+		/* a pointer that is cut would name something else; a parameter is its client's own */
+		.where = copy_cut(where, strlen(where), place == FAULT_POINTER ? SIZE_MAX : NAME_MAX_SHOWN),
 		.rule = xstrdup(rule),
 		.detail = xstrdup(detail),
-		.value = copy_value(value, value_len),
+		.value = copy_cut(value, value_len, VALUE_MAX),
 	};
 }
 

@@ -38,17 +38,38 @@ void field_path_wrap(const struct field_path *p, struct buf *payload, size_t fro
 	}
 }
 
-struct bytes field_path_enter(const struct field_path *p, struct bytes wire)
+/* The content of the messages in field `number`: where it is when there is one, else
+ * put together in scratch, which may hold wire. */
+static struct bytes pieces_of(uint32_t number, struct bytes wire, struct buf *scratch)
 {
-	for (size_t i = 0; i + 1 < p->depth; i++) {
-		struct pbuf_reader r = pbuf_reader(wire.data, wire.len);
-		struct pbuf_field f;
+	struct pbuf_reader r = pbuf_reader(wire.data, wire.len);
+	struct bytes last = {NULL, 0};
+	AUTO_BUF all = BUF_INIT;
+	struct buf before;
+	struct pbuf_field f;
+	size_t n = 0;
 
-		wire = (struct bytes){NULL, 0};
-		while (pbuf_next(&r, &f))
-			if (f.number == p->steps[i]->number && f.wire == PBUF_LEN)
-				wire = f.bytes;
+	while (pbuf_next(&r, &f)) {
+		if (f.number != number || f.wire != PBUF_LEN)
+			continue;
+		if (n++ == 1)
+			buf_append(&all, last.data, last.len);
+		last = f.bytes;
+		if (n > 1)
+			buf_append(&all, last.data, last.len);
 	}
+	if (n < 2)
+		return last;
+	before = *scratch;
+	*scratch = all;
+	all = before;
+	return buf_bytes(scratch);
+}
+
+struct bytes field_path_enter(const struct field_path *p, struct bytes wire, struct buf *scratch)
+{
+	for (size_t i = 0; i + 1 < p->depth; i++)
+		wire = pieces_of(p->steps[i]->number, wire, scratch);
 	return wire;
 }
 

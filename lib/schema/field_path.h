@@ -17,9 +17,9 @@ bool field_path_parse(struct field_path *p, const struct schema_message *m, cons
  * around it. */
 void field_path_wrap(const struct field_path *p, struct buf *payload, size_t from);
 
-/* The bytes of the message that holds the last step; empty when it is not there. Of
- * several pieces of one message the last is taken. */
-struct bytes field_path_enter(const struct field_path *p, struct bytes wire);
+/* The bytes of the message that holds the last step; empty when it is not there. What
+ * came in several pieces is put together in scratch, else they lie in wire. */
+struct bytes field_path_enter(const struct field_path *p, struct bytes wire, struct buf *scratch);
 
 /* What two field paths of one message have to do with each other. */
 enum field_relation {

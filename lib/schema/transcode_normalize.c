@@ -14,6 +14,7 @@
 struct normalizer {
 	struct buf *out; /* borrowed */
 	unsigned depth;
+	bool lost;       /* these bytes do not count: only their form is looked at */
 	char *why;
 	size_t why_size;
 };
@@ -295,10 +296,38 @@ static bool has_item(const struct wire_index *x, const struct schema_field *f)
 	return false;
 }
 
+/* A message that another member of its oneof replaced is malformed all the same. */
+static int check_lost(struct normalizer *n, const struct schema_message *m, const struct wire_index *x,
+		      struct bytes wire)
+{
+	AUTO_FREE const struct schema_field **winner = xcalloc(m->n_oneofs + 1, sizeof *winner);
+	struct pbuf_reader r = pbuf_reader(wire.data, wire.len);
+	AUTO_BUF nowhere = BUF_INIT;
+	struct normalizer inner = *n;
+	struct pbuf_field v;
+	int err = 0;
+
+	inner.out = &nowhere;
+	inner.lost = true;
+	for (size_t i = 0; i < x->n; i++)
+		if (x->items[i].field->oneof >= 0)
+			winner[x->items[i].field->oneof] = x->items[i].field;
+	while (err == 0 && wire_next(&r, &v)) {
+		const struct schema_field *f = lookup_number(m, v.number);
+
+		if (f == NULL || f->oneof < 0 || !wire_is_message(f) || !wire_is_of(f, &v) ||
+		    winner[f->oneof] == f)
+			continue;
+		err = message_put(&inner, f->message, v.bytes);
+		buf_reset(&nowhere);
+	}
+	return err;
+}
+
 static int check_required(struct normalizer *n, const struct schema_message *m,
 			  const struct wire_index *x)
 {
-	for (size_t i = 0; i < m->n_fields; i++)
+	for (size_t i = 0; i < m->n_fields && !n->lost; i++)
 		if (m->fields[i].required && !has_item(x, &m->fields[i]))
 			return fail(n, "%s: the required field %s is missing", m->name, m->fields[i].name);
 	return 0;
@@ -337,6 +366,8 @@ static int message_put(struct normalizer *n, const struct schema_message *m, str
 	err = look_through(n, m, wire, &unknown);
 	if (err == 0)
 		err = check_required(n, m, &x);
+	if (err == 0)
+		err = m->n_oneofs > 0 ? check_lost(n, m, &x, wire) : 0;
 	if (err == 0)
 		err = items_put(n, &x, &unknown);
 	buf_append(n->out, unknown.data, unknown.len);

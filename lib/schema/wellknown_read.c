@@ -175,7 +175,8 @@ static int find_type(struct reader *r, struct bytes *url, size_t *n_members)
 	return READ_OK;
 }
 
-/* {"@type":..., "value":...} of a message with a JSON form of its own. */
+/* {"@type":..., "value":...} of a message with a JSON form of its own. Of Empty some
+ * write "value": {} and others nothing. */
 static int read_any_members(struct reader *r, const struct schema_message *m, struct place *place)
 {
 	bool has_value = false;
@@ -205,7 +206,7 @@ static int read_any_members(struct reader *r, const struct schema_message *m, st
 		r->at = place->up;
 		more = reader_more(r, '}');
 	}
-	if (more == 0 && !has_value)
+	if (more == 0 && !has_value && m->well_known != WK_EMPTY)
 		return reader_fault(r, "any", NULL, 0, "an Any of %s needs a \"value\"", m->name);
 	return more;
 }
@@ -214,7 +215,7 @@ static int read_any_value(struct reader *r, const struct schema_message *m)
 {
 	struct place place = {.up = r->at};
 
-	if (m->well_known == WK_NONE || m->well_known == WK_EMPTY)
+	if (m->well_known == WK_NONE)
 		return fields_read(r, m, true);
 	if (reader_enter(r) < 0)
 		return READ_STOP;

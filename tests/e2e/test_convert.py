@@ -95,3 +95,32 @@ def test_rules_are_refused_where_they_are_needed(convert, tmp_path):
     assert [e["pointer"] for e in problem["errors"]] == ["#/plain/name"]
     routes = [os.path.join(BUILD, "errand"), "routes", "--schema", f"{tmp_path}/r.pb"]
     assert subprocess.run(routes, capture_output=True, timeout=60).returncode == 0
+
+
+FORMS = """syntax = "proto3";
+package f;
+import "google/protobuf/any.proto";
+import "google/protobuf/empty.proto";
+message M { oneof o { M m = 1; string s = 2; } google.protobuf.Any any = 3; google.protobuf.Empty e = 4; }
+"""
+
+
+def test_forms(convert, tmp_path):
+    (tmp_path / "f.proto").write_text(FORMS)
+    subprocess.run(["protoc", "-I", tmp_path, "-I", "/usr/include", "--include_imports",
+                    f"--descriptor_set_out={tmp_path}/f.pb", "f.proto"], check=True)
+
+    def run(data, *args, kind="f.M"):
+        return convert(data, *args, "--to", "json", kind=kind, schema=f"{tmp_path}/f.pb")
+    # what another member of the oneof replaces has to be a message all the same
+    assert run(b"\x0a\x02\x12\x00\x12\x01x", "--from", "binary").stdout == b'{"s":"x"}\n'
+    for lost in (b"\x0a\x02\x12\x07", b"\x0a\x03\x12\x01\xff", b"\x0a\x02\x0a\x05"):
+        assert run(lost + b"\x12\x01x", "--from", "binary").returncode == 65, lost
+    # Empty in an Any as Go writes it, and as the others do
+    url = b'{"any":{"@type":"type.googleapis.com/google.protobuf.Empty"%s}}'
+    for more in (b"", b',"value":{}'):
+        assert run(url % more).stdout == url % b"" + b"\n"
+    for more in (b',"value":1', b',"value":{"x":1}', b',"x":1', b',"value":{},"value":{}'):
+        assert run(url % more).returncode == 65, more
+    assert run(b"{}", kind=".f.M").returncode == 0
+    assert run(b"{}", kind=".f.N").returncode == 4

@@ -251,16 +251,17 @@ static void test_httpbody(void **state)
 	const struct route rpc = {.method = &method, .body_all = true};
 	const struct route r = {.method = &method, .http = &http, .body_all = true};
 	AUTO_BUF wire = BUF_INIT;
+	AUTO_BUF pieces = BUF_INIT;
 	char type[64];
 
 	assert_true(httpbody_in(&r) && httpbody_out(&r));
 	assert_false(httpbody_in(&rpc) || httpbody_out(&rpc));
 	httpbody_write(&wire, &in);
-	assert_true(httpbody_read(&r, buf_bytes(&wire), &out));
+	assert_true(httpbody_read(&r, buf_bytes(&wire), &pieces, &out));
 	assert_int_equal(out.data.len, 3);
 	assert_true(httpbody_type(&out, type, sizeof type));
 	assert_string_equal(type, "image/png");
-	assert_false(httpbody_read(&r, (struct bytes){wire.data, wire.len - 1}, &out));
+	assert_false(httpbody_read(&r, (struct bytes){wire.data, wire.len - 1}, &pieces, &out));
 	out = (struct httpbody){{NULL, 0}, {NULL, 0}};
 	assert_true(httpbody_type(&out, type, sizeof type));
 	assert_string_equal(type, "application/octet-stream");

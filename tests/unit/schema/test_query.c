@@ -100,11 +100,31 @@ static void test_many(void **state)
 	fault_list_deinit(&faults);
 }
 
+/* What a client sends is not sent back whole. */
+static void test_long_name(void **state)
+{
+	struct fault_list faults = FAULT_LIST_INIT;
+	AUTO_BUF query = BUF_INIT;
+	AUTO_BUF allow = BUF_INIT;
+	AUTO_BUF out = BUF_INIT;
+	struct route_match m;
+
+	assert_int_equal(route_find(table, "GET", "/search", &m, &allow), 0);
+	for (int i = 0; i < 1500; i++)
+		buf_append_str(&query, "a\xc3\xa9");
+	buf_append_str(&query, "=1");
+	assert_true(query_to_wire(m.route, buf_cstr(&query), &out, &faults) < 0);
+	assert_int_equal(faults.n, 1);
+	assert_in_range(strlen(faults.items[0].where), 190, 200);
+	fault_list_deinit(&faults);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_cases),
 		cmocka_unit_test(test_many),
+		cmocka_unit_test(test_long_name),
 	};
 
 	return cmocka_run_group_tests(tests, setup, teardown);

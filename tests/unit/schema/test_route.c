@@ -135,6 +135,42 @@ static void test_bindings(void **state)
 	assert_null(m.route->http);
 }
 
+/* Item.shop.floor: a message that came in pieces is one message. */
+static void test_field_path(void **state)
+{
+	static const struct {
+		const char *wire;
+		size_t len;
+		const char *inside;
+		size_t n;
+	} parts[] = {
+		{"", 0, "", 0}, {"\x08\x01", 2, "", 0}, {"\x1a\x02\x10\x05", 4, "\x10\x05", 2},
+		{"\x1a\x02\x10\x05\x08\x01\x1a\x03\x0a\x01x\x1a\x00", 13, "\x10\x05\x0a\x01x", 5},
+	};
+	const struct schema_message *item = schema_message(schema, "road.v1.Item", 12);
+	AUTO_BUF pieces = BUF_INIT;
+	struct field_path p;
+
+	assert_non_null(item);
+	assert_true(field_path_parse(&p, item, "shop.floor"));
+	assert_int_equal(p.steps[0]->number, 3);
+	for (size_t i = 0; i < ARRAY_LEN(parts); i++) {
+		const struct bytes wire = {(const uint8_t *)parts[i].wire, parts[i].len};
+		const struct bytes in = field_path_enter(&p, wire, &pieces);
+
+		assert_int_equal(in.len, parts[i].n);
+		if (in.len > 0)
+			assert_memory_equal(in.data, parts[i].inside, in.len);
+	}
+}
+
+static void test_verbs(void **state)
+{
+	assert_true(route_has_verb(table, "GET") && route_has_verb(table, "POST"));
+	assert_false(route_has_verb(table, "get") || route_has_verb(table, "BREW") ||
+		     route_has_verb(table, "HEAD"));
+}
+
 static const char *decode(const char *text, bool multi)
 {
 	static struct buf out;
@@ -178,6 +214,8 @@ int main(void)
 		cmocka_unit_test(test_find),
 		cmocka_unit_test(test_extremes),
 		cmocka_unit_test(test_bindings),
+		cmocka_unit_test(test_field_path),
+		cmocka_unit_test(test_verbs),
 		cmocka_unit_test(test_decode),
 		cmocka_unit_test(test_clash),
 	};
