@@ -10,7 +10,6 @@
 #include "gateway/exchange.h"
 
 #include <stdio.h>
-#include <sys/random.h>
 
 #include "base/clock.h"
 #include "base/err.h"
@@ -27,6 +26,7 @@
 #include "gateway/park.h"
 #include "gateway/problem.h"
 #include "gateway/request.h"
+#include "gateway/request_id.h"
 #include "gateway/snapshot.h"
 #include "gateway/stream.h"
 #include "wire/frame.h"
@@ -34,7 +34,6 @@
 enum {
 	KEEP_PAYLOAD = 64 * 1024, /* of a pooled exchange's buffer */
 	PAYLOAD_MAX = FRAME_MAX - 65536,
-	ID_MAX = 128,
 	AGAIN_MAX = 5, /* times a request that the service refused unseen is sent again */
 };
 
@@ -54,7 +53,7 @@ struct exchange {
 	int64_t begun_ns;           /* clock_mono_ns */
 	int64_t deadline_ns;        /* of the call; 0 = none */
 	unsigned n_again;           /* how often it was begun anew */
-	char id[ID_MAX + 1];        /* x-request-id */
+	char id[REQUEST_ID_MAX + 1];       /* x-request-id */
 	char trace_id[33];          /* of traceparent; or "" */
 };
 
@@ -126,8 +125,7 @@ void exchange_thread_init(struct gateway_thread *t)
 	t->park = park_new(t->base, on_resume);
 	t->spare = NULL;
 	t->gzip = gzip_new();
-	if (getrandom(t->ids, sizeof t->ids, GRND_NONBLOCK) != sizeof t->ids)
-		t->ids[0] ^= (uintptr_t)t; /* ids are for logs, nothing hangs on them */
+	request_id_init(t->ids);
 }
 
 void exchange_thread_deinit(struct gateway_thread *t)
@@ -145,31 +143,7 @@ void exchange_thread_deinit(struct gateway_thread *t)
 	t->metrics = metrics_free(t->metrics);
 }
 
-/* --- x-request-id --- */
-
-static bool id_is_good(const char *id)
-{
-	size_t n = 0;
-
-	for (; id[n] != '\0'; n++)
-		if (id[n] <= ' ' || id[n] > '~' || n == ID_MAX)
-			return false;
-	return n != 0;
-}
-
-/* splitmix64 over a random start. */
-static void id_make(struct gateway_thread *t, char out[17])
-{
-	static const char digits[] = "0123456789abcdef";
-	uint64_t z = t->ids[0] += 0x9e3779b97f4a7c15u;
-
-	z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9u;
-	z = (z ^ z >> 27) * 0x94d049bb133111ebu;
-	z = (z ^ z >> 31) ^ t->ids[1];
-	for (int i = 0; i < 16; i++, z >>= 4)
-		out[i] = digits[z & 15];
-	out[16] = '\0';
-}
+/* --- its ids --- */
 
 /* The ids of this request: x-request-id, echoed or made, and W3C's trace id. */
 static void exchange_ids(struct exchange *x)
@@ -177,10 +151,10 @@ static void exchange_ids(struct exchange *x)
 	const char *given = http_header(x->http, "X-Request-Id");
 	const char *parent = http_header(x->http, "traceparent");
 
-	if (given != NULL && id_is_good(given))
+	if (given != NULL && request_id_is_good(given))
 		memcpy(x->id, given, strlen(given) + 1);
 	else
-		id_make(x->t, x->id);
+		request_id_make(x->t->ids, x->id);
 	http_set_header(x->http, "X-Request-Id", x->id);
 	x->trace_id[0] = '\0';
 	if (parent != NULL && strlen(parent) >= 55 && parent[2] == '-' && parent[35] == '-')

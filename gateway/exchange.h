@@ -49,7 +49,7 @@ struct gateway_thread {
 	struct list streams;       /* of struct stream: event streams under way */
 	struct park *park;         /* exchanges that wait for the service */
 	struct exchange *spare;    /* exchange.c's pool */
-	uint64_t ids[2];           /* state of the x-request-id generator */
+	uint64_t ids[2];           /* request_id.h */
 };
 
 /* The service is there, or has read what was sent: those that wait for it go on. */

@@ -1,5 +1,5 @@
 /* Units that say what bodies look like and who may send them: gzip, codings, tags,
- * origins, raw bodies. */
+ * origins, raw bodies, ids. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -15,6 +15,7 @@
 #include "gateway/gzip.h"
 #include "gateway/httpbody.h"
 #include "gateway/origin.h"
+#include "gateway/request_id.h"
 
 /* --- gzip --- */
 
@@ -271,6 +272,34 @@ static void test_httpbody(void **state)
 	assert_false(httpbody_type(&out, type, sizeof type));
 }
 
+/* --- x-request-id --- */
+
+static void test_request_ids(void **state)
+{
+	char text[REQUEST_ID_MAX + 2], one[17], two[17];
+	uint64_t a[2] = {1, 2}, b[2] = {1, 3};
+
+	assert_true(request_id_is_good("7f/a-b_c.~!\""));
+	assert_false(request_id_is_good("") || request_id_is_good("a b") || request_id_is_good("a\tb") ||
+		     request_id_is_good("\xc3\xa9") || request_id_is_good("\x7f"));
+	memset(text, 'a', sizeof text);
+	text[REQUEST_ID_MAX] = '\0';
+	assert_true(request_id_is_good(text));
+	text[REQUEST_ID_MAX] = 'a';
+	text[REQUEST_ID_MAX + 1] = '\0';
+	assert_false(request_id_is_good(text));
+	request_id_make(a, one);
+	request_id_make(a, two);
+	assert_int_equal(strspn(one, "0123456789abcdef"), 16);
+	assert_string_not_equal(one, two); /* the next one, and that of another thread */
+	request_id_make(b, two);
+	assert_string_not_equal(one, two);
+	assert_true(request_id_is_good(two));
+	request_id_init(a);
+	request_id_init(b);
+	assert_memory_not_equal(a, b, sizeof a);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -278,7 +307,7 @@ int main(void)
 		cmocka_unit_test(test_gzip_bomb), cmocka_unit_test(test_choices),
 		cmocka_unit_test(test_body_codings), cmocka_unit_test(test_tags),
 		cmocka_unit_test(test_origin_is_same), cmocka_unit_test(test_default_hosts),
-		cmocka_unit_test(test_httpbody),
+		cmocka_unit_test(test_httpbody), cmocka_unit_test(test_request_ids),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
