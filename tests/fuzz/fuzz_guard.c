@@ -140,7 +140,7 @@ static void read_request_line(struct model *m, struct text line)
 	check(*target.s == '/' ? target.n == 1 || target.s[1] != '/' :
 	      text_is(target, "*") || (target.n > 7 && strncasecmp(target.s, "http://", 7) == 0));
 	check(line.n == 8 && memcmp(line.s, "HTTP/1.", 7) == 0 && line.s[7] >= '0' && line.s[7] <= '9');
-	m->is_head = text_is(method, "HEAD");
+	m->is_head = method.n == 4 && memcmp(method.s, "HEAD", 4) == 0; /* HEAd is another one */
 }
 
 static uint64_t read_number(struct text t, unsigned base)
