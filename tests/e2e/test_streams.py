@@ -37,6 +37,14 @@ def events_of(s):
     return [(e.id, e.event) for e in read_events(r)]
 
 
+def is_all_after(got, everything, after):
+    """Every event after that id, once and in order. Progress that had newer progress before
+    the client came is gone for it: the store keeps the last one."""
+    rest = [e for e in everything if e[0] is None or int(e[0]) > after]
+    lasting = [e for e in rest if e[1] != "progress"]
+    return got == [e for e in rest if e in got] and [e for e in got if e in lasting] == lasting
+
+
 def noted(pair, word):
     try:
         with open(pair.path("cancelled.log"), encoding="utf-8") as f:
@@ -67,10 +75,10 @@ def test_five_hundred_subscribers(make_pair):
     ids = [int(i) for i, _ in everything[:-1]]
     assert ids == sorted(set(ids)) and everything[-1] == (None, "end"), everything
     for s in socks[1:N // 2]:
-        assert events_of(s) == everything
+        assert is_all_after(events_of(s), everything, 0)
         s.close()
     for s in resumed:
-        assert events_of(s) == [e for e in everything if e[0] is None or int(e[0]) > 2]
+        assert is_all_after(events_of(s), everything, 2)
         s.close()
     socks[0].close()
     list(first)
