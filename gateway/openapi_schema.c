@@ -425,7 +425,7 @@ static void put_enum_text(struct openapi *o, const struct schema_enum *e)
 		if (v->comment == NULL && !v->deprecated)
 			continue;
 		if (!any)
-			buf_append_str(&text, "\n\n" + (text.len == 0 ? 2 : 0));
+			buf_append_str(&text, text.len == 0 ? "" : "\n\n");
 		any = true;
 		buf_printf(&text, "- `%s`%s%s%s\n", v->name, v->deprecated ? " (deprecated)" : "",
 			   v->comment != NULL ? ": " : "", v->comment != NULL ? v->comment : "");

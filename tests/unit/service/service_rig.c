@@ -193,14 +193,28 @@ char *trace(void)
 	return text;
 }
 
-bool trace_has(const char *text)
+static int times(const char *in, const char *text)
+{
+	int n = 0;
+
+	for (; (in = strstr(in, text)) != NULL; in++)
+		n++;
+	return n;
+}
+
+bool trace_has_times(const char *text, int n)
 {
 	for (int i = 0; i < 500; i++) {
-		if (strstr(trace(), text) != NULL)
+		if (times(trace(), text) >= n)
 			return true;
 		nanosleep(&(struct timespec){0, 10 * MS}, NULL);
 	}
 	return false;
+}
+
+bool trace_has(const char *text)
+{
+	return trace_has_times(text, 1);
 }
 
 void assert_error(struct errand_reply *r, int code, const char *word)

@@ -35,6 +35,7 @@ struct errand_reply *call(const char *method, const char *text, int number, int 
 void assert_text(struct errand_reply *r, const char *want);
 char *trace(void);
 bool trace_has(const char *text);
+bool trace_has_times(const char *text, int n);
 void assert_error(struct errand_reply *r, int code, const char *word);
 void on_reply(const struct errand_reply *r, void *arg);
 struct errand_pending *submit(struct errand_client *c, const char *method, int ms, struct waiter *w);
