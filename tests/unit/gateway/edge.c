@@ -676,3 +676,19 @@ void ask(struct edge *e, const char *text, struct answer *a)
 	answer_read(fd, a, false);
 	close(fd);
 }
+int64_t edge_cpu_ns(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
+	return t.tv_sec * NS_PER_S + t.tv_nsec;
+}
+
+void edge_check_at_rest(void)
+{
+	int64_t begin = edge_cpu_ns();
+
+	poll(NULL, 0, 100); /* the time is what is measured */
+	assert_true(edge_cpu_ns() - begin < 30 * NS_PER_MS);
+}
+

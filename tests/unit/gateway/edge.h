@@ -47,6 +47,10 @@ int edge_status(struct edge *e);
 size_t edge_sent(struct edge *e);
 size_t edge_streamed(struct edge *e); /* bytes the stream handler has written */
 
+/* CPU time of this process; and: the loop waits instead of turning. */
+int64_t edge_cpu_ns(void);
+void edge_check_at_rest(void);
+
 /* --- raw clients --- */
 int edge_connect(struct edge *e);
 int edge_connect_port(int port);

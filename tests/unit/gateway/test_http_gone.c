@@ -34,23 +34,6 @@ static int teardown(void **state)
 	return 0;
 }
 
-static int64_t cpu_ns(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
-	return t.tv_sec * NS_PER_S + t.tv_nsec;
-}
-
-/* The loop waits instead of turning. */
-static void check_at_rest(void)
-{
-	int64_t begin = cpu_ns();
-
-	poll(NULL, 0, 100); /* the time is what is measured */
-	assert_true(cpu_ns() - begin < 30 * NS_PER_MS);
-}
-
 /* Bytes that have come and were not read. */
 static int ahead(int fd)
 {
@@ -250,7 +233,7 @@ static void test_flood_while_held(void **state)
 		sent += n > 0 ? (size_t)n : 0;
 	}
 	assert_true(sent < 20 << 20); /* what the kernel holds, and 64 KiB */
-	check_at_rest();
+	edge_check_at_rest();
 	close(fd); /* cannot be seen: the end is queued behind what is not read */
 	edge_answer(e);
 	edge_wait_conns(e, 0);

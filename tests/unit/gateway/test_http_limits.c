@@ -37,23 +37,6 @@ static int teardown(void **state)
 	return 0;
 }
 
-static int64_t cpu_ns(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
-	return t.tv_sec * NS_PER_S + t.tv_nsec;
-}
-
-/* The loop waits instead of turning. */
-static void check_at_rest(void)
-{
-	int64_t begin = cpu_ns();
-
-	poll(NULL, 0, 100); /* the time is what is measured */
-	assert_true(cpu_ns() - begin < 30 * NS_PER_MS);
-}
-
 /* Everything the peer sends until it ends; its size. */
 static size_t drain(int fd)
 {
@@ -273,7 +256,7 @@ static void test_quiet_stream(void **state)
 	put(fd, GET("/open"));
 	edge_wait(e, EDGE_HELD, 1);
 	put(fd, GET("/ahead"));
-	check_at_rest();
+	edge_check_at_rest();
 	idle = edge_connect(e);
 	expect_eof(idle);
 	close(idle);
@@ -291,7 +274,7 @@ static void check_endless(const char *before, const char *unit, int status)
 	AUTO_ANSWER a = {0};
 	AUTO_BUF b = BUF_INIT;
 	int fd = edge_connect(e);
-	int64_t begin = cpu_ns();
+	int64_t begin = edge_cpu_ns();
 
 	while (b.len < 1 << 20)
 		buf_append_str(&b, unit);
@@ -300,7 +283,7 @@ static void check_endless(const char *before, const char *unit, int status)
 		put_bytes(fd, b.data, b.len);
 	answer_read(fd, &a, false);
 	assert_int_equal(a.status, status);
-	assert_true(cpu_ns() - begin < 3 * NS_PER_S);
+	assert_true(edge_cpu_ns() - begin < 3 * NS_PER_S);
 	close(fd);
 }
 
