@@ -13,6 +13,7 @@ from conftest import BUILD, in_threads, need, rss_kb, wait_until
 from selenium import webdriver
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import WebDriverWait
 
 UI = os.path.join(BUILD, "web", "ui")
@@ -114,8 +115,13 @@ def execute(browser, b):
 
 
 def fill(element, text):
-    element.clear()
-    element.send_keys(text)
+    """Typed over what is there, again until the page has taken just that: Swagger UI may
+    put its example back into a field that is empty for a moment."""
+    def typed():
+        element.send_keys(Keys.CONTROL, "a")
+        element.send_keys(text)
+        return element.get_attribute("value") == text
+    wait_until(typed, 20, "the text is in its field")
 
 
 def test_try_it_out(make_pair, browser, ui):
