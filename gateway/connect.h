@@ -2,8 +2,8 @@
  * its own clients work: POST /pkg.Service/Method with Connect-Protocol-Version: 1, and
  * GET with ?connect=v1 for methods without side effects. What differs from a call
  * of ours: the codec of the request is the answer's; errors are Connect's JSON; a
- * task's result is waited for, since there is no word for 202. Streams are refused as
- * not implemented. Loop thread only. */
+ * task's result is waited for, since there is no word for 202. Streams are refused
+ * with its code `unimplemented`. Loop thread only. */
 #ifndef GATEWAY_CONNECT_H
 #define GATEWAY_CONNECT_H
 
