@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "service/fault.h"
 
 #define APPLICATION_ID 0x65727264 /* "errd" */
 #define SCHEMA_VERSION ((int)ARRAY_LEN(upgrades))
@@ -143,9 +144,11 @@ sqlite3_stmt *sqlite_statement(struct store *s, enum statement which)
 
 int sqlite_run(struct store *s, sqlite3_stmt *st)
 {
-	int rc = step(st);
-	int code = rc == SQLITE_DONE || rc == SQLITE_ROW ? 0 : sqlite_failed(s, rc);
+	int rc, code;
 
+	fault_point("statement", NULL);
+	rc = step(st);
+	code = rc == SQLITE_DONE || rc == SQLITE_ROW ? 0 : sqlite_failed(s, rc);
 	sqlite3_reset(st);
 	return code;
 }
@@ -329,7 +332,13 @@ int sqlite_begin(struct store *s)
 
 int sqlite_commit(struct store *s)
 {
-	return sqlite_run(s, sqlite_statement(s, S_COMMIT));
+	int r;
+
+	fault_point("before-commit", NULL);
+	r = sqlite_run(s, sqlite_statement(s, S_COMMIT));
+	if (r == 0)
+		fault_point("after-commit", NULL);
+	return r;
 }
 
 void sqlite_rollback(struct store *s)
@@ -350,6 +359,7 @@ void sqlite_tidy(struct store *s)
 
 	if (s->log_pages < LOG_PAGES_MAX || s->sync_failed)
 		return;
+	fault_point("checkpoint", NULL);
 	errno = 0;
 	rc = sqlite3_wal_checkpoint_v2(s->db, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
 	s->log_pages = 0;

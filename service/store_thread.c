@@ -17,6 +17,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "errand/status.h"
+#include "service/fault.h"
 
 #define BATCH_MAX 512
 #define BATCH_NS (64 * NS_PER_MS)
@@ -171,6 +172,7 @@ static void run_done(struct list *done)
 	while ((node = list_pop_front(done)) != NULL) {
 		struct store_op *op = LIST_ENTRY(node, struct store_op, node);
 
+		fault_point("before-done", NULL);
 		op->done(op, op->code);
 	}
 }

@@ -5,6 +5,7 @@
 #include <assert.h>
 
 #include "errand/status.h"
+#include "service/fault.h"
 #include "service/task_api.h"
 #include "service/task_pack.h"
 
@@ -53,6 +54,7 @@ static int move_to(struct task_move *m, enum task_state to)
 	bool tell_error = to == TASK_FAILED || to == TASK_RETRYING;
 
 	assert(task_move_allowed(m->row->state, to));
+	fault_point("move", task_state_name(to));
 	m->row->state = to;
 	m->events->state = to;
 	m->row->end_us = task_state_terminal(to) ? m->now_us : 0;

@@ -32,7 +32,13 @@ def _sanitizers():
         return m[1] if m else ""
 
 
+def _faults():
+    with open(os.path.join(BUILD, "config.h"), encoding="utf-8") as f:
+        return "#define ERRAND_FAULT_INJECTION 1" in f.read()
+
+
 SANITIZED = _sanitizers()  # "", "address,undefined" or "thread"
+FAULTS = _faults()  # ERRAND_FAULT is looked at (service/fault.h)
 JS = os.path.join(TOP, "tests", "js")  # npm's tools
 TERMINAL = ("SUCCEEDED", "FAILED", "CANCELLED")
 
