@@ -144,6 +144,8 @@ int field_read(struct reader *r, const struct schema_field *f);
 /* --- wellknown_read.c --- */
 
 int wellknown_read(struct reader *r, const struct schema_message *m);
+/* The value of a bare Any: an errand.v1.Json of the text as it stands (bare.c). */
+int bare_read(struct reader *r, const struct schema_message *any);
 /* The forms that are one string, from that string. */
 int wellknown_from_text(struct reader *r, const struct schema_message *m, struct bytes text);
 

@@ -38,15 +38,12 @@ int message_value_read(struct reader *r, const struct schema_field *f)
 	size_t before = r->out->len, body = 0;
 	int res;
 
-	if (f->bare)
-		return reader_skip(r) < 0 ? READ_STOP : reader_fault(r, "bare", NULL, 0,
-			"this field is only shown, it cannot be given");
 	if (nest(r) < 0)
 		return READ_STOP;
 	reader_tag(r, f);
 	if (f->type != FIELD_GROUP)
 		body = wire_open(r->out);
-	res = message_read(r, f->message);
+	res = f->bare ? bare_read(r, f->message) : message_read(r, f->message);
 	r->wire_depth--;
 	if (res != READ_OK)
 		r->out->len = MIN(before, r->out->len);

@@ -174,6 +174,8 @@ int any_write(struct writer *w, const struct schema_message *m, struct bytes wir
 		buf_append(w->out, "{}", 2);
 		return 0;
 	}
+	if (bare && bare_is_json(url))
+		return bare_write(w, value);
 	target = resolve(w, url);
 	if (target == NULL)
 		return writer_fail(w, "an Any holds a \"%.*s\", which the schema does not have",

@@ -44,6 +44,10 @@ int list_write(struct writer *w, const struct schema_field *f, struct bytes run)
 int wellknown_write(struct writer *w, const struct schema_message *m, struct bytes wire);
 int any_write(struct writer *w, const struct schema_message *m, struct bytes wire, bool bare);
 
+/* bare.c: is it the type of an errand.v1.Json? Then its text is the JSON. */
+bool bare_is_json(struct bytes url);
+int bare_write(struct writer *w, struct bytes json);
+
 /* map_write.c: all records of map f in `run` as {...}; the last of a key counts. */
 int map_write(struct writer *w, const struct schema_field *f, struct bytes run);
 
