@@ -12,6 +12,7 @@
 #include "gateway/etag.h"
 #include "gateway/gzip.h"
 #include "gateway/httpbody.h"
+#include "gateway/link.h"
 #include "gateway/problem.h"
 #include "schema/transcode.h"
 
@@ -21,6 +22,7 @@ static const struct {
 	{"location", "Location"},
 	{"retry-after", "Retry-After"},
 	{"cache-control", "Cache-Control"},
+	{"idempotency-replayed", "Idempotency-Replayed"},
 	{"preference-applied", "Preference-Applied"},
 };
 
@@ -290,6 +292,8 @@ void answer_send(const struct answer *a, const struct wire_response *w)
 	for (size_t i = 0; i < w->n_metadata; i++)
 		answer_header(a->http, &w->metadata[i]);
 	answer_vary(a, *tag != '\0');
+	if (!a->plain && status == 200 && strcmp(http_verb(a->http), "GET") == 0)
+		link_next(a, w->payload);
 	known = answer_known(a, tag);
 	if (known != ETAG_OTHER) {
 		answer_tag(a, tag, known == ETAG_PACKED);

@@ -11,7 +11,7 @@
 
 /* What a page may read of an answer, beyond what it always may. */
 #define EXPOSED "Location, Retry-After, ETag, Link, X-Request-Id, Preference-Applied, " \
-	"RateLimit, RateLimit-Policy, WWW-Authenticate"
+	"Idempotency-Replayed, RateLimit, RateLimit-Policy, WWW-Authenticate"
 
 /* What a page may set, beyond what it always may. */
 static const char *const request_headers[] = {

@@ -17,6 +17,7 @@
 #include "gateway/deadline.h"
 #include "gateway/etag.h"
 #include "gateway/httpbody.h"
+#include "gateway/idempotency.h"
 #include "schema/query.h"
 #include "schema/validate.h"
 #include "schema/variables.h"
@@ -25,6 +26,8 @@ void request_deinit(struct request *q)
 {
 	buf_deinit(&q->payload);
 	buf_deinit(&q->tags);
+	buf_deinit(&q->match);
+	buf_deinit(&q->key);
 }
 
 /* --- body --- */
@@ -63,16 +66,17 @@ static void request_pass_header(const struct request_source *src, const char *na
 		wire_pair_add(out->metadata, &out->n_metadata, key, text);
 }
 
-/* If-None-Match as the service knows its tags: without what etag.c adds. */
-static void request_pass_tags(struct request *q, const struct request_source *src, struct wire_request *out)
+/* Tags as the service knows them: without what etag.c adds. */
+static void request_pass_tags(const struct request_source *src, const char *name, const char *key,
+			      struct buf *tags, struct wire_request *out)
 {
-	const char *tags = headers_get(src, "If-None-Match");
+	const char *given = headers_get(src, name);
 
-	if (tags == NULL || *tags == '\0' || json_utf8_valid((const uint8_t *)tags, strlen(tags)) != strlen(tags))
+	if (given == NULL || *given == '\0' || json_utf8_valid((const uint8_t *)given, strlen(given)) != strlen(given))
 		return;
-	buf_reset(&q->tags);
-	etag_strip(tags, &q->tags);
-	wire_pair_add(out->metadata, &out->n_metadata, "if-none-match", buf_bytes(&q->tags));
+	buf_reset(tags);
+	etag_strip(given, tags);
+	wire_pair_add(out->metadata, &out->n_metadata, key, buf_bytes(tags));
 }
 
 static void request_metadata(struct request *q, const struct request_source *src,
@@ -89,7 +93,10 @@ static void request_metadata(struct request *q, const struct request_source *src
 	}
 	if (q->accept == ACCEPT_SSE)
 		wire_pair_add(out->metadata, &out->n_metadata, "accept", text_bytes("text/event-stream"));
-	request_pass_tags(q, src, out);
+	request_pass_tags(src, "If-None-Match", "if-none-match", &q->tags, out);
+	request_pass_tags(src, "If-Match", "if-match", &q->match, out);
+	if (q->key.len > 0)
+		wire_pair_add(out->metadata, &out->n_metadata, "idempotency-key", buf_bytes(&q->key));
 	request_pass_header(src, "Last-Event-ID", "last-event-id", out);
 	request_pass_header(src, "traceparent", "traceparent", out);
 }
@@ -132,6 +139,7 @@ enum request_refusal request_build(struct request *q, const struct request_sourc
 	buf_reset(&q->payload);
 	request_forms(q, src, m->route, limits, faults);
 	asked = deadline_read(src, method->server_streaming ? INT64_MAX : limits->max_deadline, faults);
+	idempotency_read(src, &q->key, faults);
 	refusal = request_body(q, src, m->route, schema, &q->payload, faults);
 	if (refusal == REQUEST_MEDIA_TYPE)
 		return refusal;

@@ -35,7 +35,7 @@ struct request {
 	int64_t timeout_ns;  /* 0 = none */
 	enum media_accept accept;
 	char wait_text[24];  /* behind the metadata, as the next */
-	struct buf tags;     /* owned; kept as payload is */
+	struct buf tags, match, key; /* owned; kept as payload is */
 };
 
 void request_deinit(struct request *q);

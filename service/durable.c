@@ -250,7 +250,7 @@ static int64_t number(struct bytes b)
 static bool is_ours(struct bytes key)
 {
 	static const char *const ours[] = {"errand-task", "prefer-async", "prefer-wait", "accept",
-					   "if-none-match", "last-event-id"};
+					   "if-none-match", "if-match", "last-event-id", "idempotency-key"};
 
 	for (size_t i = 0; i < ARRAY_LEN(ours); i++)
 		if (key.len == strlen(ours[i]) && memcmp(key.data, ours[i], key.len) == 0)

@@ -5,6 +5,8 @@
 
 #include "base/clock.h"
 #include "gateway/deadline.h"
+#include "gateway/idempotency.h"
+#include "gateway/link.h"
 #include "gateway/request.h"
 
 static struct schema *schema;
@@ -271,6 +273,104 @@ static void test_metadata(void **state)
 	request_deinit(&q);
 }
 
+/* What a header Idempotency-Key says, or "400". */
+static const char *key_of(const char *headers)
+{
+	struct route_match m = golden_route(table, "POST", "/long");
+	struct request_source src = source(headers, "", "");
+	struct fault_list faults = FAULT_LIST_INIT;
+	static struct request q;
+	struct wire_request w;
+
+	if (request_build(&q, &src, &m, schema, &limits, &w, &faults) == REQUEST_OK)
+		return meta(&w, "idempotency-key");
+	assert_int_equal(faults.n, 1);
+	assert_int_equal(faults.items[0].kind, FAULT_SYNTAX);
+	assert_string_equal(faults.items[0].where, "Idempotency-Key");
+	fault_list_deinit(&faults);
+	request_deinit(&q);
+	q = (struct request){0};
+	return "400";
+}
+
+static void test_idempotency_key(void **state)
+{
+	static const struct {
+		const char *header, *key;
+	} of[] = {
+		{"8e03978e-40d5-43dd", "8e03978e-40d5-43dd"},
+		{"\"8e03978e-40d5-43dd\"", "8e03978e-40d5-43dd"},
+		{"\"a \\\"b\\\\, c\"  ", "a \"b\\, c"},
+		{"a/b:c=", "a/b:c="},
+		{"\"\"", "400"}, {"", "400"}, {"\"a", "400"}, {"\"a\\\"", "400"}, {"\"a\\n\"", "400"},
+		{"\"a\" b", "400"}, {"a b", "400"}, {"a,b", "400"}, {"a;b", "400"}, {"a\"b", "400"},
+		{"\"\xc3\xa9\"", "400"}, {"\xc3\xa9", "400"}, {"a\nIdempotency-Key: b", "400"},
+	};
+	char text[300];
+
+	for (size_t i = 0; i < ARRAY_LEN(of); i++) {
+		snprintf(text, sizeof text, "Idempotency-Key: %s", of[i].header);
+		assert_string_equal(key_of(text), of[i].key);
+	}
+	assert_string_equal(key_of(""), "");
+}
+
+static const char *one_header(const void *from, const char *name, unsigned n)
+{
+	return n == 0 ? from : NULL;
+}
+
+static void test_key_length(void **state)
+{
+	char key[IDEMPOTENCY_KEY_MAX + 2];
+	struct request_source src = {"", {NULL, 0}, one_header, key};
+	struct fault_list faults = FAULT_LIST_INIT;
+	AUTO_BUF out = BUF_INIT;
+
+	for (size_t len = IDEMPOTENCY_KEY_MAX; len <= IDEMPOTENCY_KEY_MAX + 1; len++) {
+		memset(key, 'k', len);
+		key[len] = '\0';
+		idempotency_read(&src, &out, &faults);
+		assert_int_equal(faults.n, len == IDEMPOTENCY_KEY_MAX ? 0 : 1);
+	}
+	fault_list_deinit(&faults);
+}
+
+static void test_match(void **state)
+{
+	struct route_match m = golden_route(table, "PUT", "/items/5");
+	struct request_source src = source("If-Match: \"7--gzip\", W/\"8\"\nIf-None-Match: \"9--gzip\"", "", "");
+	struct fault_list faults = FAULT_LIST_INIT;
+	struct request q = {.wait_text = ""};
+	struct wire_request w;
+
+	assert_int_equal(request_build(&q, &src, &m, schema, &limits, &w, &faults), REQUEST_OK);
+	assert_string_equal(meta(&w, "if-match"), "\"7\", W/\"8\"");
+	assert_string_equal(meta(&w, "if-none-match"), "\"9\"");
+	request_deinit(&q);
+}
+
+static void test_next_page(void **state)
+{
+	static const struct {
+		const char *query, *token, *expect;
+	} of[] = {
+		{"", "abc", "page_token=abc"},
+		{"page_size=2&page_token=old", "new", "page_size=2&page_token=new"},
+		{"pageToken=old&filter=a%20b", "t=/+", "filter=a%20b&page_token=t%3D%2F%2B"},
+		{"page%5Ftoken=old&&x", "\xff", "x&page_token=%FF"},
+		{"a=>&b=\"", "t", "a=%3E&b=%22&page_token=t"},
+		{"page_tokens=1", "t", "page_tokens=1&page_token=t"},
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(of); i++) {
+		AUTO_BUF out = BUF_INIT;
+
+		link_query(of[i].query, (struct bytes){(const uint8_t *)of[i].token, strlen(of[i].token)}, &out);
+		assert_string_equal(buf_cstr(&out), of[i].expect);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -279,6 +379,10 @@ int main(void)
 		cmocka_unit_test(test_prefer),
 		cmocka_unit_test(test_accept),
 		cmocka_unit_test(test_metadata),
+		cmocka_unit_test(test_idempotency_key),
+		cmocka_unit_test(test_key_length),
+		cmocka_unit_test(test_match),
+		cmocka_unit_test(test_next_page),
 	};
 
 	return cmocka_run_group_tests(tests, setup, teardown);
