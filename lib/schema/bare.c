@@ -1,7 +1,8 @@
 /* bare.c: a bare Any in JSON is its message alone, so when it is read nothing says
  * which message that is. The text is kept as it stands, as an errand.v1.Json (field 1,
  * bytes), for who knows the message; its grammar is looked at, and that no key
- * comes twice, so that who reads it after us cannot see another value. Written again
+ * comes twice, so that who reads it after us cannot see another value. null is one, too:
+ * the message may be a google.protobuf.Value. Written again
  * it is that text. Any thread; state is on the stack. */
 #include "schema/keyset.h"
 #include "schema/reader.h"
@@ -112,7 +113,7 @@ bool bare_is_json(struct bytes url)
 }
 
 /* The value in the text, without the space around it; false when there is not
- * exactly one, or null, which a field cannot be given. */
+ * exactly one. */
 static bool find_value(struct bytes text, struct bytes *value)
 {
 	static const struct transcode_read plain;
@@ -124,7 +125,7 @@ static bool find_value(struct bytes text, struct bytes *value)
 	reader_init(&r, &plain, (const char *)text.data, text.len, "#", &none, &faults);
 	reader_space(&r);
 	value->data = r.p;
-	fine = reader_peek(&r) != 'n' && check_value(&r) == READ_OK;
+	fine = check_value(&r) == READ_OK;
 	value->len = (size_t)(r.p - value->data);
 	reader_space(&r);
 	fine = fine && r.p == r.end;

@@ -151,7 +151,7 @@ int wellknown_from_text(struct reader *r, const struct schema_message *m, struct
 
 static inline bool takes_null(const struct schema_field *f)
 {
-	return (f->message != NULL && f->message->well_known == WK_VALUE) ||
+	return f->bare || (f->message != NULL && f->message->well_known == WK_VALUE) ||
 	       (f->enumeration != NULL && f->enumeration->is_null_value);
 }
 
