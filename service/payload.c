@@ -11,7 +11,7 @@
 #include "schema/scan.h"
 #include "schema/validate.h"
 
-enum { TOO_LARGE = 413, UNPROCESSABLE = 422 };
+enum { TOO_LARGE = 413 };
 
 static void put_violation(struct buf *out, const struct fault *f)
 {
@@ -34,19 +34,18 @@ static void put_head(struct buf *out, int code, unsigned status, const char *det
 	pbuf_put_str(out, 6, err_info(code)->name);
 }
 
-static void put_problem(struct buf *out, const struct fault_list *faults)
+void payload_problem(const struct fault_list *faults, struct buf *out)
 {
 	size_t n = faults->n + faults->n_dropped;
 	char many[64];
 
 	snprintf(many, sizeof many, "%zu faults in the request", n);
-	put_head(out, ERRAND_INVALID_ARGUMENT, UNPROCESSABLE, n == 1 ? faults->items[0].detail : many);
+	put_head(out, ERRAND_INVALID_ARGUMENT, (unsigned)fault_http_status(faults), n == 1 ? faults->items[0].detail : many);
 	for (size_t i = 0; i < faults->n; i++)
 		put_violation(out, &faults->items[i]);
 }
 
-/* One line for clients that show no more. */
-static void say(const struct fault_list *faults, char *why, size_t why_size)
+void payload_say(const struct fault_list *faults, char *why, size_t why_size)
 {
 	const struct fault *f = &faults->items[0];
 	size_t more = faults->n + faults->n_dropped - 1;
@@ -68,8 +67,8 @@ static int check_rules(const struct schema_message *m, struct bytes in, struct b
 	int err = validate_message(m, in, NULL, &faults);
 
 	if (err < 0) {
-		say(&faults, why, why_size);
-		put_problem(problem, &faults);
+		payload_say(&faults, why, why_size);
+		payload_problem(&faults, problem);
 	}
 	fault_list_deinit(&faults);
 	return err;

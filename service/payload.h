@@ -4,6 +4,7 @@
 #ifndef SERVICE_PAYLOAD_H
 #define SERVICE_PAYLOAD_H
 
+#include "schema/fault.h"
 #include "schema/schema.h"
 
 /* 0: *in may be unpacked; when its parts had to be merged it points into `merged`. Else
@@ -12,5 +13,10 @@
  * rules: false for what passed them before, when it was sent. */
 int payload_check(const struct schema_message *m, struct bytes *in, bool rules, struct buf *merged,
 		  struct buf *problem, char *why, size_t why_size);
+
+/* What is wrong as an errand.v1.Problem (appended), its status the worst one's; and in
+ * one line, for clients that show no more. */
+void payload_problem(const struct fault_list *faults, struct buf *problem);
+void payload_say(const struct fault_list *faults, char *why, size_t why_size);
 
 #endif
