@@ -1,6 +1,6 @@
 /* bench_store.c: what the stores and the task engine cost, without sockets.
  *
- *   bench_store DIR [SECONDS [BACKLOG]]
+ *   bench_store DIR [SECONDS [BACKLOG [ONLY]]]
  *
  * bare:   64 inserts and a commit, in a loop (the store itself)
  * thread: 64 producers, each waiting for its commit (group commit)
@@ -346,23 +346,42 @@ static void bench_claim(const char *name, long backlog)
 	store_sqlite.close(s);
 }
 
+static const char *only; /* the one that is asked for; NULL = all */
+
+static bool wanted(const char *name)
+{
+	return only == NULL || strcmp(only, name) == 0;
+}
+
+static void bench_all(long backlog)
+{
+	if (wanted("bare"))
+		bench_bare();
+	if (wanted("thread"))
+		bench_thread();
+	if (wanted("create"))
+		bench_engine("create", 0, N_PRODUCERS, false);
+	if (wanted("no-op"))
+		bench_engine("no-op", 8, N_PRODUCERS, true);
+	if (wanted("idle"))
+		bench_engine("idle", 8, 1, true);
+	if (wanted("claim"))
+		bench_claim("few", 10008);
+	if (wanted("claim") && backlog > 0)
+		bench_claim("many", backlog);
+}
+
 int main(int argc, char **argv)
 {
 	if (argc < 2) {
-		fprintf(stderr, "usage: bench_store DIR [SECONDS]\n");
+		fprintf(stderr, "usage: bench_store DIR [SECONDS [BACKLOG [ONLY]]]\n");
 		return 64;
 	}
 	dir = argv[1];
 	if (argc > 2)
 		seconds = atoi(argv[2]);
+	only = argc > 4 ? argv[4] : NULL;
 	log_init("bench_store", LOG_LEVEL_ERROR);
-	bench_bare();
-	bench_thread();
-	bench_engine("create", 0, N_PRODUCERS, false);
-	bench_engine("no-op", 8, N_PRODUCERS, true);
-	bench_engine("idle", 8, 1, true);
-	bench_claim("few", 10008);
-	if (argc > 3)
-		bench_claim("many", atol(argv[3]));
+	bench_all(argc > 3 ? atol(argv[3]) : 0);
 	return 0;
 }

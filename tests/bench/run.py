@@ -140,13 +140,13 @@ def start_fastapi(work, b, port):
                 work, "fastapi")]
 
 
-def start_errand(work, b, port):
+def start_errand(work, b, port, *options):
     state = tempfile.mkdtemp(prefix="state", dir=work)
     sock = os.path.join(state, "s.sock")
     ready, ready_w = os.pipe()
     service = run([f"{b}/errand-service", "--socket", sock, "--state", state,
                    "--module", f"{b}/.libs/bench.so", "--store", f"sqlite:{state}/tasks.db",
-                   "--max-depth", "10000000", "--ready-fd", str(ready_w), "--log-level", "warn"],
+                   "--max-depth", "10000000", "--ready-fd", str(ready_w), "--log-level", "warn", *options],
                   work, "service", pass_fds=[ready_w])
     os.close(ready_w)
     os.read(ready, 16)
@@ -249,6 +249,7 @@ def table(subjects):
 
 def main():
     p = argparse.ArgumentParser()
+    p.add_argument("what", nargs="?", default="calls", choices=["calls", "tasks"])
     p.add_argument("--builddir", required=True)
     p.add_argument("--rounds", type=int, default=3)
     p.add_argument("--seconds", type=int, default=3)
@@ -259,6 +260,10 @@ def main():
                 if s is SUBJECTS[0] or args.only is None or args.only in s.name]
     work = tempfile.mkdtemp(prefix="errand-bench.")
     try:
+        if args.what == "tasks":
+            import tasks  # it uses what is here
+            tasks.main(args, work)
+            return
         measure(subjects, args, work)
         idles = [idle(work, args.builddir) for _ in range(3)]
     finally:
@@ -274,4 +279,5 @@ def main():
 
 
 if __name__ == "__main__":
+    sys.modules["run"] = sys.modules["__main__"]
     main()
