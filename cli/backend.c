@@ -100,7 +100,15 @@ int backend_refused(const struct backend *b, const char *what, const struct erra
 int backend_call(struct backend *b, const char *service, const char *method,
 		 const struct buf *in, struct errand_reply **replyp)
 {
-	struct errand_call_options options = {.timeout_ns = backend_time_left(b)};
+	return backend_call_with(b, service, method, in, NULL, 0, replyp);
+}
+
+int backend_call_with(struct backend *b, const char *service, const char *method, const struct buf *in,
+		      const struct errand_pair *metadata, size_t n_metadata, struct errand_reply **replyp)
+{
+	struct errand_call_options options = {
+		.timeout_ns = backend_time_left(b), .metadata = metadata, .n_metadata = n_metadata,
+	};
 	struct errand_reply *reply = NULL;
 	int r = -ERRAND_DEADLINE_EXCEEDED;
 

@@ -33,6 +33,10 @@ int64_t backend_time_left(const struct backend *b);
 int backend_call(struct backend *b, const char *service, const char *method,
 		 const struct buf *in, struct errand_reply **replyp);
 
+/* The same with metadata. */
+int backend_call_with(struct backend *b, const char *service, const char *method, const struct buf *in,
+		      const struct errand_pair *metadata, size_t n_metadata, struct errand_reply **replyp);
+
 /* What to exit with after a call's transport failed with r (< 0), said. */
 int backend_failed(const struct backend *b, int r);
 /* The same for a reply with a code other than OK. */

@@ -34,7 +34,7 @@ static const char usage[] =
 	"  field=value      text as the field's type reads it; a.b=c for nested ones, again\n"
 	"                   for repeated ones, labels[k]=v for maps\n"
 	"  field:=JSON      the field as JSON\n"
-	"  @FILE, -         the whole request as JSON, from a file or stdin";
+	"  {...}, @FILE, -  the whole request as JSON: here, from a file or stdin";
 
 struct call {
 	const struct call_conf *conf;

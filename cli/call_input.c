@@ -134,23 +134,27 @@ static void put_json(struct call_input *in, const char *name, size_t name_len, c
 }
 
 /* A whole JSON body: the message, or the route's body field. */
-static bool put_body(struct call_input *in, const char *path)
+static void put_body(struct call_input *in, const char *json, size_t len)
 {
 	struct transcode_read o = {.schema = in->schema};
+
+	if (in->body.depth != 0) {
+		size_t from = in->wire.len;
+
+		transcode_field_from_json(&o, in->body.steps[in->body.depth - 1], json, len, "#", &in->wire, &in->faults);
+		field_path_wrap(&in->body, &in->wire, from);
+	} else {
+		transcode_from_json(&o, in->message, json, len, "#", &in->wire, &in->faults);
+	}
+}
+
+static bool put_file(struct call_input *in, const char *path)
+{
 	AUTO_BUF json = BUF_INIT;
 
 	if (!schema_arg_read(path, &json))
 		return false;
-	if (in->body.depth != 0) {
-		size_t from = in->wire.len;
-
-		transcode_field_from_json(&o, in->body.steps[in->body.depth - 1], (const char *)json.data,
-					  json.len, "#", &in->wire, &in->faults);
-		field_path_wrap(&in->body, &in->wire, from);
-	} else {
-		transcode_from_json(&o, in->message, (const char *)json.data, json.len, "#",
-				    &in->wire, &in->faults);
-	}
+	put_body(in, (const char *)json.data, json.len);
 	return true;
 }
 
@@ -159,11 +163,15 @@ bool call_input_operand(struct call_input *in, const char *operand)
 	const char *equals = strchr(operand, '=');
 
 	if (*operand == '@')
-		return put_body(in, operand + 1);
+		return put_file(in, operand + 1);
 	if (strcmp(operand, "-") == 0)
-		return put_body(in, "-");
+		return put_file(in, "-");
+	if (*operand == '{') {
+		put_body(in, operand, strlen(operand));
+		return true;
+	}
 	if (equals == NULL || equals == operand) {
-		cli_error("call: '%s' is neither field=value, field:=JSON, @FILE nor -", operand);
+		cli_error("call: '%s' is neither field=value, field:=JSON, {...}, @FILE nor -", operand);
 		return false;
 	}
 	if (equals[-1] == ':')

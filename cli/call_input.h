@@ -1,5 +1,5 @@
 /* call_input.h: the request of `errand call`, from operands: field=value,
- * field:=JSON, @FILE and `-`; and from the path and query of an HTTP route. */
+ * field:=JSON, {...}, @FILE and `-`; and from the path and query of an HTTP route. */
 #ifndef CLI_CALL_INPUT_H
 #define CLI_CALL_INPUT_H
 

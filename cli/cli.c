@@ -152,3 +152,34 @@ const struct command *cli_command(const struct command *table, size_t n, const c
 		cli_error("unknown %s '%s': see --help", what, name);
 	return NULL;
 }
+
+/* The first operand behind options that commands share; argc when there is none. */
+static int first_operand(int argc, char **argv)
+{
+	struct conf {
+		struct cli_common common;
+	};
+	static const struct opt common[] = {CLI_COMMON(struct conf)};
+	int i = 1;
+
+	while (i < argc && argv[i][0] == '-' && strcmp(argv[i], "--") != 0)
+		i += 1 + takes_next(common, ARRAY_LEN(common), argv[i]);
+	return MIN(i, argc);
+}
+
+bool cli_subcommand(const struct command *table, size_t n, int argc, char **argv, int *exitp)
+{
+	int at = first_operand(argc, argv);
+	AUTO_FREE char *name = NULL;
+
+	for (size_t i = 0; i < n && at < argc; i++) {
+		if (strcmp(argv[at], table[i].name) != 0)
+			continue;
+		name = xasprintf("%s %s", argv[0], argv[at]);
+		memmove(argv + at, argv + at + 1, (size_t)(argc - at) * sizeof *argv); /* with the NULL */
+		argv[0] = name;
+		*exitp = table[i].run(argc - 1, argv);
+		return true;
+	}
+	return false;
+}

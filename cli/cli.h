@@ -55,6 +55,10 @@ int cli_parse(const struct opt *table, size_t n, void *conf, int argc, char **ar
 const struct command *cli_command(const struct command *table, size_t n, const char *what,
 				  const char *name);
 
+/* Of a command with commands of its own: the one that the first operand names runs, its
+ * exit status is in *exitp; false when there is no such one. */
+bool cli_subcommand(const struct command *table, size_t n, int argc, char **argv, int *exitp);
+
 /* "errand: ..." and a newline on stderr, or a line of JSON. */
 void cli_error(const char *fmt, ...) PRINTF(1, 2);
 
@@ -75,6 +79,10 @@ int dev_command(int argc, char **argv);
 int gen_command(int argc, char **argv);
 int routes_command(int argc, char **argv);
 int task_command(int argc, char **argv);
+int task_create_command(int argc, char **argv);
+int task_set_command(int argc, char **argv);
 int tasks_command(int argc, char **argv);
+int tasks_cancel_command(int argc, char **argv);
+int tasks_retry_command(int argc, char **argv);
 
 #endif

@@ -12,7 +12,7 @@
 static const struct command commands[] = {
 	{"call", "call a method, by name or by HTTP path", call_command, "METHOD|PATH [field=value...]"},
 	{"tasks", "list tasks", tasks_command, ""},
-	{"task", "show, watch, cancel, retry or delete one task", task_command, "VERB ID"},
+	{"task", "make, show, watch or change one task", task_command, "VERB ID"},
 	{"dev", "run service and gateway in the foreground", dev_command, "[MODULE.so...]"},
 	{"convert", "one message from JSON to binary, or back", convert_command,
 	 "--schema FILE.pb|SOCKET --type pkg.Msg"},

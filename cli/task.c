@@ -34,7 +34,13 @@ static const char usage[] =
 	"  result   its method's answer\n"
 	"  cancel   ask it to stop\n"
 	"  retry    queue it again after it has ended\n"
-	"  delete   forget it after it has ended";
+	"  hold     keep it from running\n"
+	"  release  let it run after all\n"
+	"  run-now  do not wait for its time or its retry\n"
+	"  delete   forget it after it has ended\n\n"
+	"With options and operands of their own (--help):\n"
+	"  create   make a task of a method\n"
+	"  set      change a task's priority, time or labels";
 
 /* One verb under way. */
 struct task {
@@ -97,6 +103,21 @@ static int task_cancel(struct task *t)
 static int task_retry(struct task *t)
 {
 	return call_and_show(t, "RetryTask");
+}
+
+static int task_hold(struct task *t)
+{
+	return call_and_show(t, "HoldTask");
+}
+
+static int task_release(struct task *t)
+{
+	return call_and_show(t, "ReleaseTask");
+}
+
+static int task_run_now(struct task *t)
+{
+	return call_and_show(t, "RunTaskNow");
 }
 
 static int task_delete(struct task *t)
@@ -202,7 +223,8 @@ static const struct verb {
 	{{.name = "get"}, task_get}, {{.name = "watch"}, task_watch},
 	{{.name = "logs"}, task_logs}, {{.name = "result"}, task_result},
 	{{.name = "cancel"}, task_cancel}, {{.name = "retry"}, task_retry},
-	{{.name = "delete"}, task_delete},
+	{{.name = "hold"}, task_hold}, {{.name = "release"}, task_release},
+	{{.name = "run-now"}, task_run_now}, {{.name = "delete"}, task_delete},
 };
 
 static const struct verb *find_verb(const char *name)
@@ -218,15 +240,20 @@ static const struct verb *find_verb(const char *name)
 
 int task_command(int argc, char **argv)
 {
+	static const struct command own[] = {
+		{.name = "create", .run = task_create_command}, {.name = "set", .run = task_set_command},
+	};
 	struct task_conf conf;
 	struct task t = {.conf = &conf};
-	int first = cli_parse(options, ARRAY_LEN(options), &conf, argc, argv, usage);
 	const struct verb *verb;
-	int r;
+	int r, first;
 
+	if (cli_subcommand(own, ARRAY_LEN(own), argc, argv, &r))
+		return r;
+	first = cli_parse(options, ARRAY_LEN(options), &conf, argc, argv, usage);
 	if (first == argc) {
-		cli_error("task: no verb given: errand task get|watch|logs|result|cancel|retry|"
-			  "delete ID");
+		cli_error("task: no verb given: errand task get|watch|logs|result|cancel|retry|hold|"
+			  "release|run-now|delete ID");
 		return CLI_USAGE;
 	}
 	verb = find_verb(argv[first]);

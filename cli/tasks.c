@@ -226,13 +226,18 @@ static int show_listing(struct backend *b, const struct tasks_conf *conf, const 
 
 int tasks_command(int argc, char **argv)
 {
+	static const struct command own[] = {
+		{.name = "cancel", .run = tasks_cancel_command}, {.name = "retry", .run = tasks_retry_command},
+	};
 	struct tasks_conf conf;
-	int first = cli_parse(options, ARRAY_LEN(options), &conf, argc, argv,
-			      "errand tasks [options]");
 	struct listing l = {0};
 	struct backend b;
-	int r, state = 0;
+	int r, first, state = 0;
 
+	if (cli_subcommand(own, ARRAY_LEN(own), argc, argv, &r))
+		return r;
+	first = cli_parse(options, ARRAY_LEN(options), &conf, argc, argv,
+			  "errand tasks [options]\n       errand tasks cancel|retry --filter EXPRESSION [--dry-run]");
 	if (first < argc) {
 		cli_error("tasks: '%s': takes options only; `errand task get ID` shows one",
 			  argv[first]);
