@@ -16,6 +16,7 @@
 #include "base/util.h"
 #include "base/uuid.h"
 #include "config.h"
+#include "errand/status.h"
 #include "service/background.h"
 #include "service/call.h"
 #include "service/deadline.h"
@@ -36,6 +37,8 @@
 #define WHY 512
 /* After the drain: for threads that have answered but not returned yet. */
 #define LINGER (NS_PER_S / 2)
+/* From the store's death to ours: for the answers that say so. */
+#define DYING (NS_PER_S / 10)
 
 static struct options options;
 static struct pool *sync_pool;
@@ -135,6 +138,34 @@ static void stop_pools(void)
 	call_deinit();
 }
 
+static void leave_dead_store(void *arg)
+{
+	log_error("leaving, so that a new start reads what is on the disk", "status=%d", EX_IOERR);
+	_exit(EX_IOERR);
+}
+
+/* Whoever waits has his error in a moment; nothing else is to be waited for, and
+ * nothing can be recorded. */
+static void store_died(void)
+{
+	static struct loop_timer timer;
+
+	loop_timer_start(&timer, DYING, leave_dead_store, NULL);
+}
+
+/* What an operator or a supervisor should do differs; errand-service(8) has the table. */
+static int store_exit(int code)
+{
+	switch (-code) {
+	case 0: return 0;
+	case ERRAND_INVALID_ARGUMENT: return EX_USAGE;
+	case ERRAND_DATA_LOSS: return EX_DATAERR;
+	case ERRAND_ALREADY_EXISTS: return EX_TEMPFAIL;
+	case ERRAND_FAILED_PRECONDITION: return EX_CONFIG;
+	default: return EX_CANTCREAT;
+	}
+}
+
 static int start_tasks(const struct errand_module *const *modules, char *why)
 {
 	struct task_config c = {
@@ -145,6 +176,8 @@ static int start_tasks(const struct errand_module *const *modules, char *why)
 		.max_depth = (uint64_t)options.max_depth,
 		.max_result = options.max_result,
 		.max_log = options.max_log,
+		.store_reserve = options.store_reserve,
+		.store_died = store_died,
 	};
 
 	/* The default place is made; a place that was named must be there. */
@@ -153,7 +186,7 @@ static int start_tasks(const struct errand_module *const *modules, char *why)
 			 strerror(errno));
 		return EX_CANTCREAT;
 	}
-	return task_init(&c, why, WHY) < 0 ? EX_CANTCREAT : 0;
+	return store_exit(task_init(&c, why, WHY));
 }
 
 static int start_sessions(const struct errand_module *const *modules, char *why)

@@ -156,6 +156,17 @@ struct store_ops {
 	 * malloc'd array, event_row_deinit each. */
 	int (*events)(struct store *s, const struct uuid *id, uint64_t after, enum event_kind kind,
 		      size_t limit, struct event_row **out, size_t *n_out);
+
+	/* --- of kinds that keep a file; all NULL of others --- */
+	/* Keeps so many bytes of the disk back from now on; 0 = none. */
+	void (*set_reserve)(struct store *s, int64_t bytes);
+	/* True when they are held (again); false: there is not enough room. */
+	bool (*take_reserve)(struct store *s);
+	/* The disk is full: gives them up; false: nothing was held. */
+	bool (*spend_reserve)(struct store *s);
+	/* An fsync failed: what is on the disk is not known, and nothing is accepted until
+	 * the file has been opened again. */
+	bool (*is_dead)(struct store *s);
 };
 
 extern const struct store_ops store_memory, store_sqlite;

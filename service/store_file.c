@@ -17,6 +17,8 @@
 #include "base/util.h"
 #include "errand/status.h"
 
+#define HOLDER_SIZE 96
+
 static int PRINTF(4, 5) refuse(char *why, size_t size, int code, const char *fmt, ...)
 {
 	va_list ap;
@@ -27,21 +29,33 @@ static int PRINTF(4, 5) refuse(char *why, size_t size, int code, const char *fmt
 	return -code;
 }
 
-/* "pid 12" of a lock that is held, for the message. */
-static long lock_holder(int fd)
+/* Who holds it, as he wrote it: "pid 12 on host", for the message. */
+static const char *lock_holder(int fd, char text[HOLDER_SIZE])
 {
-	char text[24] = "";
+	ssize_t n = pread(fd, text, HOLDER_SIZE - 1, 0);
 
-	if (pread(fd, text, sizeof text - 1, 0) <= 0)
-		return 0;
-	return strtol(text, NULL, 10);
+	text[n > 0 ? n : 0] = 0;
+	text[strcspn(text, "\n")] = 0;
+	for (char *p = text; *p != 0; p++)
+		if (*p < ' ' || *p == '"')
+			*p = '?';
+	return *text != 0 ? text : "another service";
+}
+
+static int lock_write(int fd)
+{
+	char text[HOLDER_SIZE], host[65] = "";
+	int n;
+
+	gethostname(host, sizeof host - 1);
+	n = snprintf(text, sizeof text, "pid %ld on %s\n", (long)getpid(), host);
+	return ftruncate(fd, 0) < 0 || pwrite(fd, text, (size_t)n, 0) < n ? -1 : 0;
 }
 
 static int lock_take(struct store_file *f, char *why, size_t size)
 {
 	AUTO_FREE char *name = xasprintf("%s.lock", f->path);
-	char text[24];
-	int n;
+	char holder[HOLDER_SIZE];
 
 	f->lock_fd = open(name, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (f->lock_fd < 0)
@@ -49,15 +63,13 @@ static int lock_take(struct store_file *f, char *why, size_t size)
 			      "the directory must exist and be writable", f->path, name,
 			      strerror(errno));
 	if (flock(f->lock_fd, LOCK_EX | LOCK_NB) < 0) {
-		long pid = lock_holder(f->lock_fd);
-
+		lock_holder(f->lock_fd, holder);
 		close(f->lock_fd);
 		f->lock_fd = -1;
-		return refuse(why, size, ERRAND_FAILED_PRECONDITION, "store %s: already in use by "
-			      "pid %ld; stop that service or name another file", f->path, pid);
+		return refuse(why, size, ERRAND_ALREADY_EXISTS, "store %s: already in use by %s; stop "
+			      "that service or name another file", f->path, holder);
 	}
-	n = snprintf(text, sizeof text, "%ld\n", (long)getpid());
-	if (ftruncate(f->lock_fd, 0) < 0 || pwrite(f->lock_fd, text, (size_t)n, 0) < n)
+	if (lock_write(f->lock_fd) < 0)
 		return refuse(why, size, ERRAND_UNAVAILABLE, "store %s: cannot write %s: %s", f->path,
 			      name, strerror(errno));
 	return 0;

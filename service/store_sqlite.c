@@ -529,4 +529,8 @@ const struct store_ops store_sqlite = {
 	.add_event = sqlite_add_event,
 	.drop_progress = sqlite_drop_progress,
 	.events = sqlite_events,
+	.set_reserve = sqlite_set_reserve,
+	.take_reserve = sqlite_take_reserve,
+	.spend_reserve = sqlite_spend_reserve,
+	.is_dead = sqlite_is_dead,
 };

@@ -8,6 +8,7 @@
 #include "errand/status.h"
 #include "service/store.h"
 #include "service/store_file.h"
+#include "service/store_reserve.h"
 
 enum statement {
 	S_BEGIN, S_COMMIT, S_ROLLBACK, S_INSERT, S_GET, S_UPDATE, S_REMOVE, S_REMOVE_DATA,
@@ -20,6 +21,7 @@ enum statement {
 struct store {
 	sqlite3 *db;
 	struct store_file file;
+	struct store_reserve reserve;
 	sqlite3_stmt *statements[N_STATEMENTS]; /* prepared at first use */
 	int log_pages;    /* in the write-ahead log after the last commit */
 	bool sync_failed; /* an fsync failed: nothing it covered can be trusted, so
@@ -35,6 +37,10 @@ int sqlite_commit(struct store *s);
 void sqlite_rollback(struct store *s);
 uint64_t sqlite_changes(struct store *s);
 void sqlite_tidy(struct store *s);
+void sqlite_set_reserve(struct store *s, int64_t bytes);
+bool sqlite_take_reserve(struct store *s);
+bool sqlite_spend_reserve(struct store *s);
+bool sqlite_is_dead(struct store *s);
 
 /* SQLite's result as ours; the words are kept for ops->error. */
 int sqlite_failed(struct store *s, int rc);

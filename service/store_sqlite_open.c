@@ -291,7 +291,11 @@ void sqlite_close(struct store *s)
 {
 	for (size_t i = 0; i < N_STATEMENTS; i++)
 		sqlite3_finalize(s->statements[i]);
+	/* Closing would copy the log, of which nobody knows what is on the disk. */
+	if (s->sync_failed)
+		sqlite3_db_config(s->db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
 	sqlite3_close(s->db);
+	store_reserve_deinit(&s->reserve);
 	store_file_release(&s->file);
 	free(s);
 }
@@ -352,12 +356,20 @@ uint64_t sqlite_changes(struct store *s)
 	return (uint64_t)sqlite3_total_changes64(s->db);
 }
 
+/* On a full disk at once: the log's place is then used again instead of a new one. */
+static bool wants_checkpoint(const struct store *s)
+{
+	bool is_full = s->reserve.path != NULL && !s->reserve.held;
+
+	return !s->sync_failed && s->log_pages >= (is_full ? 1 : LOG_PAGES_MAX);
+}
+
 /* Between transactions, so that nobody who waits for a commit pays for it. */
 void sqlite_tidy(struct store *s)
 {
 	int rc;
 
-	if (s->log_pages < LOG_PAGES_MAX || s->sync_failed)
+	if (!wants_checkpoint(s))
 		return;
 	fault_point("checkpoint", NULL);
 	errno = 0;
@@ -367,4 +379,26 @@ void sqlite_tidy(struct store *s)
 		sqlite_failed(s, rc);
 		log_warn("store: checkpoint failed", "error=\"%s\"", s->why);
 	}
+}
+
+/* --- a full disk, a broken one --- */
+
+void sqlite_set_reserve(struct store *s, int64_t bytes)
+{
+	store_reserve_init(&s->reserve, s->file.path, bytes);
+}
+
+bool sqlite_take_reserve(struct store *s)
+{
+	return store_reserve_take(&s->reserve);
+}
+
+bool sqlite_spend_reserve(struct store *s)
+{
+	return store_reserve_spend(&s->reserve);
+}
+
+bool sqlite_is_dead(struct store *s)
+{
+	return s->sync_failed;
 }

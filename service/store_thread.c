@@ -3,16 +3,21 @@
  * writes, so there are no savepoints: when one fails after having written, the
  * transaction is undone and each of its ops is run again in one of its own.
  *
- * When the store itself fails (disk full, I/O), those who wait for it get its
- * error, and for a growing moment whoever wants to write is refused without
- * trying. Reads go on. */
+ * When the store itself fails (I/O), those who wait for it get its error, and for a
+ * growing moment whoever wants to write is refused without trying. Reads go on.
+ *
+ * When the disk is full the store's reserve is given up, for ops that finish work;
+ * others that write are refused until the reserve could be taken again, which is tried
+ * once a second. When an fsync fails the store is dead: `died` sees to the rest. */
 #define _GNU_SOURCE
 #include "service/store_thread.h"
 
+#include <errno.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
+#include <time.h>
 
 #include "base/clock.h"
 #include "base/log.h"
@@ -23,6 +28,7 @@
 #define BATCH_NS (64 * NS_PER_MS)
 #define BACKOFF_MIN_NS (50 * NS_PER_MS)
 #define BACKOFF_MAX_NS NS_PER_S
+#define ROOM_AGAIN_NS NS_PER_S
 
 /* Brings finished ops to the loop; outlives the thread when it is still posted. */
 struct completion {
@@ -47,6 +53,10 @@ static struct {
 	/* store thread */
 	int refuse_code;      /* of the last failure */
 	int64_t backoff_ns, refuse_until_ns;
+	bool full;            /* the reserve is spent; set before the thread runs, too */
+	int64_t room_ns;      /* when to try to take it again */
+	void (*died)(void);
+	struct loop_job death; /* its run is set once it is on its way */
 } t = {.lock = PTHREAD_MUTEX_INITIALIZER, .work = PTHREAD_COND_INITIALIZER};
 
 bool store_thread_ok(void)
@@ -69,6 +79,32 @@ static bool store_failed(int code)
 	       code == -ERRAND_DATA_LOSS;
 }
 
+static void note_success(void)
+{
+	t.backoff_ns = t.refuse_until_ns = 0;
+	if (!t.full && !atomic_exchange(&t.ok, true))
+		log_info("store: writes work again", NULL);
+}
+
+static void note_full(void)
+{
+	t.full = true;
+	t.room_ns = clock_mono_ns() + ROOM_AGAIN_NS;
+}
+
+/* False: there was nothing to give up (any more). */
+static bool spend_reserve(int code)
+{
+	if (code != -ERRAND_RESOURCE_EXHAUSTED || t.ops->spend_reserve == NULL ||
+	    !t.ops->spend_reserve(t.store))
+		return false;
+	log_warn("store: the disk is full; what was kept back is for what runs, new tasks are refused "
+		 "until there is room", "error=\"%s\"", t.ops->error(t.store));
+	t.refuse_until_ns = 0;
+	note_full();
+	return true;
+}
+
 static void note_failure(int code)
 {
 	pthread_mutex_lock(&t.lock);
@@ -79,13 +115,25 @@ static void note_failure(int code)
 	t.backoff_ns = t.backoff_ns ? MIN(2 * t.backoff_ns, BACKOFF_MAX_NS) : BACKOFF_MIN_NS;
 	t.refuse_until_ns = clock_mono_ns() + t.backoff_ns;
 	t.refuse_code = code;
+	spend_reserve(code);
 }
 
-static void note_success(void)
+static void look_for_room(void)
 {
-	t.backoff_ns = t.refuse_until_ns = 0;
-	if (!atomic_exchange(&t.ok, true))
-		log_info("store: writes work again", NULL);
+	if (!t.full || clock_mono_ns() < t.room_ns)
+		return;
+	if (!t.ops->take_reserve(t.store)) {
+		note_full();
+		return;
+	}
+	t.full = false;
+	note_success();
+}
+
+/* Only what ends work is written on a full disk. */
+static bool has_no_room(const struct store_op *op)
+{
+	return t.full && op->writes && !op->finishes;
 }
 
 static int commit(void)
@@ -106,6 +154,8 @@ static int run_write(struct store_op *op)
 {
 	int code;
 
+	if (has_no_room(op))
+		return -ERRAND_RESOURCE_EXHAUSTED;
 	if (t.refuse_until_ns != 0 && clock_mono_ns() < t.refuse_until_ns)
 		return t.refuse_code;
 	code = t.ops->begin(t.store);
@@ -137,6 +187,10 @@ static bool run_together(struct list *pending, struct list *ran)
 		uint64_t changes = t.ops->changes(t.store);
 
 		list_push_back(ran, node);
+		if (has_no_room(op)) {
+			op->code = -ERRAND_RESOURCE_EXHAUSTED;
+			continue;
+		}
 		if (op->writes && !begun && t.ops->begin(t.store) < 0)
 			return false;
 		begun = begun || op->writes;
@@ -207,17 +261,45 @@ static void give_back(struct list *ran)
 		loop_post(&t.completion->job);
 }
 
+/* Waits for a signal, on a full disk not for long. */
+static void wait_for_work(void)
+{
+	struct timespec at = {.tv_sec = t.room_ns / NS_PER_S, .tv_nsec = t.room_ns % NS_PER_S};
+
+	if (!t.full) {
+		pthread_cond_wait(&t.work, &t.lock);
+	} else if (pthread_cond_clockwait(&t.work, &t.lock, CLOCK_MONOTONIC, &at) == ETIMEDOUT) {
+		pthread_mutex_unlock(&t.lock);
+		look_for_room();
+		pthread_mutex_lock(&t.lock);
+	}
+}
+
 /* Waits for work; false: there is none and there will be none. */
 static bool take_work(struct list *pending)
 {
 	pthread_mutex_lock(&t.lock);
 	t.idle = true;
 	while (list_empty(&t.waiting) && !t.stopping && list_empty(pending))
-		pthread_cond_wait(&t.work, &t.lock);
+		wait_for_work();
 	t.idle = false;
 	list_splice(pending, &t.waiting);
 	pthread_mutex_unlock(&t.lock);
 	return !list_empty(pending);
+}
+
+static void tell_death(struct loop_job *job)
+{
+	t.died();
+}
+
+/* Posted behind the ops that met it. */
+static void look_for_death(void)
+{
+	if (t.died == NULL || t.death.run != NULL || t.ops->is_dead == NULL || !t.ops->is_dead(t.store))
+		return;
+	t.death.run = tell_death;
+	loop_post(&t.death);
 }
 
 static void *store_main(void *arg)
@@ -228,10 +310,12 @@ static void *store_main(void *arg)
 	list_init(&pending);
 	list_init(&ran);
 	while (take_work(&pending)) {
+		look_for_room();
 		run_batch(&pending, &ran);
 		give_back(&ran);
 		if (t.ops->tidy != NULL)
 			t.ops->tidy(t.store);
+		look_for_death();
 	}
 	return NULL;
 }
@@ -267,6 +351,23 @@ void store_thread_submit(struct store_op *op)
 
 /* --- start and stop --- */
 
+/* Not even the reserve could be had: new tasks have to wait for room. */
+static void begin_full(void)
+{
+	t.full = t.ops->take_reserve != NULL && !t.ops->take_reserve(t.store);
+	if (!t.full)
+		return;
+	log_warn("store: no room on the disk to keep some back (--store-reserve); new tasks are refused "
+		 "until there is", NULL);
+	snprintf(t.why, sizeof t.why, "the disk is full");
+	note_full();
+}
+
+void store_thread_on_death(void (*died)(void))
+{
+	t.died = died;
+}
+
 int store_thread_start(const struct store_ops *ops, struct store *s)
 {
 	sigset_t all, old;
@@ -277,12 +378,14 @@ int store_thread_start(const struct store_ops *ops, struct store *s)
 	t.idle = t.stopping = t.posted = t.waking = false;
 	t.backoff_ns = t.refuse_until_ns = 0;
 	t.why[0] = 0;
+	t.death.run = NULL;
 	t.wake.run = wake_store;
 	list_init(&t.waiting);
 	list_init(&t.done);
 	t.completion = xcalloc(1, sizeof *t.completion);
 	t.completion->job.run = complete;
-	atomic_store(&t.ok, true);
+	begin_full();
+	atomic_store(&t.ok, !t.full);
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &old);
 	r = pthread_create(&t.thread, NULL, store_main, NULL);

@@ -19,18 +19,24 @@ struct store_op {
 	/* Loop thread, after COMMIT (or its failure: code tells). */
 	void (*done)(struct store_op *op, int code);
 	bool writes;
+	bool finishes; /* ends or removes work: on a full disk it may use what was kept back,
+			* while others that write are refused (RESOURCE_EXHAUSTED) */
 	int code; /* store_thread.c's */
 };
 
 /* Takes the open store. Loop thread. Negative: no thread could be made. */
 int store_thread_start(const struct store_ops *ops, struct store *s);
+/* Before the start: died() is run once, on the loop, when the store cannot be used any
+ * more (store_ops.is_dead); who waited has his error by then, and so has everybody who
+ * writes from then on. */
+void store_thread_on_death(void (*died)(void));
 /* Any thread; ops of one thread run in the order of their submission, and the ops
  * of one turn of the loop go together. */
 void store_thread_submit(struct store_op *op);
 /* Loop thread. Runs what waits and its done(), closes the store and joins. */
 void store_thread_stop(void);
 /* False once the store failed to commit (disk, I/O), until it works again: writes
- * answer UNAVAILABLE meanwhile. */
+ * answer UNAVAILABLE meanwhile, on a full disk RESOURCE_EXHAUSTED. */
 bool store_thread_ok(void);
 /* In words, why it last failed; "" when it never did. Any thread. */
 void store_thread_error(char *out, size_t size);

@@ -132,6 +132,7 @@ static void ask_change(const char *id, int (*act)(struct ask *, struct task_move
 	a->act = act;
 	a->deleted = deletes;
 	a->op.writes = true;
+	a->op.finishes = deletes; /* makes room */
 	store_thread_submit(&a->op);
 }
 
@@ -473,6 +474,10 @@ static int start_store(char *why, size_t why_size)
 {
 	int r = recover();
 
+	/* Nowhere to record what a former service left: for that there is the reserve. */
+	if (r == -ERRAND_RESOURCE_EXHAUSTED && engine.ops->spend_reserve != NULL &&
+	    engine.ops->take_reserve(engine.store) && engine.ops->spend_reserve(engine.store))
+		r = recover();
 	if (r == 0)
 		r = load_queues();
 	if (r < 0) {
@@ -480,6 +485,7 @@ static int start_store(char *why, size_t why_size)
 		engine.ops->close(engine.store);
 		return r;
 	}
+	store_thread_on_death(engine.config.store_died);
 	r = store_thread_start(engine.ops, engine.store);
 	if (r < 0) {
 		snprintf(why, why_size, "cannot make the store's thread");
@@ -503,6 +509,8 @@ int task_init(const struct task_config *config, char *why, size_t why_size)
 	r = engine.ops->open(arg, &engine.store, why, why_size);
 	if (r < 0)
 		return r;
+	if (engine.ops->set_reserve != NULL)
+		engine.ops->set_reserve(engine.store, config->store_reserve);
 	copy_config(config);
 	engine.owner = owner_name();
 	engine.clock_offset_us = clock_wall_us() - clock_mono_ns() / 1000;

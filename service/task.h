@@ -24,6 +24,8 @@ struct task_config {
 	size_t n_queues;
 	uint64_t max_depth;        /* queued tasks per queue; more: RESOURCE_EXHAUSTED; 0 = no bound */
 	int64_t max_result, max_log; /* bytes */
+	int64_t store_reserve;     /* bytes of the disk kept back for what runs when it is full */
+	void (*store_died)(void);  /* store_thread_on_death */
 };
 
 /* Opens the store, recovers what a former process owned, starts the store thread

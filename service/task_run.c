@@ -402,7 +402,7 @@ static struct end *run_end(struct task_run *run, struct task_ending *ending)
 	*ending = (struct task_ending){0};
 	feed_take(run->feed, true, &e->batch);
 	e->dropped = run->dropped + e->batch.dropped;
-	e->op = (struct store_op){.run = end_run, .done = end_done, .writes = true};
+	e->op = (struct store_op){.run = end_run, .done = end_done, .writes = true, .finishes = true};
 	run->end = e;
 	run->call = NULL;
 	loop_timer_cancel(&run->flush_timer);

@@ -65,10 +65,11 @@ static size_t read_file(const char *path, char *out, size_t size)
 static void the_second_service_is_refused(void **state)
 {
 	struct fixture *f = *state;
-	char mine[32];
+	char mine[128], host[65] = "";
 
-	snprintf(mine, sizeof mine, "in use by pid %d", (int)getpid());
-	assert_refused(f, ERRAND_FAILED_PRECONDITION, mine);
+	gethostname(host, sizeof host - 1);
+	snprintf(mine, sizeof mine, "in use by pid %d on %s;", (int)getpid(), host);
+	assert_refused(f, ERRAND_ALREADY_EXISTS, mine);
 	put_in(f, 1, "q", TASK_QUEUED, 0, 1); /* and the first one is not disturbed */
 }
 

@@ -79,12 +79,11 @@ def test_killed_at_the_nth_write(make_pair):
         ended_once(pair, task_id)
 
 
-@pytest.mark.parametrize("what", ["NTHWRITE_EIO_WRITE", "NTHWRITE_EIO_SYNC"])
-def test_io_errors_acknowledge_nothing(make_pair, what):
+def test_a_write_that_fails_acknowledges_nothing(make_pair):
     """FAULTS 6: no ack, reads go on, what was acknowledged is there afterwards."""
     pair = make_pair(modules=[TESTMOD])
     pair.service.stop()
-    assert start_with(pair, **{what: 40})
+    assert start_with(pair, NTHWRITE_EIO_WRITE=40)
     pair.wait_ready()
     acked = enqueue(pair, 60)
     assert 0 < len(acked) < 60
@@ -93,6 +92,25 @@ def test_io_errors_acknowledge_nothing(make_pair, what):
     assert pair.get(f"/v1/tasks/{acked[0]}").status == 200
     assert pair.post("/test/echo", {}).status == 200
     pair.service.kill()
+    pair.start_service()
+    pair.wait_ready()
+    for task_id in acked:
+        ended_once(pair, task_id)
+
+
+@pytest.mark.parametrize("nth", [12, 13, 30])
+def test_a_sync_that_fails_ends_the_service(make_pair, nth):
+    """FAULTS 6: no ack from then on, exit status 74 for the supervisor; the next start reads what
+    is really there. The shim's later syncs fail, too: the service must not wait for one."""
+    pair = make_pair(modules=[TESTMOD])
+    pair.service.stop()
+    assert start_with(pair, NTHWRITE_EIO_SYNC=nth)
+    pair.wait_ready()
+    acked = enqueue(pair, 60)
+    assert 0 < len(acked) < 60
+    assert pair.service.popen.wait(20) == 74
+    pair.service.wait_line("fsync failed")
+    assert pair.service.text().count("fsync failed") == 1
     pair.start_service()
     pair.wait_ready()
     for task_id in acked:
@@ -154,5 +172,70 @@ def test_a_full_disk(small_disk):
         wait_until(lambda: pair.post("/test/task-echo", {}).status == 202, 10, "writes again")
         for task_id in acked:
             ended_once(pair, task_id)
+    finally:
+        pair.close()
+
+
+def fill(disk):
+    """Nothing is left of it; the file that took it."""
+    path = os.path.join(disk, "filler")
+    with open(path, "wb", buffering=0) as f:
+        for size in (65536, 4096):
+            try:
+                while True:
+                    f.write(b"x" * size)
+            except OSError:
+                pass
+    return path
+
+
+def test_what_runs_is_recorded_on_a_full_disk(small_disk):
+    """FAULTS 5: the reserve is for what runs: each of them ends SUCCEEDED while the disk is full and
+    new tasks are refused."""
+    pair = SmallPair(small_disk)
+    try:
+        pair.start()
+        gate = pair.path("gate")
+        running = [pair.submit("/test/task-run", {"argv": ["/bin/sh", "-c", f"until [ -e {gate} ]; do sleep 0.05; done"]})
+                   for _ in range(8)]
+        for task_id in running:
+            pair.wait_task(task_id, ("RUNNING",))
+        reserve = pair.path("state", "tasks.db.reserve")
+        assert os.stat(reserve).st_blocks * 512 >= 1 << 20
+        filler = fill(small_disk)
+        r = wait_until(lambda: (r := pair.post("/test/task-echo", {"text_value": "x" * 60000})).status != 202 and r,
+                       what="a full disk")
+        assert r.status == 507 and "Retry-After" in r.headers, r
+        assert os.stat(reserve).st_size == 0
+        with open(gate, "w", encoding="utf-8"):
+            pass
+        for task_id in running:
+            ended_once(pair, task_id)
+        assert pair.post("/test/task-echo", {}).status == 507
+        os.unlink(filler)
+        wait_until(lambda: pair.post("/test/task-echo", {}).status == 202, 10, "room again")
+        assert os.stat(reserve).st_blocks * 512 >= 1 << 20
+    finally:
+        pair.close()
+
+
+def test_recovery_on_a_full_disk(small_disk):
+    """FAULTS 5: the next start has the reserve, too: it takes back what ran, and runs it once there
+    is room."""
+    pair = SmallPair(small_disk)
+    try:
+        pair.start()
+        ids = [pair.submit("/test/task-run", {"argv": ["/bin/sleep", "0.5"]}) for _ in range(8)]
+        for task_id in ids:
+            pair.wait_task(task_id, ("RUNNING",))
+        filler = fill(small_disk)
+        pair.service.kill()
+        pair.start_service()
+        pair.wait_ready()
+        assert all(pair.task(task_id)["state"] == "RETRYING" for task_id in ids)
+        assert pair.post("/test/task-echo", {}).status == 507
+        os.unlink(filler)
+        for task_id in ids:
+            assert pair.wait_task(task_id)["state"] == "SUCCEEDED"
     finally:
         pair.close()
