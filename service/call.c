@@ -97,6 +97,10 @@ void call_unref(struct errand_call *call)
 	list_init(&call->on_cancel);
 	background_leave(&call->after_line);
 	answer_deinit(&call->answer);
+	buf_deinit(&call->violations);
+	if (call->checkpoint_message != NULL)
+		protobuf_c_message_free_unpacked(call->checkpoint_message, NULL);
+	call->checkpoint_message = NULL;
 	free(call->values);
 	call->values = NULL;
 	arena_deinit(&call->arena);
@@ -277,6 +281,8 @@ void call_answer_error(struct errand_call *call, bool handler, int code, char *m
 		   code == ERRAND_ALREADY_EXISTS || code == ERRAND_PERMISSION_DENIED ||
 		   code == ERRAND_FAILED_PRECONDITION || code == ERRAND_OUT_OF_RANGE ||
 		   code == ERRAND_UNIMPLEMENTED || code == ERRAND_UNAUTHENTICATED;
+	if (handler)
+		call_put_violations(call);
 	call_answer_written(call, handler);
 }
 
@@ -565,10 +571,16 @@ static struct errand_call *call_new(const struct call_params *p)
 	return call;
 }
 
-/* Metadata and task id into the arena. They are bounded by the frame. */
+/* Metadata, task id and checkpoint into the arena. They are bounded: by the frame, by
+ * ERRAND_CHECKPOINT_MAX. */
 static int copy_metadata(struct errand_call *call, const struct call_params *p)
 {
 	call->task_id = p->task_id ? arena_copy(&call->arena, p->task_id, strlen(p->task_id)) : NULL;
+	if (p->checkpoint.len > 0) {
+		call->checkpoint.data = (uint8_t *)arena_copy(&call->arena, p->checkpoint.data,
+							      p->checkpoint.len);
+		call->checkpoint.len = call->checkpoint.data ? p->checkpoint.len : 0;
+	}
 	call->n_metadata = p->n_metadata;
 	if (p->n_metadata == 0)
 		return 0;

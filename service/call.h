@@ -50,7 +50,9 @@ struct call_source {
 	 * the source takes no streams. */
 	int (*message)(struct errand_call *call, struct bytes message, void *arg);
 	/* Tasks only; may be called from any thread. NULL otherwise. */
-	void (*progress)(struct errand_call *call, double fraction, const char *message, void *arg);
+	void (*progress)(struct errand_call *call, double fraction, const char *message,
+			 struct bytes detail, void *arg); /* detail: a packed Any, or empty */
+	void (*checkpoint)(struct errand_call *call, struct bytes any, void *arg);
 	void (*log)(struct errand_call *call, const char *stream, const char *line, size_t len,
 		    void *arg);
 };
@@ -65,6 +67,7 @@ struct call_params {
 	int64_t deadline_ns;              /* clock_mono_ns; 0 = none */
 	const char *task_id;              /* copied; NULL = no task */
 	unsigned attempt;
+	struct bytes checkpoint;          /* a packed Any; copied; may be empty */
 	int64_t grace_ns;                 /* of child processes */
 	struct pool *pool;                /* where the handler runs unless it is ASYNC (that
 					   * is always on the loop); NULL: the sync pool */

@@ -1,5 +1,5 @@
-/* call_api.c: what a handler may ask of its call (errand/service.h), but for
- * streams (call_stream.c), programs (run.c) and the life itself (call.c). */
+/* call_api.c: what a handler may ask of its call (errand/service.h), but for tasks
+ * (call_task.c), streams (call_stream.c), programs (run.c) and the life itself (call.c). */
 #define _GNU_SOURCE
 #include <stdarg.h>
 #include <stdatomic.h>
@@ -7,8 +7,12 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/err.h"
+#include "base/json.h"
 #include "base/log.h"
+#include "base/pbuf.h"
 #include "base/util.h"
+#include "schema/fault.h"
 #include "service/background.h"
 #include "service/call_impl.h"
 #include "service/depends.h"
@@ -38,6 +42,84 @@ void call_fail_problem(struct errand_call *call, int code, const char *message, 
 	}
 	pthread_mutex_unlock(&call->lock);
 	call_answer_error(call, true, code, xstrdup(message ? message : ""));
+}
+
+/* --- faults of the input; the numbers are those of proto/errand/v1/problem.proto --- */
+
+static void put_violation(struct errand_call *call, const char *pointer, const char *rule,
+			  const char *text)
+{
+	AUTO_BUF where = BUF_INIT;
+	AUTO_BUF v = BUF_INIT;
+
+	buf_printf(&where, "%s%s", *pointer == '#' ? "" : "#", pointer);
+	pbuf_put_str(&v, 1, buf_cstr(&where));
+	pbuf_put_str(&v, 4, rule);
+	pbuf_put_str(&v, 5, text);
+	pthread_mutex_lock(&call->lock);
+	if (call->n_violations < FAULT_MAX && !call->handler_answered)
+		pbuf_put_bytes(&call->violations, 7, v.data, v.len);
+	call->n_violations++;
+	pthread_mutex_unlock(&call->lock);
+}
+
+/* A handler may quote bytes of a peer; a problem must be UTF-8. */
+static char *make_utf8(char *text)
+{
+	size_t len = strlen(text), at = 0;
+
+	while ((at += json_utf8_valid((uint8_t *)text + at, len - at)) < len)
+		text[at] = '?';
+	return text;
+}
+
+static char *text_of(const char *fmt, va_list ap)
+{
+	char *text;
+
+	return make_utf8(vasprintf(&text, fmt, ap) < 0 ? xstrdup("out of memory") : text);
+}
+
+void errand_violation(struct errand_call *call, const char *pointer, const char *rule,
+		      const char *fmt, ...)
+{
+	AUTO_FREE char *text = NULL;
+	va_list ap;
+
+	va_start(ap, fmt);
+	text = text_of(fmt, ap);
+	va_end(ap);
+	put_violation(call, pointer, rule, text);
+}
+
+void errand_fail_field(struct errand_call *call, const char *pointer, const char *rule,
+		       const char *fmt, ...)
+{
+	va_list ap;
+	char *text;
+
+	va_start(ap, fmt);
+	text = text_of(fmt, ap);
+	va_end(ap);
+	put_violation(call, pointer, rule, text);
+	call_answer_error(call, true, ERRAND_INVALID_ARGUMENT, text);
+}
+
+/* On the thread that answers, before the answer is ready. */
+void call_put_violations(struct errand_call *call)
+{
+	struct answer *a = &call->answer;
+	const struct err_info *info = err_info(a->code);
+	int status = a->code == ERRAND_INVALID_ARGUMENT ? 422 : info->http;
+
+	if (call->violations.len == 0 || a->problem.len > 0)
+		return;
+	pbuf_put_str(&a->problem, 1, "about:blank");
+	pbuf_put_str(&a->problem, 2, err_http_reason(status));
+	pbuf_put_uint(&a->problem, 3, (uint64_t)status);
+	pbuf_put_str(&a->problem, 4, make_utf8(a->message));
+	pbuf_put_str(&a->problem, 6, info->name);
+	buf_append(&a->problem, call->violations.data, call->violations.len);
 }
 
 void errand_final(struct errand_call *call)
@@ -251,58 +333,6 @@ int errand_after(struct errand_call *call, const char *name, int (*fn)(void *arg
 		background_start(&call->after, &call->after_line);
 	pthread_mutex_unlock(&call->lock);
 	return 0;
-}
-
-/* --- tasks --- */
-
-const char *errand_task_id(const struct errand_call *call)
-{
-	return call->task_id;
-}
-
-unsigned errand_attempt(const struct errand_call *call)
-{
-	return call->attempt;
-}
-
-void errand_progress(struct errand_call *call, double fraction, const char *message)
-{
-	if (call->task_id == NULL || call->source->progress == NULL)
-		return;
-	if (!(fraction > 0)) /* NaN, too */
-		fraction = 0;
-	pthread_mutex_lock(&call->lock);
-	if (!call->source_gone)
-		call->source->progress(call, fraction < 1 ? fraction : 1, message, call->source_arg);
-	pthread_mutex_unlock(&call->lock);
-}
-
-void call_log(struct errand_call *call, const char *stream, const char *line, size_t len)
-{
-	if (call->task_id == NULL || call->source->log == NULL) {
-		log_debug("handler", "method=%s stream=%s line=\"%.*s\"", errand_method_name(call), stream,
-			  (int)MIN(len, 2048), line);
-		return;
-	}
-	pthread_mutex_lock(&call->lock);
-	if (!call->source_gone)
-		call->source->log(call, stream, line, len, call->source_arg);
-	pthread_mutex_unlock(&call->lock);
-}
-
-void errand_log(struct errand_call *call, const char *fmt, ...)
-{
-	va_list ap;
-	char *line;
-	int n;
-
-	va_start(ap, fmt);
-	n = vasprintf(&line, fmt, ap);
-	va_end(ap);
-	if (n < 0)
-		return;
-	call_log(call, "handler", line, (size_t)n);
-	free(line);
 }
 
 /* --- dependencies --- */

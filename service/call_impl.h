@@ -1,9 +1,9 @@
-/* call_impl.h: the inside of a call, for call.c (life and answer), call_api.c (what
- * handlers ask of it) and call_stream.c (streams) only.
+/* call_impl.h: the inside of a call, for call.c (life and answer), call_api.c and
+ * call_task.c (what handlers ask of it) and call_stream.c (streams) only.
  *
  * Threads: `loop` is the loop thread's, `L` is guarded by lock, the rest does not
  * change after call_start. No function of a source is called with the lock held,
- * but progress and log, which must not come back into the call. */
+ * but progress, checkpoint and log, which must not come back into the call. */
 #ifndef SERVICE_CALL_IMPL_H
 #define SERVICE_CALL_IMPL_H
 
@@ -59,6 +59,7 @@ struct errand_call {
 	int64_t deadline_ns;        /* 0 = none */
 	const char *task_id;        /* in the arena */
 	unsigned attempt;
+	struct bytes checkpoint;    /* in the arena: a packed Any of an attempt before */
 	int64_t grace_ns;
 	struct pool *pool;          /* NULL: the loop */
 	ProtobufCMessage *input;    /* in the arena; NULL until unpacked */
@@ -92,6 +93,9 @@ struct errand_call {
 	bool source_gone;           /* L: source_arg must not be used any more */
 	bool cancel_due;            /* L: the loop is to cancel it */
 	bool final;                 /* L: errand_final */
+	struct buf violations;      /* L: for the failure that follows: Problem.errors */
+	unsigned n_violations;      /* L */
+	ProtobufCMessage *checkpoint_message; /* L: of checkpoint, once it was asked for */
 	int code;                   /* answer.code, once that is ready; not the source's */
 	struct answer answer;       /* whose the state says; the loop's once it is ready */
 	struct list after;          /* L: background_link of jobs */
@@ -154,7 +158,10 @@ void call_refuse(struct errand_call *call, int code, const char *why);
 void call_stream_flush(struct errand_call *call);
 void call_stream_ready(struct errand_call *call);
 
-/* call_api.c; loop thread */
+/* call_api.c. The faults the handler told of become the problem of its error, unless
+ * that has one. */
+void call_put_violations(struct errand_call *call);
+/* Loop thread */
 void call_timers_arm(struct errand_call *call);
 void call_timers_drop(struct errand_call *call);
 

@@ -46,6 +46,8 @@ void feed_batch_deinit(struct feed_batch *b)
 	while ((node = list_pop_front(&b->lines)) != NULL)
 		free(LIST_ENTRY(node, struct task_line, node));
 	free(b->message);
+	buf_deinit(&b->detail);
+	buf_deinit(&b->checkpoint);
 	feed_batch_init(b);
 }
 
@@ -125,6 +127,30 @@ uintptr_t feed_number(const struct feed *f)
 	return f->number;
 }
 
+static void move_progress(struct feed_batch *to, struct feed_batch *from)
+{
+	if (!from->has_progress)
+		return;
+	free(to->message);
+	buf_deinit(&to->detail);
+	to->has_progress = true;
+	to->fraction = from->fraction;
+	to->message = from->message;
+	to->detail = from->detail;
+	from->has_progress = false;
+	from->message = NULL;
+	from->detail = BUF_INIT;
+}
+
+static void move_checkpoint(struct feed_batch *to, struct feed_batch *from)
+{
+	if (from->checkpoint.len == 0)
+		return;
+	buf_deinit(&to->checkpoint);
+	to->checkpoint = from->checkpoint;
+	from->checkpoint = BUF_INIT;
+}
+
 void feed_take(struct feed *f, bool with_progress, struct feed_batch *out)
 {
 	feed_batch_init(out);
@@ -134,12 +160,9 @@ void feed_take(struct feed *f, bool with_progress, struct feed_batch *out)
 	out->dropped = f->waiting.dropped;
 	f->waiting.n_bytes = 0;
 	f->waiting.dropped = 0;
-	if (with_progress && f->waiting.has_progress) {
-		out->has_progress = true;
-		out->fraction = f->waiting.fraction;
-		out->message = f->waiting.message;
-		f->waiting.has_progress = false;
-		f->waiting.message = NULL;
+	if (with_progress) {
+		move_progress(out, &f->waiting);
+		move_checkpoint(out, &f->waiting);
 	}
 	pthread_mutex_unlock(&lock);
 }
@@ -151,7 +174,7 @@ enum feed_news feed_news(struct feed *f)
 	pthread_mutex_lock(&lock);
 	if (!list_empty(&f->waiting.lines) || f->waiting.dropped > 0)
 		news = FEED_LINES;
-	else if (f->waiting.has_progress)
+	else if (f->waiting.has_progress || f->waiting.checkpoint.len > 0)
 		news = FEED_PROGRESS;
 	pthread_mutex_unlock(&lock);
 	return news;
@@ -167,27 +190,58 @@ void *feed_owner(uintptr_t number)
 	return f ? f->arg : NULL;
 }
 
-void feed_progress(uintptr_t number, double fraction, const char *message)
+/* Moves what `new` has to the feed: it replaces what waits there. */
+static void put(uintptr_t number, struct feed_batch *new)
 {
-	char *copy = message ? xstrndup(message, strnlen(message, MESSAGE_MAX)) : NULL;
-	char *old = copy;
 	bool post = false;
 	struct feed *f;
 
-	fraction = fraction >= 0 ? MIN(fraction, 1.0) : 0;
 	pthread_mutex_lock(&lock);
 	f = map_get(&feeds, &number, sizeof number);
 	if (f != NULL) {
-		old = f->waiting.message;
-		f->waiting.message = copy;
-		f->waiting.fraction = fraction;
-		f->waiting.has_progress = true;
+		move_progress(&f->waiting, new);
+		move_checkpoint(&f->waiting, new);
 		post = tell(f);
 	}
 	pthread_mutex_unlock(&lock);
-	free(old);
 	if (post)
 		post_job();
+}
+
+void feed_progress(uintptr_t number, double fraction, const char *message, struct bytes detail)
+{
+	struct feed_batch new;
+
+	feed_batch_init(&new);
+	new.has_progress = true;
+	new.fraction = fraction >= 0 ? MIN(fraction, 1.0) : 0;
+	new.message = message ? xstrndup(message, strnlen(message, MESSAGE_MAX)) : NULL;
+	buf_append(&new.detail, detail.data, detail.len);
+	put(number, &new);
+	feed_batch_deinit(&new);
+}
+
+void feed_checkpoint(uintptr_t number, struct bytes any)
+{
+	struct feed_batch new;
+
+	feed_batch_init(&new);
+	buf_append(&new.checkpoint, any.data, any.len);
+	put(number, &new);
+	feed_batch_deinit(&new);
+}
+
+void feed_again(uintptr_t number, struct feed_batch *failed)
+{
+	struct feed *f;
+
+	pthread_mutex_lock(&lock);
+	f = map_get(&feeds, &number, sizeof number);
+	if (f != NULL && !f->waiting.has_progress)
+		move_progress(&f->waiting, failed);
+	if (f != NULL && f->waiting.checkpoint.len == 0)
+		move_checkpoint(&f->waiting, failed);
+	pthread_mutex_unlock(&lock);
 }
 
 /* The name as a string that lives for ever. */

@@ -190,7 +190,8 @@ int task_move_requeue(struct task_move *m, int64_t run_at_us)
 	return r < 0 ? r : task_move_save(m, PART_ERROR | PART_RESULT);
 }
 
-int task_move_progress(struct task_move *m, double fraction, const char *message)
+int task_move_progress(struct task_move *m, double fraction, const char *message,
+		       struct bytes detail)
 {
 	struct event_row *e = next_event(m, EVENT_PROGRESS, m->now_us);
 	int r = m->ops->drop_progress(m->store, &m->row->id);
@@ -198,7 +199,7 @@ int task_move_progress(struct task_move *m, double fraction, const char *message
 	m->row->progress = fraction;
 	free(m->row->progress_message);
 	m->row->progress_message = message ? xstrdup(message) : NULL;
-	task_pack_progress(fraction, message, m->row->attempt, &e->data);
+	task_pack_progress(fraction, message, detail, m->row->attempt, &e->data);
 	return r < 0 ? r : add_event(m, e);
 }
 

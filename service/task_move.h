@@ -45,7 +45,8 @@ int task_move_cancel(struct task_move *m);                     /* to CANCELLED o
 int task_move_requeue(struct task_move *m, int64_t run_at_us); /* an operator's retry */
 
 /* What a running attempt says; the caller writes the row with task_move_save. */
-int task_move_progress(struct task_move *m, double fraction, const char *message);
+int task_move_progress(struct task_move *m, double fraction, const char *message,
+		       struct bytes detail);
 int task_move_line(struct task_move *m, const char *stream, struct bytes text, int64_t time_us);
 int task_move_save(struct task_move *m, unsigned parts);
 

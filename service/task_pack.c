@@ -78,7 +78,8 @@ static void put_clean_text(struct buf *out, uint32_t field, const uint8_t *text,
 		put_message(out, field, &clean);
 }
 
-static void put_progress(struct buf *out, uint32_t field, double fraction, const char *message)
+static void put_progress(struct buf *out, uint32_t field, double fraction, const char *message,
+			 struct bytes detail)
 {
 	AUTO_BUF p = BUF_INIT;
 
@@ -86,6 +87,8 @@ static void put_progress(struct buf *out, uint32_t field, double fraction, const
 		pbuf_put_double(&p, 1, fraction);
 	if (message != NULL)
 		put_clean_text(&p, 2, (const uint8_t *)message, strlen(message));
+	if (detail.len > 0)
+		pbuf_put_bytes(&p, 3, detail.data, detail.len);
 	put_message(out, field, &p);
 }
 
@@ -100,10 +103,11 @@ void task_pack_state(enum task_state state, uint32_t attempt, const struct buf *
 		put_message(out, 10, error);
 }
 
-void task_pack_progress(double fraction, const char *message, uint32_t attempt, struct buf *out)
+void task_pack_progress(double fraction, const char *message, struct bytes detail, uint32_t attempt,
+			struct buf *out)
 {
 	put_uint(out, 6, attempt);
-	put_progress(out, 7, fraction, message);
+	put_progress(out, 7, fraction, message, detail);
 }
 
 void task_pack_line(const char *stream, struct bytes text, int64_t time_us, uint32_t attempt,
@@ -176,7 +180,7 @@ void task_pack(const struct task_row *row, const struct attempt_row *attempts, s
 	put_uint(out, 6, row->attempt);
 	put_uint(out, 7, row->crash_count);
 	if (row->progress != 0 || row->progress_message != NULL)
-		put_progress(out, 8, row->progress, row->progress_message);
+		put_progress(out, 8, row->progress, row->progress_message, (struct bytes){0});
 	put_times(row, out);
 	if (row->parts & PART_INPUT && m != NULL)
 		put_any(out, 14, m->schema->input->name, &row->input);

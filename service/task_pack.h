@@ -8,7 +8,8 @@
 /* Event data as event_row has it: fields 5 to 10 of TaskEvent. error may be empty. */
 void task_pack_state(enum task_state state, uint32_t attempt, const struct buf *error,
 		     struct buf *out);
-void task_pack_progress(double fraction, const char *message, uint32_t attempt, struct buf *out);
+void task_pack_progress(double fraction, const char *message, struct bytes detail, uint32_t attempt,
+			struct buf *out);
 void task_pack_line(const char *stream, struct bytes text, int64_t time_us, uint32_t attempt,
 		    struct buf *out);
 /* The result as an Any of the method's output in this field (9 of TaskEvent);

@@ -115,7 +115,7 @@ static int write_batch(struct task_move *m, const struct feed_batch *b)
 	int r = write_lines(m, b);
 
 	if (r == 0 && b->has_progress)
-		r = task_move_progress(m, b->fraction, b->message);
+		r = task_move_progress(m, b->fraction, b->message, buf_bytes(&b->detail));
 	return r;
 }
 
@@ -177,12 +177,11 @@ static void flush_free(struct flush *f)
 	free(f);
 }
 
-/* Lines count as dropped; a progress comes back unless there is a newer one. */
-static void flush_failed(struct task_run *run, const struct flush *f)
+/* Lines count as dropped. */
+static void flush_failed(struct task_run *run, struct flush *f)
 {
 	run->dropped += f->batch.n_bytes;
-	if (f->batch.has_progress && feed_news(run->feed) == FEED_NOTHING)
-		feed_progress(feed_number(run->feed), f->batch.fraction, f->batch.message);
+	feed_again(feed_number(run->feed), &f->batch);
 }
 
 static void flush_done(struct store_op *op, int code)
@@ -216,7 +215,7 @@ static void flush_now(void *arg)
 		return;
 	}
 	run->flush_ns = now;
-	if (f->batch.has_progress)
+	if (f->batch.has_progress || f->batch.checkpoint.len > 0)
 		run->progress_ns = now;
 	f->run = run;
 	f->id = run->id;
@@ -244,9 +243,15 @@ static void feed_on_news(void *arg)
 		loop_timer_start(&run->flush_timer, at, flush_now, run);
 }
 
-static void on_progress(struct errand_call *call, double fraction, const char *message, void *arg)
+static void on_progress(struct errand_call *call, double fraction, const char *message,
+			struct bytes detail, void *arg)
 {
-	feed_progress((uintptr_t)arg, fraction, message);
+	feed_progress((uintptr_t)arg, fraction, message, detail);
+}
+
+static void on_checkpoint(struct errand_call *call, struct bytes any, void *arg)
+{
+	feed_checkpoint((uintptr_t)arg, any);
 }
 
 static void on_log(struct errand_call *call, const char *stream, const char *line, size_t len,
@@ -498,6 +503,7 @@ static const struct call_source source = {
 	.name = "task",
 	.answered = on_answered,
 	.progress = on_progress,
+	.checkpoint = on_checkpoint,
 	.log = on_log,
 };
 

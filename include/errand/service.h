@@ -44,6 +44,16 @@ struct errand_call;
  * errand_final() was called. */
 void errand_fail(struct errand_call *call, int code, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
+/* A fault of the input, for the failure that follows: it shows all of them in its
+ * `errors`, as it does those the schema's rules find. pointer: a JSON Pointer into the
+ * body as a fragment ("#/note/title", also "#" and, without the fragment, "/note/title");
+ * rule: a short name for programs ("range", "shop.stock"); both copied. At most 64 are
+ * kept. */
+void errand_violation(struct errand_call *call, const char *pointer, const char *rule,
+		      const char *fmt, ...) __attribute__((format(printf, 4, 5)));
+/* That, and errand_fail with INVALID_ARGUMENT and the same text. */
+void errand_fail_field(struct errand_call *call, const char *pointer, const char *rule,
+		       const char *fmt, ...) __attribute__((format(printf, 4, 5)));
 /* The failure that follows is final (not retried), whatever its code. */
 void errand_final(struct errand_call *call);
 /* The failure that follows is retried no sooner than this. */
@@ -99,6 +109,25 @@ unsigned errand_attempt(const struct errand_call *call);    /* 1 for the first; 
 /* fraction 0 to 1 (clamped); message may be NULL. Never blocks; at most 2 a
  * second are kept, the last one always. */
 void errand_progress(struct errand_call *call, double fraction, const char *message);
+/* With a message of the method's own beside it (NULL: none), shown as `detail`: any
+ * message type of this service's modules, at most ERRAND_DETAIL_MAX bytes packed; one
+ * that is not is left out, with a log line. */
+#define ERRAND_DETAIL_MAX (16 << 10)
+void errand_progress_detail(struct errand_call *call, double fraction, const char *message,
+			    const ProtobufCMessage *detail);
+/* Saves where the task has got to, for its next attempt: after a crash, a stop of the
+ * service, a failure that is retried. It replaces the one before; forgotten when the
+ * task succeeds. Never blocks: it is stored with the next write of progress, so after a
+ * crash the next attempt may see one that is half a second old; the last one before the
+ * attempt's end is always kept. 0; -ERRAND_RESOURCE_EXHAUSTED more than
+ * ERRAND_CHECKPOINT_MAX bytes packed (the one before stays); -ERRAND_FAILED_PRECONDITION
+ * no task. */
+#define ERRAND_CHECKPOINT_MAX (256 << 10)
+int errand_checkpoint(struct errand_call *call, const ProtobufCMessage *state);
+/* What the attempts before this one saved last; NULL when there is nothing, or when it
+ * is no `type` (logged). It lives as long as the call. */
+const ProtobufCMessage *errand_checkpoint_get(struct errand_call *call,
+					      const ProtobufCMessageDescriptor *type);
 /* A line of the task's log, stream "handler". On other calls a debug log line. */
 void errand_log(struct errand_call *call, const char *fmt, ...)
 	__attribute__((format(printf, 2, 3)));

@@ -316,6 +316,42 @@ static void probe__upload(Service *s, const Note *in, Closure done, void *call)
 	done(in, call);
 }
 
+static void probe__faulty(Service *s, const Note *in, Closure done, void *call)
+{
+	if (in->number > 1)
+		errand_violation(call, "/text", "probe.text", "the text \"%s\" is bad", in->text);
+	for (int i = 2; i < in->number; i++)
+		errand_violation(call, "#/blob", "probe.blob", "the blob is bad");
+	if (in->ms)
+		errand_fail(call, in->ms, "as asked");
+	else if (in->number)
+		errand_fail_field(call, "#/number", "range", "%d is too many \xff", in->number);
+	else
+		done(in, call);
+}
+
+static void probe__resume(Service *s, const Note *in, Closure done, void *call)
+{
+	const ProtobufCMessage *m = errand_checkpoint_get(call, &probe__v1__note__descriptor);
+	Note state = PROBE__V1__NOTE__INIT, out = PROBE__V1__NOTE__INIT;
+	ProtobufCMessageDescriptor unknown = probe__v1__note__descriptor;
+
+	if (errand_checkpoint_get(call, &probe__v1__note__descriptor) != m)
+		probe_note("two checkpoints");
+	out.text = m != NULL ? ((const Note *)m)->text : (char *)"none";
+	state.text = (char *)"where I am";
+	state.blob.len = (size_t)in->size;
+	state.blob.data = calloc(1, state.blob.len + 1);
+	out.number = errand_checkpoint(call, &state.base);
+	state.blob.len = 0;
+	errand_progress_detail(call, 0.5, "half", &state.base);
+	unknown.name = "probe.v1.NoSuch";
+	state.base.descriptor = &unknown;
+	errand_progress_detail(call, 7, NULL, &state.base);
+	free(state.blob.data);
+	done(&out, call);
+}
+
 static void probe__job(Service *s, const Note *in, Closure done, void *call)
 {
 	probe_note("job %s attempt %u", in->text, errand_attempt(call));

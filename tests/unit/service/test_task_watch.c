@@ -20,7 +20,8 @@ static void *report_progress(void *arg)
 	struct errand_call *c = arg;
 
 	for (int i = 1; i <= 1000; i++)
-		c->p.source->progress(c, i / 1000.0, i == 1000 ? "all" : "some", c->p.arg);
+		c->p.source->progress(c, i / 1000.0, i == 1000 ? "all" : "some", (struct bytes){0},
+				       c->p.arg);
 	return NULL;
 }
 

@@ -1,0 +1,171 @@
+/* call_task.c: what a task's handler may ask of its call (errand/service.h): progress,
+ * log, checkpoints. Any thread; what is said goes to the call's source at once. */
+#define _GNU_SOURCE
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "base/pbuf.h"
+#include "base/util.h"
+#include "service/call_impl.h"
+
+#define ANY_PREFIX "type.googleapis.com/"
+
+const char *errand_task_id(const struct errand_call *call)
+{
+	return call->task_id;
+}
+
+unsigned errand_attempt(const struct errand_call *call)
+{
+	return call->attempt;
+}
+
+/* --- messages of the module's own, as a google.protobuf.Any --- */
+
+static void pack_any(const ProtobufCMessage *m, size_t size, struct buf *out)
+{
+	const char *name = m->descriptor->name;
+	uint8_t *p;
+
+	pbuf_put_tag(out, 1, PBUF_LEN);
+	pbuf_put_varint(out, strlen(ANY_PREFIX) + strlen(name));
+	buf_append_str(out, ANY_PREFIX);
+	buf_append_str(out, name);
+	if (size == 0)
+		return;
+	pbuf_put_tag(out, 2, PBUF_LEN);
+	pbuf_put_varint(out, size);
+	p = buf_reserve(out, size);
+	if (p != NULL)
+		out->len += protobuf_c_message_pack(m, p);
+}
+
+/* The message in it when it is of that type. */
+static ProtobufCMessage *unpack_any(struct bytes any, const ProtobufCMessageDescriptor *type)
+{
+	struct pbuf_reader r = pbuf_reader(any.data, any.len);
+	struct bytes url = {0}, value = {0};
+	size_t skip = strlen(ANY_PREFIX);
+	struct pbuf_field f;
+
+	while (pbuf_next(&r, &f))
+		*(f.number == 1 ? &url : &value) = f.bytes;
+	if (r.bad || url.len < skip || url.len - skip != strlen(type->name) ||
+	    memcmp(url.data + skip, type->name, url.len - skip) != 0)
+		return NULL;
+	return protobuf_c_message_unpack(type, NULL, value.len, value.data);
+}
+
+/* --- progress --- */
+
+/* Only what clients know can be shown to them. */
+static void pack_detail(struct errand_call *call, const ProtobufCMessage *detail, struct buf *out)
+{
+	const char *name = detail->descriptor->name;
+	size_t size = protobuf_c_message_get_packed_size(detail);
+
+	if (size > ERRAND_DETAIL_MAX)
+		log_warn("a progress's detail is too large and was left out", "method=%s bytes=%zu max=%d",
+			 errand_method_name(call), size, ERRAND_DETAIL_MAX);
+	else if (schema_message(registry_schema(), name, strlen(name)) == NULL)
+		log_warn("a progress's detail is of a type that no module describes and was left out",
+			 "method=%s type=%s", errand_method_name(call), name);
+	else
+		pack_any(detail, size, out);
+}
+
+void errand_progress_detail(struct errand_call *call, double fraction, const char *message,
+			    const ProtobufCMessage *detail)
+{
+	AUTO_BUF any = BUF_INIT;
+
+	if (call->task_id == NULL || call->source->progress == NULL)
+		return;
+	if (!(fraction > 0)) /* NaN, too */
+		fraction = 0;
+	if (detail != NULL)
+		pack_detail(call, detail, &any);
+	pthread_mutex_lock(&call->lock);
+	if (!call->source_gone)
+		call->source->progress(call, fraction < 1 ? fraction : 1, message, buf_bytes(&any),
+				       call->source_arg);
+	pthread_mutex_unlock(&call->lock);
+}
+
+void errand_progress(struct errand_call *call, double fraction, const char *message)
+{
+	errand_progress_detail(call, fraction, message, NULL);
+}
+
+/* --- checkpoints --- */
+
+int errand_checkpoint(struct errand_call *call, const ProtobufCMessage *state)
+{
+	size_t size = protobuf_c_message_get_packed_size(state);
+	AUTO_BUF any = BUF_INIT;
+
+	if (call->task_id == NULL || call->source->checkpoint == NULL)
+		return -ERRAND_FAILED_PRECONDITION;
+	if (size > ERRAND_CHECKPOINT_MAX) {
+		log_warn("a checkpoint is too large and was not taken", "method=%s bytes=%zu max=%d",
+			 errand_method_name(call), size, ERRAND_CHECKPOINT_MAX);
+		return -ERRAND_RESOURCE_EXHAUSTED;
+	}
+	pack_any(state, size, &any);
+	pthread_mutex_lock(&call->lock);
+	if (!call->source_gone)
+		call->source->checkpoint(call, buf_bytes(&any), call->source_arg);
+	pthread_mutex_unlock(&call->lock);
+	return 0;
+}
+
+const ProtobufCMessage *errand_checkpoint_get(struct errand_call *call,
+					      const ProtobufCMessageDescriptor *type)
+{
+	const ProtobufCMessage *m;
+
+	if (call->checkpoint.len == 0)
+		return NULL;
+	pthread_mutex_lock(&call->lock);
+	if (call->checkpoint_message == NULL)
+		call->checkpoint_message = unpack_any(call->checkpoint, type);
+	m = call->checkpoint_message;
+	pthread_mutex_unlock(&call->lock);
+	if (m != NULL && m->descriptor == type)
+		return m;
+	log_warn("a checkpoint is not of the type that was asked for", "method=%s task=%s type=%s",
+		 errand_method_name(call), call->task_id, type->name);
+	return NULL;
+}
+
+/* --- lines --- */
+
+void call_log(struct errand_call *call, const char *stream, const char *line, size_t len)
+{
+	if (call->task_id == NULL || call->source->log == NULL) {
+		log_debug("handler", "method=%s stream=%s line=\"%.*s\"", errand_method_name(call), stream,
+			  (int)MIN(len, 2048), line);
+		return;
+	}
+	pthread_mutex_lock(&call->lock);
+	if (!call->source_gone)
+		call->source->log(call, stream, line, len, call->source_arg);
+	pthread_mutex_unlock(&call->lock);
+}
+
+void errand_log(struct errand_call *call, const char *fmt, ...)
+{
+	va_list ap;
+	char *line;
+	int n;
+
+	va_start(ap, fmt);
+	n = vasprintf(&line, fmt, ap);
+	va_end(ap);
+	if (n < 0)
+		return;
+	call_log(call, "handler", line, (size_t)n);
+	free(line);
+}
