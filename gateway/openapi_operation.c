@@ -223,6 +223,8 @@ static void put_task(struct openapi *o, const struct openapi_operation *op)
 static const struct {
 	const char *method, *status, *description;
 } statuses[] = {
+	{"errand.v1.Tasks/CreateTask", "200", "Another task that has the unique key."},
+	{"errand.v1.Tasks/CreateTask", "201", "The task was made."},
 	{"errand.v1.Tasks/DeleteTask", "204", "Forgotten."},
 	{"errand.v1.Tasks/CancelTask", "200", "The task has ended already."},
 	{"errand.v1.Tasks/CancelTask", "202", "The task is being stopped."},

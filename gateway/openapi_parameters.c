@@ -143,6 +143,40 @@ static void put_shared(struct openapi *o, struct walk *w, const char *name)
 	openapi_ref(o, NULL, "parameters", name);
 }
 
+/* What our own methods read. */
+static const struct {
+	const char *method, *header;
+} headers[] = {
+	{"errand.v1.Tasks/BatchCreateTasks", "IdempotencyKey"},
+	{"errand.v1.Tasks/CreateTask", "IdempotencyKey"},
+	{"errand.v1.Tasks/GetTask", "Prefer"},
+	{"errand.v1.Tasks/UpdateTask", "IfMatch"},
+};
+
+static bool put_own(struct openapi *o, struct walk *w, const char *method)
+{
+	for (size_t i = 0; i < ARRAY_LEN(headers); i++)
+		if (strcmp(method, headers[i].method) == 0) {
+			put_shared(o, w, headers[i].header);
+			return true;
+		}
+	return false;
+}
+
+static void put_headers(struct openapi *o, struct walk *w, const struct schema_method *m)
+{
+	if (put_own(o, w, m->full_name))
+		return;
+	if (m->run == RUN_TASK && o->has_tasks) {
+		put_shared(o, w, "Prefer");
+		put_shared(o, w, "IdempotencyKey");
+	} else if (!m->server_streaming) {
+		put_shared(o, w, "ServerTimeout");
+	}
+	if (m->server_streaming && m->output->sse_id != NULL)
+		put_shared(o, w, "LastEventId");
+}
+
 void openapi_parameters(struct openapi *o, const struct openapi_operation *op)
 {
 	struct walk w = {.op = op};
@@ -151,13 +185,7 @@ void openapi_parameters(struct openapi *o, const struct openapi_operation *op)
 		put_path_parameter(o, &op->parameters[i], op->first->parameters[i].name, &w.any);
 	if (!op->route.body_all)
 		walk_query(o, &w, op->method->input);
-	if ((op->method->run == RUN_TASK && o->has_tasks) ||
-	    strcmp(op->method->full_name, "errand.v1.Tasks/GetTask") == 0)
-		put_shared(o, &w, "Prefer");
-	else if (!op->method->server_streaming)
-		put_shared(o, &w, "ServerTimeout");
-	if (op->method->server_streaming && op->method->output->sse_id != NULL)
-		put_shared(o, &w, "LastEventId");
+	put_headers(o, &w, op->method);
 	if (w.any)
 		openapi_close(o, ']');
 }

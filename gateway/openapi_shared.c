@@ -40,6 +40,11 @@ static const char stream_error[] =
 static const char parameters[] =
 	"{\"Prefer\":{\"name\":\"Prefer\",\"in\":\"header\",\"description\":\"`wait=N`: answer when the "
 	"task has ended, at the latest after N seconds.\",\"schema\":{\"type\":\"string\"}},"
+	"\"IdempotencyKey\":{\"name\":\"Idempotency-Key\",\"in\":\"header\",\"description\":\"The same key and "
+	"request again are answered with the same task, for 24 hours.\",\"schema\":{\"type\":\"string\","
+	"\"minLength\":1,\"maxLength\":255}},"
+	"\"IfMatch\":{\"name\":\"If-Match\",\"in\":\"header\",\"required\":true,\"description\":\"The ETag of "
+	"what is to be changed, or `*` for whatever there is.\",\"schema\":{\"type\":\"string\"}},"
 	"\"ServerTimeout\":{\"name\":\"X-Server-Timeout\",\"in\":\"header\",\"description\":\"The deadline of "
 	"the call in seconds; 504 when it passes.\",\"schema\":{\"type\":\"number\",\"exclusiveMinimum\":0}},"
 	"\"LastEventId\":{\"name\":\"Last-Event-ID\",\"in\":\"header\",\"description\":\"Of the last event "
