@@ -59,6 +59,19 @@ static size_t on_line(struct load_conn *conn)
 	return (size_t)(end + 1 - conn->in);
 }
 
+/* Until *n is all of them; a minute is more than any of this takes. */
+static void wait_for_all(const size_t *n, const char *what)
+{
+	int64_t end_ns = load_now_ns() + 60000000000;
+
+	while (*n < n_clients && load_now_ns() < end_ns)
+		load_poll(1000000000);
+	if (*n == n_clients)
+		return;
+	fprintf(stderr, "after a minute %zu of %zu clients have %s\n", *n, n_clients, what);
+	exit(1);
+}
+
 int main(int argc, char **argv)
 {
 	struct client *clients;
@@ -78,12 +91,10 @@ int main(int argc, char **argv)
 		if (i % 64 == 63)
 			load_poll(0);
 	}
-	while (n_with_event < n_clients)
-		load_poll(1000000000);
+	wait_for_all(&n_with_event, "their first event");
 	printf("ready\n");
 	fflush(stdout);
-	while (n_ended < n_clients)
-		load_poll(1000000000);
+	wait_for_all(&n_ended, "the end");
 	printf("{\"clients\": %zu, \"events\": %llu, \"wrong\": %llu, \"end_ms\": %.1f}\n", n_clients,
 	       (unsigned long long)n_events, (unsigned long long)n_wrong,
 	       (double)(last_end_ns - first_end_ns) / 1e6);

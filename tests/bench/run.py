@@ -6,6 +6,7 @@ differ, ratios less. Only the standard library; everything started here is
 stopped here, by pid.
 """
 import argparse
+import importlib
 import json
 import os
 import re
@@ -140,7 +141,7 @@ def start_fastapi(work, b, port):
                 work, "fastapi")]
 
 
-def start_errand(work, b, port, *options):
+def start_errand(work, b, port, *options, gateway_options=()):
     state = tempfile.mkdtemp(prefix="state", dir=work)
     sock = os.path.join(state, "s.sock")
     ready, ready_w = os.pipe()
@@ -152,7 +153,7 @@ def start_errand(work, b, port, *options):
     os.read(ready, 16)
     os.close(ready)
     gateway = run([f"{b}/errand-gateway", "--listen", f"127.0.0.1:{port}", "--socket", sock,
-                   "--access-log", "off", "--log-level", "warn"], work, "gateway")
+                   "--access-log", "off", "--log-level", "warn", *gateway_options], work, "gateway")
     return [service, gateway]
 
 
@@ -249,7 +250,8 @@ def table(subjects):
 
 def main():
     p = argparse.ArgumentParser()
-    p.add_argument("what", nargs="?", default="calls", choices=["calls", "tasks"])
+    p.add_argument("what", nargs="?", default="calls", choices=["calls", "tasks", "watchers"])
+    p.add_argument("--clients", type=int, default=10000, help="of watchers")
     p.add_argument("--builddir", required=True)
     p.add_argument("--rounds", type=int, default=3)
     p.add_argument("--seconds", type=int, default=3)
@@ -260,9 +262,8 @@ def main():
                 if s is SUBJECTS[0] or args.only is None or args.only in s.name]
     work = tempfile.mkdtemp(prefix="errand-bench.")
     try:
-        if args.what == "tasks":
-            import tasks  # it uses what is here
-            tasks.main(args, work)
+        if args.what != "calls":
+            importlib.import_module(args.what).main(args, work)  # it uses what is here
             return
         measure(subjects, args, work)
         idles = [idle(work, args.builddir) for _ in range(3)]

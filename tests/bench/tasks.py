@@ -154,9 +154,9 @@ def count(port):
         return json.load(answer).get("number", 0)
 
 
-def errand_up(x, *options):
+def errand_up(x, *options, **kw):
     port = bench.free_port()
-    started = bench.start_errand(x.work, x.b, port, *options)
+    started = bench.start_errand(x.work, x.b, port, *options, **kw)
     bench.wait_port(port, started[-1])
     for _ in range(500):
         try:
