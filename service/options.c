@@ -31,6 +31,8 @@ static const struct opt table[] = {
 	 "memory or sqlite:FILE (default sqlite:STATE/tasks.db)"},
 	{"store-reserve", 0, OPT_SIZE, AT(store_reserve), "1M", 0, 1LL << 40, "SIZE",
 	 "of the disk, kept back for what runs when it is full; 0: nothing"},
+	{"check-store", 0, OPT_FLAG, AT(check_store), NULL, 0, 0, NULL,
+	 "looks whether the store is sound, and ends; serves nothing"},
 	{"mode", 0, OPT_STRING, AT(mode), "0660", 0, 0, "MODE", "permissions of the socket, octal"},
 	{"group", 0, OPT_STRING, AT(group), NULL, 0, 0, "GROUP", "group of the socket"},
 	{"allow-uid", 0, OPT_LIST, AT(allow_uid), NULL, 0, 0, "USER",

@@ -3,6 +3,7 @@
 #ifndef SERVICE_OPTIONS_H
 #define SERVICE_OPTIONS_H
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
 
@@ -19,6 +20,7 @@ struct options {
 	int64_t loop_limit, drain_timeout, default_deadline, frame_timeout, stall_timeout;
 	int64_t max_connections, max_calls, max_calls_user, max_input, max_output, max_output_user;
 	int64_t ready_fd;
+	bool check_store;
 
 	/* What is made of them; owned. */
 	char *store_spec;

@@ -31,6 +31,7 @@
 #include "service/process.h"
 #include "service/registry.h"
 #include "service/session.h"
+#include "service/store_check.h"
 #include "service/task.h"
 #include "service/watchdog.h"
 
@@ -290,6 +291,11 @@ int errand_service_main(int argc, char **argv, const struct errand_module *const
 	mallopt(M_TRIM_THRESHOLD, 1 << 20);
 	log_init("errand-service", LOG_LEVEL_INFO);
 	status = options_read(&options, argc, argv);
+	if (status == 0 && options.check_store) {
+		status = store_exit(store_check_command(options.store_spec));
+		options_deinit(&options);
+		return status;
+	}
 	for (; status == 0 && n < ARRAY_LEN(parts); n++) {
 		status = parts[n].start(modules, why);
 		if (status != 0)

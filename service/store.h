@@ -85,6 +85,8 @@ struct store_filter {
 	size_t limit;      /* rows given at most, > 0 */
 };
 
+#define TASK_STATES_MAX 16 /* higher than any enum task_state */
+
 #define STORE_LIST_SCAN 10000 /* rows looked at for one page */
 
 /* A page. rows owned, with PART_ERROR only. more: there may be rows after `last`,
@@ -98,6 +100,16 @@ struct store_page {
 void store_page_deinit(struct store_page *p);
 
 struct store;
+struct store_backup;
+
+/* What a file holds. */
+struct store_stat {
+	char *path;            /* owned */
+	int version;           /* of its schema */
+	int64_t size, log_size, reserve; /* bytes; reserve: held now */
+	int64_t page_size, pages, free_pages;
+	uint64_t tasks[TASK_STATES_MAX]; /* by state */
+};
 
 /* All return 0 or a negative errand_code; -ERRAND_NOT_FOUND where a row is not
  * there; -ERRAND_RESOURCE_EXHAUSTED disk full; -ERRAND_DATA_LOSS corrupt;
@@ -167,6 +179,16 @@ struct store_ops {
 	/* An fsync failed: what is on the disk is not known, and nothing is accepted until
 	 * the file has been opened again. */
 	bool (*is_dead)(struct store *s);
+	int (*stat)(struct store *s, struct store_stat *out);
+	/* A copy of the whole store in a new file, made step by step (n pages each) between
+	 * transactions; what is written meanwhile is in it. 1: there is more to copy. end
+	 * closes the file, which is whole when a step has returned 0, and is not synced. */
+	int (*backup_begin)(struct store *s, const char *path, struct store_backup **out);
+	int (*backup_step)(struct store *s, struct store_backup *b, int n);
+	void (*backup_end)(struct store *s, struct store_backup *b);
+	/* Gives at most n unused pages back to the file system, between transactions. 1:
+	 * there are more. -ERRAND_FAILED_PRECONDITION: this file was made without. */
+	int (*vacuum_step)(struct store *s, int n);
 };
 
 extern const struct store_ops store_memory, store_sqlite;

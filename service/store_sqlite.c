@@ -533,4 +533,9 @@ const struct store_ops store_sqlite = {
 	.take_reserve = sqlite_take_reserve,
 	.spend_reserve = sqlite_spend_reserve,
 	.is_dead = sqlite_is_dead,
+	.stat = sqlite_stat,
+	.backup_begin = sqlite_backup_begin,
+	.backup_step = sqlite_backup_step,
+	.backup_end = sqlite_backup_end,
+	.vacuum_step = sqlite_vacuum_step,
 };

@@ -10,6 +10,8 @@
 #include "service/store_file.h"
 #include "service/store_reserve.h"
 
+#define SQLITE_APPLICATION_ID 0x65727264 /* "errd" */
+
 enum statement {
 	S_BEGIN, S_COMMIT, S_ROLLBACK, S_INSERT, S_GET, S_UPDATE, S_REMOVE, S_REMOVE_DATA,
 	S_REMOVE_ATTEMPTS, S_REMOVE_EVENTS, S_PUT_DATA, S_DROP_DATA, S_GET_DATA, S_TAIL,
@@ -41,6 +43,19 @@ void sqlite_set_reserve(struct store *s, int64_t bytes);
 bool sqlite_take_reserve(struct store *s);
 bool sqlite_spend_reserve(struct store *s);
 bool sqlite_is_dead(struct store *s);
+/* Into the file, what the log holds of it. */
+void sqlite_checkpoint(struct store *s);
+
+/* store_sqlite_backup.c */
+int sqlite_stat(struct store *s, struct store_stat *out);
+int sqlite_backup_begin(struct store *s, const char *path, struct store_backup **out);
+int sqlite_backup_step(struct store *s, struct store_backup *b, int n);
+void sqlite_backup_end(struct store *s, struct store_backup *b);
+int sqlite_vacuum_step(struct store *s, int n);
+
+int sqlite_schema_version(void); /* the newest we know */
+/* What a PRAGMA that gives a number gives; -1 when it fails. */
+int64_t sqlite_pragma(struct store *s, const char *text);
 
 /* SQLite's result as ours; the words are kept for ops->error. */
 int sqlite_failed(struct store *s, int rc);

@@ -9,7 +9,6 @@
 #include "base/log.h"
 #include "service/fault.h"
 
-#define APPLICATION_ID 0x65727264 /* "errd" */
 #define SCHEMA_VERSION ((int)ARRAY_LEN(upgrades))
 #define LOG_PAGES_MAX 1000           /* of the write-ahead log before a checkpoint */
 #define CHECK_SIZE (4LL << 20)       /* files up to this are checked at each start */
@@ -188,7 +187,7 @@ static int exec(struct store *s, const char *text, char *why, size_t size)
 	return rc;
 }
 
-static int64_t pragma(struct store *s, const char *text)
+int64_t sqlite_pragma(struct store *s, const char *text)
 {
 	sqlite3_stmt *st = NULL;
 	int64_t value = -1;
@@ -200,6 +199,11 @@ static int64_t pragma(struct store *s, const char *text)
 	return value;
 }
 
+int sqlite_schema_version(void)
+{
+	return SCHEMA_VERSION;
+}
+
 /* Whose is it? Asked before anything is written. */
 static int check_owner(struct store *s, char *why, size_t size)
 {
@@ -209,10 +213,10 @@ static int check_owner(struct store *s, char *why, size_t size)
 
 	if (r < 0)
 		return r;
-	id = pragma(s, "PRAGMA application_id");
-	version = pragma(s, "PRAGMA user_version");
-	tables = pragma(s, "SELECT count(*) FROM sqlite_schema");
-	if (id != APPLICATION_ID && (id != 0 || version != 0 || tables != 0))
+	id = sqlite_pragma(s, "PRAGMA application_id");
+	version = sqlite_pragma(s, "PRAGMA user_version");
+	tables = sqlite_pragma(s, "SELECT count(*) FROM sqlite_schema");
+	if (id != SQLITE_APPLICATION_ID && (id != 0 || version != 0 || tables != 0))
 		return refuse(s, why, size, ERRAND_FAILED_PRECONDITION,
 			      "a database of another program; it was not touched: name another file");
 	if (version <= SCHEMA_VERSION)
@@ -242,12 +246,12 @@ static int check_content(struct store *s, char *why, size_t size)
 /* Each step and its number are one transaction: old or new, never between. */
 static int upgrade(struct store *s, char *why, size_t size)
 {
-	int version = (int)pragma(s, "PRAGMA user_version");
+	int version = (int)sqlite_pragma(s, "PRAGMA user_version");
 
 	for (int r; version < SCHEMA_VERSION; version++) {
 		AUTO_FREE char *step = xasprintf(
 			"BEGIN IMMEDIATE; %s PRAGMA application_id = %d; PRAGMA user_version = %d; COMMIT",
-			upgrades[version], APPLICATION_ID, version + 1);
+			upgrades[version], SQLITE_APPLICATION_ID, version + 1);
 
 		r = exec(s, step, why, size);
 		if (r < 0)
@@ -278,6 +282,8 @@ static int set_up(struct store *s, char *why, size_t size)
 		r = check_owner(s, why, size);
 	if (r == 0)
 		r = check_content(s, why, size);
+	if (r == 0 && s->file.is_new)
+		r = exec(s, "PRAGMA auto_vacuum = INCREMENTAL", why, size);
 	if (r == 0)
 		r = exec(s, "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;"
 			 "PRAGMA journal_size_limit = 16777216", why, size);
@@ -364,13 +370,10 @@ static bool wants_checkpoint(const struct store *s)
 	return !s->sync_failed && s->log_pages >= (is_full ? 1 : LOG_PAGES_MAX);
 }
 
-/* Between transactions, so that nobody who waits for a commit pays for it. */
-void sqlite_tidy(struct store *s)
+void sqlite_checkpoint(struct store *s)
 {
 	int rc;
 
-	if (!wants_checkpoint(s))
-		return;
 	fault_point("checkpoint", NULL);
 	errno = 0;
 	rc = sqlite3_wal_checkpoint_v2(s->db, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
@@ -379,6 +382,13 @@ void sqlite_tidy(struct store *s)
 		sqlite_failed(s, rc);
 		log_warn("store: checkpoint failed", "error=\"%s\"", s->why);
 	}
+}
+
+/* Between transactions, so that nobody who waits for a commit pays for it. */
+void sqlite_tidy(struct store *s)
+{
+	if (wants_checkpoint(s))
+		sqlite_checkpoint(s);
 }
 
 /* --- a full disk, a broken one --- */

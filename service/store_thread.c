@@ -40,9 +40,9 @@ static struct {
 	const struct store_ops *ops;
 	struct store *store;
 	pthread_t thread;
-	pthread_mutex_t lock; /* guards waiting, idle, stopping, done, posted, why */
+	pthread_mutex_t lock; /* guards waiting, between, idle, stopping, done, posted, why */
 	pthread_cond_t work;
-	struct list waiting, done;
+	struct list waiting, between, done;
 	bool idle, stopping;
 	bool posted;          /* the completion is on its way to the loop */
 	char why[256];
@@ -171,7 +171,7 @@ static int run_write(struct store_op *op)
 
 static void run_alone(struct store_op *op)
 {
-	op->code = op->writes ? run_write(op) : op->run(op, t.ops, t.store);
+	op->code = op->writes && !op->between ? run_write(op) : op->run(op, t.ops, t.store);
 }
 
 /* Runs ops of `pending` together and moves them to `ran`; false: they were undone
@@ -209,6 +209,8 @@ static bool run_together(struct list *pending, struct list *ran)
 
 static void run_batch(struct list *pending, struct list *ran)
 {
+	if (list_empty(pending))
+		return;
 	if (t.refuse_until_ns == 0 && run_together(pending, ran))
 		return;
 	if (list_empty(ran))
@@ -252,6 +254,8 @@ static void give_back(struct list *ran)
 {
 	bool post;
 
+	if (list_empty(ran))
+		return;
 	pthread_mutex_lock(&t.lock);
 	list_splice(&t.done, ran);
 	post = !t.posted;
@@ -259,6 +263,11 @@ static void give_back(struct list *ran)
 	pthread_mutex_unlock(&t.lock);
 	if (post)
 		loop_post(&t.completion->job);
+}
+
+static bool has_work(void)
+{
+	return !list_empty(&t.waiting) || !list_empty(&t.between);
 }
 
 /* Waits for a signal, on a full disk not for long. */
@@ -278,14 +287,17 @@ static void wait_for_work(void)
 /* Waits for work; false: there is none and there will be none. */
 static bool take_work(struct list *pending)
 {
+	bool some;
+
 	pthread_mutex_lock(&t.lock);
 	t.idle = true;
-	while (list_empty(&t.waiting) && !t.stopping && list_empty(pending))
+	while (!has_work() && !t.stopping && list_empty(pending))
 		wait_for_work();
 	t.idle = false;
 	list_splice(pending, &t.waiting);
+	some = !list_empty(pending) || !list_empty(&t.between);
 	pthread_mutex_unlock(&t.lock);
-	return !list_empty(pending);
+	return some;
 }
 
 static void tell_death(struct loop_job *job)
@@ -302,6 +314,21 @@ static void look_for_death(void)
 	loop_post(&t.death);
 }
 
+/* One of them, so that the others wait for no more. */
+static void run_between(struct list *ran)
+{
+	struct list *node;
+
+	pthread_mutex_lock(&t.lock);
+	node = list_pop_front(&t.between);
+	pthread_mutex_unlock(&t.lock);
+	if (node == NULL)
+		return;
+	run_alone(LIST_ENTRY(node, struct store_op, node));
+	list_push_back(ran, node);
+	give_back(ran);
+}
+
 static void *store_main(void *arg)
 {
 	struct list pending, ran;
@@ -315,6 +342,7 @@ static void *store_main(void *arg)
 		give_back(&ran);
 		if (t.ops->tidy != NULL)
 			t.ops->tidy(t.store);
+		run_between(&ran);
 		look_for_death();
 	}
 	return NULL;
@@ -326,7 +354,7 @@ static void wake_store(struct loop_job *job)
 
 	t.waking = false;
 	pthread_mutex_lock(&t.lock);
-	signal = t.idle && !list_empty(&t.waiting);
+	signal = t.idle && has_work();
 	pthread_mutex_unlock(&t.lock);
 	if (signal)
 		pthread_cond_signal(&t.work);
@@ -339,7 +367,7 @@ void store_thread_submit(struct store_op *op)
 	bool on_loop = loop_is_current();
 
 	pthread_mutex_lock(&t.lock);
-	list_push_back(&t.waiting, &op->node);
+	list_push_back(op->between ? &t.between : &t.waiting, &op->node);
 	if (!on_loop && t.idle)
 		pthread_cond_signal(&t.work);
 	pthread_mutex_unlock(&t.lock);
@@ -381,6 +409,7 @@ int store_thread_start(const struct store_ops *ops, struct store *s)
 	t.death.run = NULL;
 	t.wake.run = wake_store;
 	list_init(&t.waiting);
+	list_init(&t.between);
 	list_init(&t.done);
 	t.completion = xcalloc(1, sizeof *t.completion);
 	t.completion->job.run = complete;
@@ -407,7 +436,7 @@ static void finish_all(void)
 		pthread_join(t.thread, NULL);
 		list_splice(&done, &t.done);
 		run_done(&done);
-		if (list_empty(&t.waiting))
+		if (!has_work())
 			return;
 		t.stopping = false;
 		if (pthread_create(&t.thread, NULL, store_main, NULL) != 0)

@@ -46,7 +46,9 @@ def test_answer(pair):
     assert doc["openapi"].startswith("3.1.")
     assert doc["info"]["title"] == "article.v1, errandtest.v1" and doc["info"]["version"] == "v1"
     assert doc["servers"] == [{"url": "/"}]
-    assert [t["name"] for t in doc["tags"]] == ["Article", "Test", "Tasks"]
+    # the modules' first, then those of errand.v1
+    names = [t["name"] for t in doc["tags"]]
+    assert names[:2] == ["Article", "Test"] and {"Tasks", "Store"} <= set(names[2:])
 
 
 def test_each_route_is_there(pair):

@@ -1,0 +1,127 @@
+"""errand.v1.Store: figures, check, online backup, vacuum; the same without a service."""
+
+import os
+import sqlite3
+import stat
+import subprocess
+import threading
+
+from conftest import BUILD, TESTMOD, Pair
+
+
+def service_on(path, *args):
+    return subprocess.run([os.path.join(BUILD, "errand-service"), "--store", f"sqlite:{path}", *args],
+                          capture_output=True, timeout=60, check=False)
+
+
+def test_figures(make_pair):
+    pair = make_pair(modules=[TESTMOD])
+    for _ in range(3):
+        pair.wait_task(pair.submit("/test/task-echo", {}))
+    info = pair.get("/v1/store").json()
+    path = pair.path("state", "tasks.db")
+    assert info["kind"] == "sqlite" and info["path"] == path
+    assert int(info["size"]) == os.stat(path).st_size and int(info["log_size"]) > 0
+    assert int(info["pages"]) * int(info["page_size"]) >= int(info["size"])
+    assert info["tasks"] == [{"state": "SUCCEEDED", "count": "3"}]
+    assert int(info["reserve"]) == 1 << 20 and not info.get("error")
+
+
+def test_memory_has_no_file(make_pair):
+    pair = make_pair(modules=[TESTMOD], store="memory")
+    assert pair.get("/v1/store").json()["kind"] == "memory"
+    for what, body in (("check", {}), ("vacuum", {}), ("backup", {"path": "/tmp/x"})):
+        r = pair.post(f"/v1/store:{what}", body)
+        assert r.status == 400 and r.json()["code"] == "FAILED_PRECONDITION", r
+
+
+def test_backup_under_load(make_pair):
+    """Every task acknowledged before the backup began is in it; it is sound, and a store of its own;
+    writers go on while it is made."""
+    pair = make_pair(modules=[TESTMOD], service_args=["--slots", "4"])
+    acked, stop, slowest = [], threading.Event(), [0.0]
+
+    def load():
+        while not stop.is_set():
+            r = pair.post("/test/task-echo", {"text_value": "x" * 20000})
+            assert r.status == 202, r
+            acked.append(r.json()["id"])
+    threads = [threading.Thread(target=load) for _ in range(4)]
+    for t in threads:
+        t.start()
+    try:
+        while len(acked) < 200:
+            pass
+        for n in range(3):
+            before = list(acked)
+            copy = pair.path(f"copy{n}.db")
+            r = pair.post("/v1/store:backup", {"path": copy})
+            assert r.status == 200 and int(r.json()["size"]) == os.stat(copy).st_size, r
+            assert stat.S_IMODE(os.stat(copy).st_mode) == 0o600
+            done = service_on(copy, "--check-store")
+            assert done.returncode == 0, done
+            db = sqlite3.connect(copy)
+            there = {row[0].hex() for row in db.execute("SELECT id FROM task")}
+            db.close()
+            assert {i.replace("-", "") for i in before} <= there
+            assert len(acked) > len(before), "nothing was taken meanwhile"
+    finally:
+        stop.set()
+        for t in threads:
+            t.join()
+    assert not [f for f in os.listdir(pair.dir) if f.endswith(".part")]
+    r = pair.post("/v1/store:backup", {"path": pair.path("copy0.db")})
+    assert r.status == 409 and "already" in r.json()["detail"], r
+    other = Pair(modules=[TESTMOD])
+    try:
+        os.rename(pair.path("copy2.db"), other.path("state", "tasks.db"))
+        other.start()
+        for task_id in acked[:50]:
+            assert other.wait_task(task_id)["state"] == "SUCCEEDED"
+    finally:
+        other.close()
+
+
+def test_backup_says_what_is_wrong(pair):
+    for path, status in (("tasks.db", 400), ("/nowhere/x.db", 400), (pair.dir + "/", 400), ("", 400)):
+        r = pair.post("/v1/store:backup", {"path": path})
+        assert r.status == status, (path, r)
+
+
+def test_check_of_a_live_store(make_pair):
+    pair = make_pair(modules=[TESTMOD])
+    pair.wait_task(pair.submit("/test/task-echo", {}))
+    r = pair.post("/v1/store:check", {})
+    assert r.status == 200 and r.json() == {"sound": True, "faults": [], "tasks": "1"}, r
+    assert os.listdir(pair.path("state")).count("tasks.db.check") == 0
+    done = service_on(pair.path("state", "tasks.db"), "--check-store")
+    assert done.returncode == 75 and b"errand store check" in done.stderr, done
+    pair.service.stop()
+    path = pair.path("state", "tasks.db")
+    with sqlite3.connect(path) as db:
+        db.execute("UPDATE task SET state = 6")
+        db.execute("DELETE FROM attempt")
+        db.execute("INSERT INTO event (task, seq, kind, time_us) VALUES (zeroblob(16), 2, 1, 5)")
+    db.close()
+    done = service_on(path, "--check-store")
+    assert done.returncode == 65 and b"last state event" in done.stdout, done
+    assert b"1 events of tasks that are not there, as 00000000-" in done.stdout, done
+    pair.start_service()
+    pair.wait_ready()
+    r = pair.post("/v1/store:check", {}).json()
+    assert not r.get("sound") and len(r["faults"]) == 2, r
+
+
+def test_vacuum_gives_pages_back(make_pair):
+    pair = make_pair(modules=[TESTMOD])
+    ids = [pair.submit("/test/task-echo", {"text_value": "x" * 50000}) for _ in range(60)]
+    for task_id in ids:
+        pair.wait_task(task_id)
+        assert pair.request("DELETE", f"/v1/tasks/{task_id}").status == 204
+    info = pair.get("/v1/store").json()
+    assert int(info["free_pages"]) > 500, info
+    r = pair.post("/v1/store:vacuum", {}).json()
+    assert int(r["pages"]) > 500, r
+    after = pair.get("/v1/store").json()
+    assert int(after.get("free_pages", 0)) == 0 and int(after["size"]) < 400000, after
+    assert pair.post("/v1/store:check", {}).json()["sound"]
