@@ -173,7 +173,8 @@ static void on_waited(int code, const char *why, const struct task_row *row, voi
 	answer_now(d, code, why, row, ERRAND_DEADLINE_EXCEEDED, "not done within the deadline");
 }
 
-static void on_created(int code, const char *why, const struct task_row *row, void *arg)
+static void on_created(int code, enum task_found found, const char *why,
+		       const struct task_row *row, void *arg)
 {
 	struct durable *d = arg;
 
@@ -246,18 +247,6 @@ static int64_t number(struct bytes b)
 	return n;
 }
 
-/* What is between gateway and service only is not kept for the handler. */
-static bool is_ours(struct bytes key)
-{
-	static const char *const ours[] = {"errand-task", "prefer-async", "prefer-wait", "accept",
-					   "if-none-match", "if-match", "last-event-id", "idempotency-key"};
-
-	for (size_t i = 0; i < ARRAY_LEN(ours); i++)
-		if (key.len == strlen(ours[i]) && memcmp(key.data, ours[i], key.len) == 0)
-			return true;
-	return false;
-}
-
 static bool has_value(const struct wire_request *w, const char *key, const char *value)
 {
 	struct bytes b = wire_pair_get(w->metadata, w->n_metadata, key);
@@ -267,15 +256,12 @@ static bool has_value(const struct wire_request *w, const char *key, const char 
 
 static void create(struct durable *d, const struct wire_request *w, struct bytes input)
 {
-	struct wire_pair kept[ENVELOPE_METADATA_MAX];
-	size_t n = 0;
+	struct task_spec spec = {.method = d->method, .input = input, .metadata = w->metadata,
+				 .n_metadata = w->n_metadata};
 
-	for (size_t i = 0; i < w->n_metadata; i++)
-		if (!is_ours(w->metadata[i].key))
-			kept[n++] = w->metadata[i];
 	d->memory = sizeof *d + input.len;
 	memory += d->memory;
-	task_create(d->method, input, kept, n, on_created, d);
+	task_create(&spec, on_created, d);
 }
 
 static void refuse(struct request *r, int code, const char *why, struct bytes problem)

@@ -22,11 +22,31 @@ enum store_part {
 	PART_RESULT = 2,
 	PART_ERROR = 4,
 	PART_METADATA = 8,
-	PART_ALL = 15,
+	PART_OPTIONS = 16,
+	PART_CHECKPOINT = 32,
+	PART_ALL = 63,
+	PARTS_TO_RUN = PART_INPUT | PART_METADATA | PART_OPTIONS | PART_CHECKPOINT,
+};
+
+/* What is attached to a row (its `flags`), so that a task without any of it pays
+ * for none. Stored. */
+enum task_flag {
+	TASK_CANCEL_ASKED = 1,
+	TASK_BY_WALL = 2,        /* run_at_us is an appointment by the wall clock */
+	TASK_BACKING_OFF = 4,    /* RETRYING, or HELD while it was */
+	TASK_HAS_CALLBACK = 8,   /* its options name one, or its queue's settings did */
+	TASK_HAS_CHILDREN = 16,  /* records EDGE from it: others come after it */
+	TASK_HAS_UNIQUE = 32,    /* it holds a unique key, or waits for it */
+	TASK_WAITS_KEY = 64,     /* BLOCKED (or HELD) for its unique key */
+	TASK_HAS_LABELS = 128,   /* in its options */
+	TASK_HAS_PARENTS = 256,  /* its options name tasks it comes after */
+	TASK_BORN_SCHEDULED = 512, /* what it was when it was made, if not QUEUED */
+	TASK_BORN_BLOCKED = 1024,
 };
 
 /* A task's row. Strings and buffers owned; NULL and empty where there is none.
- * Times are wall-clock microseconds, 0 = not yet. */
+ * Times are microseconds, 0 = not yet or none; create, start and end by the wall clock,
+ * the others by the engine's (task_clock.h). */
 struct task_row {
 	struct uuid id;
 	char *method;             /* "article.v1.Article/Encode" */
@@ -39,15 +59,28 @@ struct task_row {
 	uint32_t crash_count;     /* attempts that ended in oom, signal, lease_lost */
 	int64_t create_us, start_us, end_us;
 	int64_t run_at_us;        /* not to be claimed before this */
+	int64_t start_by_us;      /* its attempt must have begun by then, or it expires */
+	int64_t finish_by_us;     /* the end of its total time */
+	int64_t ttl_us;           /* from its end until it is forgotten */
+	/* When the clock next does something to it while nobody runs it: its time to run,
+	 * a deadline, or when it has ended, to be forgotten; 0 = never. task_move.c's. */
+	int64_t wake_us;
+	bool wake_wall;           /* by the wall clock */
+	unsigned flags;           /* enum task_flag */
+	enum task_reason reason;
+	uint32_t blockers;        /* parents that have not ended */
+	uint64_t owner;           /* of its running attempt (lease.h); 0 = none */
+	char *schedule;           /* that made it; NULL */
 	double progress;          /* 0 to 1 */
 	char *progress_message;
-	bool cancel_asked;
 	uint64_t log_bytes, log_dropped; /* of the current attempt */
 	unsigned parts;           /* which of the buffers are here (enum store_part) */
 	struct buf input;         /* wire bytes of the method's input */
 	struct buf result;        /* wire bytes of its output */
 	struct buf error;         /* serialized errand.v1.Problem */
 	struct buf metadata;      /* serialized request metadata kept for the handler */
+	struct buf options;       /* serialized errand.v1.TaskOptions, as given */
+	struct buf checkpoint;    /* serialized google.protobuf.Any: what an attempt saved */
 };
 void task_row_deinit(struct task_row *t);
 /* Whose turn is first: by priority (higher first), run_at, id; as qsort wants it. */
@@ -99,6 +132,30 @@ struct store_page {
 };
 void store_page_deinit(struct store_page *p);
 
+/* Everything small that is kept beside the tasks is a record: a key of its kind,
+ * bytes that only its owner reads, and a time. */
+enum record_kind {
+	RECORD_META = 1,     /* by name: the engine's own */
+	RECORD_OWNER,        /* by id: who runs tasks; due: the end of his lease (lease.h) */
+	RECORD_IDEMPOTENCY,  /* by Idempotency-Key; due: forgotten (task_spec.c) */
+	RECORD_UNIQUE,       /* by unique key; due: the end of its window */
+	RECORD_UNIQUE_WAIT,  /* unique key, NUL, id: who waits for it */
+	RECORD_EDGE,         /* parent's id, child's id: `after` */
+	RECORD_TOMBSTONE,    /* by id of a task; due: forgotten altogether */
+	RECORD_QUEUE,        /* by name: settings */
+	RECORD_SCHEDULE,     /* by id; due: its next time, by the wall clock */
+	RECORD_DELIVERY,     /* by id; due: the next attempt */
+};
+
+struct record {
+	enum record_kind kind;
+	struct buf key;      /* owned, as data is; not empty */
+	int64_t due_us;      /* 0 = never */
+	struct buf data;
+};
+void record_deinit(struct record *r);
+void records_free(struct record *rows, size_t n);
+
 struct store;
 struct store_backup;
 
@@ -138,21 +195,27 @@ struct store_ops {
 	/* By the last characters of the id's text (>= 6). -ERRAND_NOT_FOUND none;
 	 * -ERRAND_FAILED_PRECONDITION several. Looks at every id: for people. */
 	int (*find_tail)(struct store *s, const char *tail, struct uuid *out);
-	/* Writes all members but id, method, queue, create_us and the buffers; of
-	 * those only these parts (PART_RESULT, PART_ERROR; an empty one is removed). */
+	/* Writes all members but id, method, queue, create_us, schedule and the buffers; of
+	 * those only these parts (an empty one is removed). */
 	int (*update)(struct store *s, const struct task_row *t, unsigned parts);
 	int (*remove)(struct store *s, const struct uuid *id); /* with attempts and events */
-	/* Up to n rows of `queue` to run now, QUEUED or RETRYING with run_at reached
-	 * (of those the 256 longest due are looked at), by priority (higher first),
-	 * run_at, id; with PART_INPUT and PART_METADATA; out has room for n. Only reads. */
-	int (*due)(struct store *s, const char *queue, int64_t now_us, size_t n,
-		   struct task_row *out, size_t *n_out);
-	/* run_at of the next RETRYING row of `queue` that is not due yet, 0 = none. */
-	int (*next_due)(struct store *s, const char *queue, int64_t now_us, int64_t *out);
-	/* Rows RUNNING or CANCELLING: what a former process owned (recovery). No parts. */
-	int (*owned)(struct store *s, size_t n, struct task_row *out, size_t *n_out);
-	/* Names of queues that have QUEUED or RETRYING rows, some perhaps twice; owned
-	 * array of owned strings. */
+	/* Up to n QUEUED rows of `queue` whose turn is first (task_row_turn), with
+	 * PARTS_TO_RUN; out has room for n. Only reads. */
+	int (*claimable)(struct store *s, const char *queue, size_t n, struct task_row *out,
+			 size_t *n_out);
+	/* Rows that wait (QUEUED, RETRYING, SCHEDULED, BLOCKED, HELD) with wake_us reached by
+	 * that clock, the earliest first; no parts. */
+	int (*waking)(struct store *s, bool wall, int64_t now_us, size_t n, struct task_row *out,
+		      size_t *n_out);
+	int (*next_wake)(struct store *s, bool wall, int64_t *out); /* of all such, 0 = none */
+	/* Terminal rows with wake_us reached, and the first that will be; no parts. */
+	int (*forgettable)(struct store *s, int64_t now_us, size_t n, struct task_row *out,
+			   size_t *n_out);
+	int (*next_forget)(struct store *s, int64_t *out);
+	/* Rows RUNNING or CANCELLING of this owner, or (others) of anybody else. No parts. */
+	int (*owned)(struct store *s, uint64_t owner, bool others, size_t n, struct task_row *out,
+		     size_t *n_out);
+	/* Names of queues that have QUEUED rows; owned array of owned strings. */
 	int (*queues)(struct store *s, char ***out, size_t *n_out);
 	int (*list)(struct store *s, const struct store_filter *f, struct store_page *out);
 	int (*count)(struct store *s, const char *queue, enum task_state state, uint64_t *out);
@@ -168,6 +231,20 @@ struct store_ops {
 	 * malloc'd array, event_row_deinit each. */
 	int (*events)(struct store *s, const struct uuid *id, uint64_t after, enum event_kind kind,
 		      size_t limit, struct event_row **out, size_t *n_out);
+
+	int (*put_record)(struct store *s, const struct record *r); /* insert or replace */
+	int (*get_record)(struct store *s, enum record_kind kind, struct bytes key,
+			  struct record *out);
+	int (*remove_record)(struct store *s, enum record_kind kind, struct bytes key);
+	/* By key, those that begin with prefix (may be empty) and come after `after` (empty:
+	 * from the first); malloc'd array, records_free. */
+	int (*list_records)(struct store *s, enum record_kind kind, struct bytes prefix,
+			    struct bytes after, size_t limit, struct record **out, size_t *n_out);
+	/* With due_us reached, the earliest first. */
+	int (*due_records)(struct store *s, enum record_kind kind, int64_t now_us, size_t limit,
+			   struct record **out, size_t *n_out);
+	int (*next_record)(struct store *s, enum record_kind kind, int64_t *due_us); /* 0 = none */
+	int (*count_records)(struct store *s, enum record_kind kind, uint64_t *out);
 
 	/* --- of kinds that keep a file; all NULL of others --- */
 	/* Keeps so many bytes of the disk back from now on; 0 = none. */

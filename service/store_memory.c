@@ -7,12 +7,10 @@
 #include "service/ordered.h"
 #include "service/store.h"
 
-#define RETRY_LOOK 256 /* see store_ops.due */
-
 struct memory_queue;
 
 struct memory_task {
-	struct ordered_node by_id, by_turn; /* by_turn: in its queue, by state */
+	struct ordered_node by_id, by_turn, by_wake; /* by_turn: in its queue, while QUEUED */
 	struct memory_queue *queue;
 	struct task_row row;
 	struct attempt_row *attempts; /* by number */
@@ -23,24 +21,32 @@ struct memory_task {
 
 struct memory_queue {
 	char *name;
-	struct ordered queued, retrying; /* by_turn nodes: by turn, by run_at */
-	size_t n_state[TASK_CANCELLED + 1];
+	struct ordered queued; /* by_turn nodes */
+	size_t n_state[TASK_N_STATES];
 	struct memory_queue *next;
 };
 
 /* One change, with what it took away (owned). */
 struct undo {
 	enum { UNDO_INSERT, UNDO_REMOVE, UNDO_UPDATE, UNDO_ATTEMPT_NEW, UNDO_ATTEMPT, UNDO_EVENT,
-	       UNDO_DROP } kind;
+	       UNDO_DROP, UNDO_RECORD } kind;
 	struct memory_task *task;
+	struct memory_record *added, *removed; /* of UNDO_RECORD; NULL: none */
 	struct task_row row;
 	struct attempt_row attempt;
 	struct event_row event;
 	size_t at; /* of the attempt or event in its array */
 };
 
+struct memory_record {
+	struct ordered_node by_key, by_due; /* by_due: while due_us > 0 */
+	struct record record;
+};
+
 struct store {
 	struct ordered tasks; /* by_id nodes */
+	struct ordered waking[2], forgettable; /* by_wake nodes; waking by clock */
+	struct ordered records, due_records;   /* by_key and by_due nodes */
 	struct memory_queue *queues;
 	struct undo *undo;
 	size_t n_undo, cap_undo;
@@ -67,12 +73,17 @@ static int compare_turn(const struct ordered_node *a, const struct ordered_node 
 	return task_row_turn(&by_turn(a)->row, &by_turn(b)->row);
 }
 
-static int compare_run_at(const struct ordered_node *a, const struct ordered_node *b)
+static struct memory_task *by_wake(const struct ordered_node *n)
 {
-	const struct task_row *x = &by_turn(a)->row, *y = &by_turn(b)->row;
+	return n ? CONTAINER_OF(n, struct memory_task, by_wake) : NULL;
+}
 
-	if (x->run_at_us != y->run_at_us)
-		return x->run_at_us < y->run_at_us ? -1 : 1;
+static int compare_wake(const struct ordered_node *a, const struct ordered_node *b)
+{
+	const struct task_row *x = &by_wake(a)->row, *y = &by_wake(b)->row;
+
+	if (x->wake_us != y->wake_us)
+		return x->wake_us < y->wake_us ? -1 : 1;
 	return memcmp(&x->id, &y->id, sizeof x->id);
 }
 
@@ -88,31 +99,36 @@ static struct memory_queue *queue_of(struct store *s, const char *name)
 		q = xcalloc(1, sizeof *q);
 		q->name = xstrdup(name);
 		q->queued.compare = compare_turn;
-		q->retrying.compare = compare_run_at;
 		q->next = s->queues;
 		s->queues = q;
 	}
 	return q;
 }
 
-static struct ordered *turn_set(struct memory_task *t)
+static struct ordered *wake_set(struct store *s, const struct task_row *row)
 {
-	return t->row.state == TASK_QUEUED ? &t->queue->queued :
-	       t->row.state == TASK_RETRYING ? &t->queue->retrying : NULL;
+	if (row->wake_us <= 0)
+		return NULL;
+	return task_state_waiting(row->state) ? &s->waking[row->wake_wall] :
+	       task_state_terminal(row->state) ? &s->forgettable : NULL;
 }
 
-static void index_add(struct memory_task *t)
+static void index_add(struct store *s, struct memory_task *t)
 {
 	t->queue->n_state[t->row.state]++;
-	if (turn_set(t) != NULL)
-		ordered_insert(turn_set(t), &t->by_turn);
+	if (t->row.state == TASK_QUEUED)
+		ordered_insert(&t->queue->queued, &t->by_turn);
+	if (wake_set(s, &t->row) != NULL)
+		ordered_insert(wake_set(s, &t->row), &t->by_wake);
 }
 
-static void index_remove(struct memory_task *t)
+static void index_remove(struct store *s, struct memory_task *t)
 {
 	t->queue->n_state[t->row.state]--;
-	if (turn_set(t) != NULL)
-		ordered_remove(turn_set(t), &t->by_turn);
+	if (t->row.state == TASK_QUEUED)
+		ordered_remove(&t->queue->queued, &t->by_turn);
+	if (wake_set(s, &t->row) != NULL)
+		ordered_remove(wake_set(s, &t->row), &t->by_wake);
 }
 
 static struct memory_task *find(struct store *s, const struct uuid *id)
@@ -143,6 +159,18 @@ static char *copy_text(const char *text)
 	return text ? xstrdup(text) : NULL;
 }
 
+static struct buf *part_of(struct task_row *row, unsigned part)
+{
+	switch (part) {
+	case PART_INPUT: return &row->input;
+	case PART_RESULT: return &row->result;
+	case PART_ERROR: return &row->error;
+	case PART_METADATA: return &row->metadata;
+	case PART_OPTIONS: return &row->options;
+	default: return &row->checkpoint;
+	}
+}
+
 /* A deep copy with these parts. */
 static void copy_row(struct task_row *to, const struct task_row *from, unsigned parts)
 {
@@ -151,15 +179,12 @@ static void copy_row(struct task_row *to, const struct task_row *from, unsigned 
 	to->method = copy_text(from->method);
 	to->queue = copy_text(from->queue);
 	to->progress_message = copy_text(from->progress_message);
-	to->input = to->result = to->error = to->metadata = BUF_INIT;
-	if (parts & PART_INPUT)
-		copy_buf(&to->input, &from->input);
-	if (parts & PART_RESULT)
-		copy_buf(&to->result, &from->result);
-	if (parts & PART_ERROR)
-		copy_buf(&to->error, &from->error);
-	if (parts & PART_METADATA)
-		copy_buf(&to->metadata, &from->metadata);
+	to->schedule = copy_text(from->schedule);
+	for (unsigned part = 1; part < PART_ALL; part <<= 1) {
+		*part_of(to, part) = BUF_INIT;
+		if (parts & part)
+			copy_buf(part_of(to, part), part_of((struct task_row *)from, part));
+	}
 }
 
 static void copy_attempt(struct attempt_row *to, const struct attempt_row *from)
@@ -173,6 +198,89 @@ static void copy_event(struct event_row *to, const struct event_row *from)
 {
 	*to = *from;
 	copy_buf(&to->data, &from->data);
+}
+
+/* --- records --- */
+
+static struct memory_record *by_key(const struct ordered_node *n)
+{
+	return n ? CONTAINER_OF(n, struct memory_record, by_key) : NULL;
+}
+
+static struct memory_record *by_due(const struct ordered_node *n)
+{
+	return n ? CONTAINER_OF(n, struct memory_record, by_due) : NULL;
+}
+
+static int key_order(const struct record *a, const struct record *b)
+{
+	int r;
+
+	if (a->kind != b->kind)
+		return a->kind < b->kind ? -1 : 1;
+	r = memcmp(a->key.data, b->key.data, MIN(a->key.len, b->key.len));
+	return r != 0 ? r : (a->key.len > b->key.len) - (a->key.len < b->key.len);
+}
+
+static int compare_key(const struct ordered_node *a, const struct ordered_node *b)
+{
+	return key_order(&by_key(a)->record, &by_key(b)->record);
+}
+
+static int compare_due(const struct ordered_node *a, const struct ordered_node *b)
+{
+	const struct record *x = &by_due(a)->record, *y = &by_due(b)->record;
+
+	if (x->kind != y->kind)
+		return x->kind < y->kind ? -1 : 1;
+	if (x->due_us != y->due_us)
+		return x->due_us < y->due_us ? -1 : 1;
+	return key_order(x, y);
+}
+
+static void record_link(struct store *s, struct memory_record *r)
+{
+	ordered_insert(&s->records, &r->by_key);
+	if (r->record.due_us > 0)
+		ordered_insert(&s->due_records, &r->by_due);
+}
+
+static void record_unlink(struct store *s, struct memory_record *r)
+{
+	ordered_remove(&s->records, &r->by_key);
+	if (r->record.due_us > 0)
+		ordered_remove(&s->due_records, &r->by_due);
+}
+
+static void record_free(struct memory_record *r)
+{
+	if (r != NULL)
+		record_deinit(&r->record);
+	free(r);
+}
+
+static void copy_record(struct record *to, const struct record *from)
+{
+	*to = *from;
+	copy_buf(&to->key, &from->key);
+	copy_buf(&to->data, &from->data);
+}
+
+/* The key borrowed, only to look for. */
+static struct memory_record record_key(enum record_kind kind, struct bytes key)
+{
+	static const uint8_t nothing[1];
+
+	return (struct memory_record){.record = {.kind = kind,
+		.key = {.data = (uint8_t *)(key.len ? key.data : nothing), .len = key.len}}};
+}
+
+static struct memory_record *record_find(struct store *s, enum record_kind kind, struct bytes key)
+{
+	struct memory_record want = record_key(kind, key);
+	struct memory_record *r = by_key(ordered_from(&s->records, &want.by_key));
+
+	return r != NULL && key_order(&r->record, &want.record) == 0 ? r : NULL;
 }
 
 /* --- transactions --- */
@@ -212,19 +320,19 @@ static void take_back(struct store *s, struct undo *u)
 
 	switch (u->kind) {
 	case UNDO_INSERT:
-		index_remove(t);
+		index_remove(s, t);
 		ordered_remove(&s->tasks, &t->by_id);
 		task_free(t);
 		break;
 	case UNDO_REMOVE:
 		ordered_insert(&s->tasks, &t->by_id);
-		index_add(t);
+		index_add(s, t);
 		break;
 	case UNDO_UPDATE:
-		index_remove(t);
+		index_remove(s, t);
 		task_row_deinit(&t->row);
 		t->row = u->row;
-		index_add(t);
+		index_add(s, t);
 		break;
 	case UNDO_ATTEMPT_NEW:
 		attempt_row_deinit(&t->attempts[--t->n_attempts]);
@@ -239,6 +347,14 @@ static void take_back(struct store *s, struct undo *u)
 		break;
 	case UNDO_DROP:
 		event_insert_at(t, u->at, &u->event);
+		break;
+	case UNDO_RECORD:
+		if (u->added != NULL) {
+			record_unlink(s, u->added);
+			record_free(u->added);
+		}
+		if (u->removed != NULL)
+			record_link(s, u->removed);
 		break;
 	}
 }
@@ -258,6 +374,7 @@ static int memory_commit(struct store *s)
 		task_row_deinit(&u->row);
 		attempt_row_deinit(&u->attempt);
 		event_row_deinit(&u->event);
+		record_free(u->removed);
 	}
 	s->n_undo = 0;
 	return 0;
@@ -278,6 +395,10 @@ static int memory_open(const char *arg, struct store **out, char *why, size_t wh
 {
 	*out = xcalloc(1, sizeof **out);
 	(*out)->tasks.compare = compare_id;
+	(*out)->waking[0].compare = (*out)->waking[1].compare = compare_wake;
+	(*out)->forgettable.compare = compare_wake;
+	(*out)->records.compare = compare_key;
+	(*out)->due_records.compare = compare_due;
 	return 0;
 }
 
@@ -287,6 +408,10 @@ static void memory_close(struct store *s)
 	for (struct memory_task *t; (t = by_id(ordered_from(&s->tasks, NULL))) != NULL;) {
 		ordered_remove(&s->tasks, &t->by_id);
 		task_free(t);
+	}
+	for (struct memory_record *r; (r = by_key(ordered_from(&s->records, NULL))) != NULL;) {
+		record_unlink(s, r);
+		record_free(r);
 	}
 	for (struct memory_queue *q = s->queues, *next; q != NULL; q = next) {
 		next = q->next;
@@ -314,7 +439,7 @@ static int memory_insert(struct store *s, const struct task_row *row)
 	copy_row(&t->row, row, PART_ALL);
 	t->queue = queue_of(s, row->queue);
 	ordered_insert(&s->tasks, &t->by_id);
-	index_add(t);
+	index_add(s, t);
 	changed(s, UNDO_INSERT, t);
 	return 0;
 }
@@ -355,20 +480,22 @@ static int memory_update(struct store *s, const struct task_row *row, unsigned p
 	if (t == NULL)
 		return 0;
 	u = changed(s, UNDO_UPDATE, t);
-	copy_row(&now, row, 0);
+	copy_row(&now, row, parts);
 	free(now.method);
 	free(now.queue);
-	index_remove(t);
+	free(now.schedule);
+	index_remove(s, t);
 	u->row = t->row;
+	now.parts = PART_ALL;
 	now.method = copy_text(u->row.method);
 	now.queue = copy_text(u->row.queue);
+	now.schedule = copy_text(u->row.schedule);
 	now.create_us = u->row.create_us;
-	copy_buf(&now.input, &u->row.input);
-	copy_buf(&now.metadata, &u->row.metadata);
-	copy_buf(&now.result, parts & PART_RESULT ? &row->result : &u->row.result);
-	copy_buf(&now.error, parts & PART_ERROR ? &row->error : &u->row.error);
+	for (unsigned part = 1; part < PART_ALL; part <<= 1)
+		if (!(parts & part))
+			copy_buf(part_of(&now, part), part_of(&u->row, part));
 	t->row = now;
-	index_add(t);
+	index_add(s, t);
 	return 0;
 }
 
@@ -378,51 +505,70 @@ static int memory_remove(struct store *s, const struct uuid *id)
 
 	if (t == NULL)
 		return 0;
-	index_remove(t);
+	index_remove(s, t);
 	ordered_remove(&s->tasks, &t->by_id);
 	changed(s, UNDO_REMOVE, t);
 	return 0;
 }
 
-static int turn_sort(const void *a, const void *b)
-{
-	return task_row_turn(*(const struct task_row *const *)a, *(const struct task_row *const *)b);
-}
-
-static int memory_due(struct store *s, const char *queue, int64_t now_us, size_t n,
-		      struct task_row *out, size_t *n_out)
+static int memory_claimable(struct store *s, const char *queue, size_t n, struct task_row *out,
+			    size_t *n_out)
 {
 	struct memory_queue *q = queue_of(s, queue);
-	const struct task_row **rows = xcalloc(n + RETRY_LOOK, sizeof *rows);
 	struct ordered_node *node = ordered_from(&q->queued, NULL);
-	size_t found = 0, n_queued;
 
-	for (; node != NULL && found < n; node = ordered_after(&q->queued, node))
-		rows[found++] = &by_turn(node)->row;
-	n_queued = found;
-	node = ordered_from(&q->retrying, NULL);
-	for (; node != NULL && by_turn(node)->row.run_at_us <= now_us &&
-	     found < n_queued + RETRY_LOOK; node = ordered_after(&q->retrying, node))
-		rows[found++] = &by_turn(node)->row;
-	qsort(rows, found, sizeof *rows, turn_sort);
-	*n_out = MIN(found, n);
-	for (size_t i = 0; i < *n_out; i++)
-		copy_row(&out[i], rows[i], PART_INPUT | PART_METADATA);
-	free(rows);
+	*n_out = 0;
+	for (; node != NULL && *n_out < n; node = ordered_after(&q->queued, node))
+		copy_row(&out[(*n_out)++], &by_turn(node)->row, PARTS_TO_RUN);
 	return 0;
 }
 
-static int memory_next_due(struct store *s, const char *queue, int64_t now_us, int64_t *out)
+static void wake_rows(const struct ordered *set, int64_t now_us, size_t n, struct task_row *out,
+		      size_t *n_out)
 {
-	struct memory_task key = {.row.run_at_us = now_us}, *t;
+	struct ordered_node *node = ordered_from(set, NULL);
 
-	memset(&key.row.id, 0xff, sizeof key.row.id);
-	t = by_turn(ordered_after(&queue_of(s, queue)->retrying, &key.by_turn));
-	*out = t ? t->row.run_at_us : 0;
+	*n_out = 0;
+	for (; node != NULL && *n_out < n && by_wake(node)->row.wake_us <= now_us;
+	     node = ordered_after(set, node))
+		copy_row(&out[(*n_out)++], &by_wake(node)->row, 0);
+}
+
+static int64_t first_wake(const struct ordered *set)
+{
+	struct memory_task *t = by_wake(ordered_from(set, NULL));
+
+	return t ? t->row.wake_us : 0;
+}
+
+static int memory_waking(struct store *s, bool wall, int64_t now_us, size_t n, struct task_row *out,
+			 size_t *n_out)
+{
+	wake_rows(&s->waking[wall], now_us, n, out, n_out);
 	return 0;
 }
 
-static int memory_owned(struct store *s, size_t n, struct task_row *out, size_t *n_out)
+static int memory_next_wake(struct store *s, bool wall, int64_t *out)
+{
+	*out = first_wake(&s->waking[wall]);
+	return 0;
+}
+
+static int memory_forgettable(struct store *s, int64_t now_us, size_t n, struct task_row *out,
+			      size_t *n_out)
+{
+	wake_rows(&s->forgettable, now_us, n, out, n_out);
+	return 0;
+}
+
+static int memory_next_forget(struct store *s, int64_t *out)
+{
+	*out = first_wake(&s->forgettable);
+	return 0;
+}
+
+static int memory_owned(struct store *s, uint64_t owner, bool others, size_t n,
+			struct task_row *out, size_t *n_out)
 {
 	struct ordered_node *node = ordered_from(&s->tasks, NULL);
 
@@ -430,7 +576,8 @@ static int memory_owned(struct store *s, size_t n, struct task_row *out, size_t 
 	for (; node != NULL && *n_out < n; node = ordered_after(&s->tasks, node)) {
 		const struct task_row *row = &by_id(node)->row;
 
-		if (row->state == TASK_RUNNING || row->state == TASK_CANCELLING)
+		if ((row->state == TASK_RUNNING || row->state == TASK_CANCELLING) &&
+		    (row->owner == owner) != others)
 			copy_row(&out[(*n_out)++], row, 0);
 	}
 	return 0;
@@ -441,7 +588,7 @@ static int memory_queues(struct store *s, char ***out, size_t *n_out)
 	*out = NULL;
 	*n_out = 0;
 	for (struct memory_queue *q = s->queues; q != NULL; q = q->next)
-		if (q->queued.n + q->retrying.n > 0) {
+		if (q->queued.n > 0) {
 			*out = xrealloc(*out, (*n_out + 1) * sizeof **out);
 			(*out)[(*n_out)++] = xstrdup(q->name);
 		}
@@ -557,6 +704,118 @@ static int memory_events(struct store *s, const struct uuid *id, uint64_t after,
 	return 0;
 }
 
+/* --- records --- */
+
+static int memory_put_record(struct store *s, const struct record *record)
+{
+	struct memory_record *old = record_find(s, record->kind, buf_bytes(&record->key));
+	struct memory_record *r = xcalloc(1, sizeof *r);
+	struct undo *u = changed(s, UNDO_RECORD, NULL);
+
+	copy_record(&r->record, record);
+	if (old != NULL)
+		record_unlink(s, old);
+	record_link(s, r);
+	u->added = r;
+	u->removed = old;
+	return 0;
+}
+
+static int memory_get_record(struct store *s, enum record_kind kind, struct bytes key,
+			     struct record *out)
+{
+	struct memory_record *r = record_find(s, kind, key);
+
+	if (r == NULL)
+		return -ERRAND_NOT_FOUND;
+	copy_record(out, &r->record);
+	return 0;
+}
+
+static int memory_remove_record(struct store *s, enum record_kind kind, struct bytes key)
+{
+	struct memory_record *r = record_find(s, kind, key);
+
+	if (r == NULL)
+		return 0;
+	record_unlink(s, r);
+	changed(s, UNDO_RECORD, NULL)->removed = r;
+	return 0;
+}
+
+static void add_record(struct record **out, size_t *np, const struct record *r)
+{
+	*out = xrealloc(*out, (*np + 1) * sizeof **out);
+	copy_record(&(*out)[(*np)++], r);
+}
+
+static bool has_prefix(const struct record *r, struct bytes prefix)
+{
+	return r->key.len >= prefix.len && memcmp(r->key.data, prefix.data, prefix.len) == 0;
+}
+
+static int memory_list_records(struct store *s, enum record_kind kind, struct bytes prefix,
+			       struct bytes after, size_t limit, struct record **out, size_t *n_out)
+{
+	struct memory_record first = record_key(kind, prefix), behind = record_key(kind, after);
+	struct ordered_node *node = key_order(&first.record, &behind.record) > 0 ?
+		ordered_from(&s->records, &first.by_key) : ordered_after(&s->records, &behind.by_key);
+
+	*out = NULL;
+	*n_out = 0;
+	for (; node != NULL && *n_out < limit; node = ordered_after(&s->records, node)) {
+		const struct record *r = &by_key(node)->record;
+
+		if (r->kind != kind || (prefix.len > 0 && !has_prefix(r, prefix)))
+			break;
+		add_record(out, n_out, r);
+	}
+	return 0;
+}
+
+static struct ordered_node *first_due(struct store *s, enum record_kind kind)
+{
+	struct memory_record first = record_key(kind, (struct bytes){0});
+	struct ordered_node *node = ordered_from(&s->due_records, &first.by_due);
+
+	return node != NULL && by_due(node)->record.kind == kind ? node : NULL;
+}
+
+static int memory_due_records(struct store *s, enum record_kind kind, int64_t now_us, size_t limit,
+			      struct record **out, size_t *n_out)
+{
+	struct ordered_node *node = first_due(s, kind);
+
+	*out = NULL;
+	*n_out = 0;
+	for (; node != NULL && *n_out < limit; node = ordered_after(&s->due_records, node)) {
+		const struct record *r = &by_due(node)->record;
+
+		if (r->kind != kind || r->due_us > now_us)
+			break;
+		add_record(out, n_out, r);
+	}
+	return 0;
+}
+
+static int memory_next_record(struct store *s, enum record_kind kind, int64_t *due_us)
+{
+	struct ordered_node *node = first_due(s, kind);
+
+	*due_us = node != NULL ? by_due(node)->record.due_us : 0;
+	return 0;
+}
+
+static int memory_count_records(struct store *s, enum record_kind kind, uint64_t *out)
+{
+	struct memory_record first = record_key(kind, (struct bytes){0});
+	struct ordered_node *node = ordered_from(&s->records, &first.by_key);
+
+	for (*out = 0; node != NULL && by_key(node)->record.kind == kind; ++*out)
+		node = ordered_after(&s->records, node);
+	return 0;
+}
+
 const struct store_ops store_memory = {
 	.name = "memory",
 	.open = memory_open,
@@ -571,8 +830,11 @@ const struct store_ops store_memory = {
 	.find_tail = memory_find_tail,
 	.update = memory_update,
 	.remove = memory_remove,
-	.due = memory_due,
-	.next_due = memory_next_due,
+	.claimable = memory_claimable,
+	.waking = memory_waking,
+	.next_wake = memory_next_wake,
+	.forgettable = memory_forgettable,
+	.next_forget = memory_next_forget,
 	.owned = memory_owned,
 	.queues = memory_queues,
 	.list = memory_list,
@@ -582,4 +844,11 @@ const struct store_ops store_memory = {
 	.add_event = memory_add_event,
 	.drop_progress = memory_drop_progress,
 	.events = memory_events,
+	.put_record = memory_put_record,
+	.get_record = memory_get_record,
+	.remove_record = memory_remove_record,
+	.list_records = memory_list_records,
+	.due_records = memory_due_records,
+	.next_record = memory_next_record,
+	.count_records = memory_count_records,
 };

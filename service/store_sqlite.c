@@ -7,13 +7,11 @@
  *   task_data  input, result, error, metadata: written once, read rarely
  *   attempt, event  history
  *
- * Three indexes: what can be claimed (queued ones by priority and age), what
- * waits for its retry, and every task by state. */
+ * Four indexes: what can be claimed (queued ones by priority and age), what the clock
+ * wakes, what it forgets, and every task by state. */
 #include "service/store_sqlite.h"
 
 #include <string.h>
-
-#define RETRY_LOOK 256 /* see store_ops.due */
 
 /* --- values --- */
 
@@ -27,8 +25,7 @@ static void bind_text(sqlite3_stmt *st, int at, const char *text)
 	sqlite3_bind_text(st, at, text, -1, SQLITE_STATIC);
 }
 
-/* An empty buffer is an empty blob, or NULL where the column may be. */
-static void bind_buf(sqlite3_stmt *st, int at, const struct buf *b)
+void sqlite_bind_buf(sqlite3_stmt *st, int at, const struct buf *b)
 {
 	if (b->len == 0)
 		sqlite3_bind_null(st, at);
@@ -59,7 +56,7 @@ static char *column_text(sqlite3_stmt *st, int at)
 	return text == NULL ? NULL : xstrndup(text, (size_t)sqlite3_column_bytes(st, at));
 }
 
-static void column_buf(sqlite3_stmt *st, int at, struct buf *out)
+void sqlite_column_buf(sqlite3_stmt *st, int at, struct buf *out)
 {
 	const void *data = sqlite3_column_blob(st, at);
 
@@ -81,9 +78,17 @@ static void bind_task(sqlite3_stmt *st, const struct task_row *t)
 	sqlite3_bind_int64(st, 13, t->run_at_us);
 	sqlite3_bind_double(st, 14, t->progress);
 	bind_text(st, 15, t->progress_message);
-	sqlite3_bind_int(st, 16, t->cancel_asked);
+	sqlite3_bind_int64(st, 16, t->flags);
 	sqlite3_bind_int64(st, 17, (int64_t)t->log_bytes);
 	sqlite3_bind_int64(st, 18, (int64_t)t->log_dropped);
+	sqlite3_bind_int64(st, 19, t->start_by_us);
+	sqlite3_bind_int64(st, 20, t->finish_by_us);
+	sqlite3_bind_int64(st, 21, t->ttl_us);
+	sqlite3_bind_int64(st, 22, t->wake_us);
+	sqlite3_bind_int(st, 23, t->wake_wall);
+	sqlite3_bind_int(st, 24, t->reason);
+	sqlite3_bind_int64(st, 25, t->blockers);
+	sqlite3_bind_int64(st, 26, (int64_t)t->owner);
 }
 
 static void read_task(sqlite3_stmt *st, struct task_row *t)
@@ -104,9 +109,18 @@ static void read_task(sqlite3_stmt *st, struct task_row *t)
 	t->run_at_us = sqlite3_column_int64(st, 12);
 	t->progress = sqlite3_column_double(st, 13);
 	t->progress_message = column_text(st, 14);
-	t->cancel_asked = sqlite3_column_int(st, 15);
+	t->flags = (unsigned)sqlite3_column_int64(st, 15);
 	t->log_bytes = (uint64_t)sqlite3_column_int64(st, 16);
 	t->log_dropped = (uint64_t)sqlite3_column_int64(st, 17);
+	t->start_by_us = sqlite3_column_int64(st, 18);
+	t->finish_by_us = sqlite3_column_int64(st, 19);
+	t->ttl_us = sqlite3_column_int64(st, 20);
+	t->wake_us = sqlite3_column_int64(st, 21);
+	t->wake_wall = sqlite3_column_int(st, 22);
+	t->reason = (enum task_reason)sqlite3_column_int(st, 23);
+	t->blockers = (uint32_t)sqlite3_column_int64(st, 24);
+	t->owner = (uint64_t)sqlite3_column_int64(st, 25);
+	t->schedule = column_text(st, 26);
 }
 
 static struct buf *part_of(struct task_row *t, unsigned part)
@@ -116,6 +130,8 @@ static struct buf *part_of(struct task_row *t, unsigned part)
 	case PART_RESULT: return &t->result;
 	case PART_ERROR: return &t->error;
 	case PART_METADATA: return &t->metadata;
+	case PART_OPTIONS: return &t->options;
+	case PART_CHECKPOINT: return &t->checkpoint;
 	default: return NULL;
 	}
 }
@@ -128,7 +144,7 @@ static int put_part(struct store *s, const struct task_row *t, unsigned part)
 	bind_id(st, 1, &t->id);
 	sqlite3_bind_int(st, 2, (int)part);
 	if (b->len)
-		bind_buf(st, 3, b);
+		sqlite_bind_buf(st, 3, b);
 	return sqlite_run(s, st);
 }
 
@@ -146,7 +162,7 @@ static int read_parts(struct store *s, unsigned parts, struct task_row *t)
 		unsigned part = (unsigned)sqlite3_column_int(st, 0);
 
 		if (parts & part && part_of(t, part) != NULL)
-			column_buf(st, 1, part_of(t, part));
+			sqlite_column_buf(st, 1, part_of(t, part));
 	}
 	return r;
 }
@@ -162,8 +178,9 @@ static int sqlite_insert(struct store *s, const struct task_row *t)
 	bind_text(st, 2, t->method);
 	bind_text(st, 3, t->queue);
 	sqlite3_bind_int64(st, 10, t->create_us);
+	bind_text(st, 27, t->schedule);
 	r = sqlite_run(s, st);
-	for (unsigned part = 1; part <= PART_METADATA && r == 0; part <<= 1)
+	for (unsigned part = 1; part < PART_ALL && r == 0; part <<= 1)
 		if (part_of((struct task_row *)t, part)->len)
 			r = put_part(s, t, part);
 	return r;
@@ -193,10 +210,9 @@ static int sqlite_update(struct store *s, const struct task_row *t, unsigned par
 
 	bind_task(st, t);
 	r = sqlite_run(s, st);
-	if (r == 0 && parts & PART_RESULT)
-		r = put_part(s, t, PART_RESULT);
-	if (r == 0 && parts & PART_ERROR)
-		r = put_part(s, t, PART_ERROR);
+	for (unsigned part = 1; part < PART_ALL && r == 0; part <<= 1)
+		if (parts & part)
+			r = put_part(s, t, part);
 	return r;
 }
 
@@ -252,99 +268,102 @@ static int read_tasks(struct store *s, sqlite3_stmt *st, struct task_row *rows, 
 	return r < 0 ? r : 0;
 }
 
-static int by_turn(const void *a, const void *b)
+static int sqlite_claimable(struct store *s, const char *queue, size_t n, struct task_row *out,
+			    size_t *n_out)
 {
-	return task_row_turn(a, b);
-}
-
-static int sqlite_due(struct store *s, const char *queue, int64_t now_us, size_t n,
-		      struct task_row *out, size_t *n_out)
-{
-	struct task_row *rows = xcalloc(n + RETRY_LOOK, sizeof *rows);
-	sqlite3_stmt *st = sqlite_statement(s, S_DUE_QUEUED);
-	size_t found = 0, n_queued;
+	sqlite3_stmt *st = sqlite_statement(s, S_CLAIMABLE);
 	int r;
 
 	*n_out = 0;
 	bind_text(st, 1, queue);
 	sqlite3_bind_int64(st, 2, (int64_t)n);
-	r = read_tasks(s, st, rows, n, &found);
-	n_queued = found;
-	st = sqlite_statement(s, S_DUE_RETRYING);
-	bind_text(st, 1, queue);
-	sqlite3_bind_int64(st, 2, now_us);
-	sqlite3_bind_int(st, 3, RETRY_LOOK);
-	if (r == 0)
-		r = read_tasks(s, st, rows, found + RETRY_LOOK, &found);
-	if (found > n_queued)
-		qsort(rows, found, sizeof *rows, by_turn);
-	for (size_t i = 0; i < found; i++)
-		if (r == 0 && *n_out < n) {
-			out[(*n_out)++] = rows[i];
-			r = read_parts(s, PART_INPUT | PART_METADATA, &out[*n_out - 1]);
-		} else
-			task_row_deinit(&rows[i]);
+	r = read_tasks(s, st, out, n, n_out);
+	for (size_t i = 0; i < *n_out && r == 0; i++)
+		r = read_parts(s, PARTS_TO_RUN, &out[i]);
 	for (; r < 0 && *n_out > 0; --*n_out)
 		task_row_deinit(&out[*n_out - 1]);
-	free(rows);
 	return r;
 }
 
-/* A statement that gives one number; NULL is 0. */
-static int one_number(struct store *s, sqlite3_stmt *st, int64_t *out)
+int sqlite_number(struct store *s, sqlite3_stmt *st, int64_t *out)
 {
 	int r = sqlite_next(s, st);
 
-	if (r > 0)
-		*out = sqlite3_column_int64(st, 0);
+	*out = r > 0 ? sqlite3_column_int64(st, 0) : 0;
 	sqlite3_reset(st);
 	return r < 0 ? r : 0;
 }
 
-static int sqlite_next_due(struct store *s, const char *queue, int64_t now_us, int64_t *out)
+static int sqlite_waking(struct store *s, bool wall, int64_t now_us, size_t n, struct task_row *out,
+			 size_t *n_out)
 {
-	sqlite3_stmt *st = sqlite_statement(s, S_NEXT_DUE);
+	sqlite3_stmt *st = sqlite_statement(s, S_WAKING);
 
-	bind_text(st, 1, queue);
+	*n_out = 0;
+	sqlite3_bind_int(st, 1, wall);
 	sqlite3_bind_int64(st, 2, now_us);
-	return one_number(s, st, out);
+	sqlite3_bind_int64(st, 3, (int64_t)n);
+	return read_tasks(s, st, out, n, n_out);
 }
 
-static int sqlite_owned(struct store *s, size_t n, struct task_row *out, size_t *n_out)
+static int sqlite_next_wake(struct store *s, bool wall, int64_t *out)
+{
+	sqlite3_stmt *st = sqlite_statement(s, S_NEXT_WAKE);
+
+	sqlite3_bind_int(st, 1, wall);
+	return sqlite_number(s, st, out);
+}
+
+static int sqlite_forgettable(struct store *s, int64_t now_us, size_t n, struct task_row *out,
+			      size_t *n_out)
+{
+	sqlite3_stmt *st = sqlite_statement(s, S_FORGETTABLE);
+
+	*n_out = 0;
+	sqlite3_bind_int64(st, 1, now_us);
+	sqlite3_bind_int64(st, 2, (int64_t)n);
+	return read_tasks(s, st, out, n, n_out);
+}
+
+static int sqlite_next_forget(struct store *s, int64_t *out)
+{
+	return sqlite_number(s, sqlite_statement(s, S_NEXT_FORGET), out);
+}
+
+static int sqlite_owned(struct store *s, uint64_t owner, bool others, size_t n,
+			struct task_row *out, size_t *n_out)
 {
 	sqlite3_stmt *st = sqlite_statement(s, S_OWNED);
 
 	*n_out = 0;
-	sqlite3_bind_int64(st, 1, (int64_t)n);
+	sqlite3_bind_int64(st, 1, (int64_t)owner);
+	sqlite3_bind_int(st, 2, others);
+	sqlite3_bind_int64(st, 3, (int64_t)n);
 	return read_tasks(s, st, out, n, n_out);
 }
 
 /* From name to name by the index: its size does not matter. */
 static int sqlite_queues(struct store *s, char ***out, size_t *n_out)
 {
-	static const enum statement both[] = {S_QUEUES_QUEUED, S_QUEUES_RETRYING};
-	char *last = NULL;
-	int r = 0;
+	const char *last = "";
+	int r = 1;
 
 	*out = NULL;
 	*n_out = 0;
-	for (size_t i = 0; i < ARRAY_LEN(both) && r == 0; i++)
-		for (last = NULL;;) {
-			sqlite3_stmt *st = sqlite_statement(s, both[i]);
-			char *name;
+	while (r > 0) {
+		sqlite3_stmt *st = sqlite_statement(s, S_QUEUES);
+		char *name;
 
-			bind_text(st, 1, last ? last : "");
-			r = sqlite_next(s, st);
-			name = r > 0 ? column_text(st, 0) : NULL;
-			sqlite3_reset(st);
-			if (name == NULL) {
-				r = MIN(r, 0);
-				break;
-			}
-			*out = xrealloc(*out, (*n_out + 1) * sizeof **out);
-			(*out)[(*n_out)++] = last = name;
-		}
-	return r;
+		bind_text(st, 1, last);
+		r = sqlite_next(s, st);
+		name = r > 0 ? column_text(st, 0) : NULL;
+		sqlite3_reset(st);
+		if (name == NULL)
+			break;
+		*out = xrealloc(*out, (*n_out + 1) * sizeof **out);
+		last = (*out)[(*n_out)++] = name;
+	}
+	return MIN(r, 0);
 }
 
 static bool filter_takes(const struct store_filter *f, sqlite3_stmt *st)
@@ -401,8 +420,7 @@ static int sqlite_list(struct store *s, const struct store_filter *f, struct sto
 
 static int sqlite_count(struct store *s, const char *queue, enum task_state state, uint64_t *out)
 {
-	enum statement which = state == TASK_QUEUED ? S_COUNT_QUEUED :
-			       state == TASK_RETRYING ? S_COUNT_RETRYING : S_COUNT;
+	enum statement which = state == TASK_QUEUED ? S_COUNT_QUEUED : S_COUNT;
 	sqlite3_stmt *st = sqlite_statement(s, which);
 	int64_t n = 0;
 	int r;
@@ -410,7 +428,7 @@ static int sqlite_count(struct store *s, const char *queue, enum task_state stat
 	bind_text(st, 1, queue);
 	if (which == S_COUNT)
 		sqlite3_bind_int(st, 2, state);
-	r = one_number(s, st, &n);
+	r = sqlite_number(s, st, &n);
 	*out = (uint64_t)n;
 	return r;
 }
@@ -428,7 +446,7 @@ static int sqlite_put_attempt(struct store *s, const struct attempt_row *a)
 	sqlite3_bind_int64(st, 5, a->end_us);
 	sqlite3_bind_int(st, 6, a->exit_status);
 	sqlite3_bind_int(st, 7, a->signal);
-	bind_buf(st, 8, &a->error);
+	sqlite_bind_buf(st, 8, &a->error);
 	bind_text(st, 9, a->owner);
 	return sqlite_run(s, st);
 }
@@ -455,7 +473,7 @@ static int sqlite_attempts(struct store *s, const struct uuid *id, struct attemp
 			.exit_status = sqlite3_column_int(st, 4),
 			.signal = sqlite3_column_int(st, 5),
 			.owner = column_text(st, 7)};
-		column_buf(st, 6, &a->error);
+		sqlite_column_buf(st, 6, &a->error);
 	}
 	return r;
 }
@@ -468,7 +486,7 @@ static int sqlite_add_event(struct store *s, const struct uuid *id, const struct
 	sqlite3_bind_int64(st, 2, (int64_t)e->seq);
 	sqlite3_bind_int(st, 3, e->kind);
 	sqlite3_bind_int64(st, 4, e->time_us);
-	bind_buf(st, 5, &e->data);
+	sqlite_bind_buf(st, 5, &e->data);
 	return sqlite_run(s, st);
 }
 
@@ -498,7 +516,7 @@ static int sqlite_events(struct store *s, const struct uuid *id, uint64_t after,
 		*e = (struct event_row){.seq = (uint64_t)sqlite3_column_int64(st, 0),
 			.kind = (enum event_kind)sqlite3_column_int(st, 1),
 			.time_us = sqlite3_column_int64(st, 2)};
-		column_buf(st, 3, &e->data);
+		sqlite_column_buf(st, 3, &e->data);
 	}
 	return r;
 }
@@ -518,8 +536,11 @@ const struct store_ops store_sqlite = {
 	.find_tail = sqlite_find_tail,
 	.update = sqlite_update,
 	.remove = sqlite_remove,
-	.due = sqlite_due,
-	.next_due = sqlite_next_due,
+	.claimable = sqlite_claimable,
+	.waking = sqlite_waking,
+	.next_wake = sqlite_next_wake,
+	.forgettable = sqlite_forgettable,
+	.next_forget = sqlite_next_forget,
 	.owned = sqlite_owned,
 	.queues = sqlite_queues,
 	.list = sqlite_list,
@@ -538,4 +559,11 @@ const struct store_ops store_sqlite = {
 	.backup_step = sqlite_backup_step,
 	.backup_end = sqlite_backup_end,
 	.vacuum_step = sqlite_vacuum_step,
+	.put_record = sqlite_put_record,
+	.get_record = sqlite_get_record,
+	.remove_record = sqlite_remove_record,
+	.list_records = sqlite_list_records,
+	.due_records = sqlite_due_records,
+	.next_record = sqlite_next_record,
+	.count_records = sqlite_count_records,
 };

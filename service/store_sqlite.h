@@ -15,9 +15,10 @@
 enum statement {
 	S_BEGIN, S_COMMIT, S_ROLLBACK, S_INSERT, S_GET, S_UPDATE, S_REMOVE, S_REMOVE_DATA,
 	S_REMOVE_ATTEMPTS, S_REMOVE_EVENTS, S_PUT_DATA, S_DROP_DATA, S_GET_DATA, S_TAIL,
-	S_DUE_QUEUED, S_DUE_RETRYING, S_NEXT_DUE, S_OWNED, S_QUEUES_QUEUED, S_QUEUES_RETRYING,
-	S_LIST, S_LIST_STATE, S_COUNT, S_COUNT_QUEUED, S_COUNT_RETRYING, S_PUT_ATTEMPT,
-	S_ATTEMPTS, S_ADD_EVENT, S_DROP_PROGRESS, S_EVENTS, N_STATEMENTS
+	S_CLAIMABLE, S_WAKING, S_NEXT_WAKE, S_FORGETTABLE, S_NEXT_FORGET, S_OWNED, S_QUEUES,
+	S_LIST, S_LIST_STATE, S_COUNT, S_COUNT_QUEUED, S_PUT_ATTEMPT, S_ATTEMPTS, S_ADD_EVENT,
+	S_DROP_PROGRESS, S_EVENTS, S_PUT_RECORD, S_GET_RECORD, S_REMOVE_RECORD, S_LIST_RECORDS,
+	S_DUE_RECORDS, S_NEXT_RECORD, S_COUNT_RECORDS, N_STATEMENTS
 };
 
 struct store {
@@ -65,5 +66,22 @@ sqlite3_stmt *sqlite_statement(struct store *s, enum statement which);
 int sqlite_run(struct store *s, sqlite3_stmt *st);
 /* 1: a row; 0: no more (and the statement is reset); negative: error, likewise. */
 int sqlite_next(struct store *s, sqlite3_stmt *st);
+/* Of a statement that gives one number; NULL is 0. */
+int sqlite_number(struct store *s, sqlite3_stmt *st, int64_t *out);
+
+/* An empty buffer is NULL. */
+void sqlite_bind_buf(sqlite3_stmt *st, int at, const struct buf *b);
+void sqlite_column_buf(sqlite3_stmt *st, int at, struct buf *out);
+
+/* store_sqlite_record.c */
+int sqlite_put_record(struct store *s, const struct record *r);
+int sqlite_get_record(struct store *s, enum record_kind kind, struct bytes key, struct record *out);
+int sqlite_remove_record(struct store *s, enum record_kind kind, struct bytes key);
+int sqlite_list_records(struct store *s, enum record_kind kind, struct bytes prefix,
+			struct bytes after, size_t limit, struct record **out, size_t *n_out);
+int sqlite_due_records(struct store *s, enum record_kind kind, int64_t now_us, size_t limit,
+		       struct record **out, size_t *n_out);
+int sqlite_next_record(struct store *s, enum record_kind kind, int64_t *due_us);
+int sqlite_count_records(struct store *s, enum record_kind kind, uint64_t *out);
 
 #endif

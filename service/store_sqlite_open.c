@@ -35,23 +35,51 @@ static const char *const upgrades[] = {
 	" PRIMARY KEY (task, number)) WITHOUT ROWID;"
 	"CREATE TABLE event (task BLOB NOT NULL, seq INTEGER NOT NULL, kind INTEGER NOT NULL,"
 	" time_us INTEGER NOT NULL, data BLOB, PRIMARY KEY (task, seq)) WITHOUT ROWID;",
+
+	/* 2: tasks that wait for more than their retry; records. cancel_asked becomes a flag
+	 * (1); ended tasks are forgotten a week after their end. */
+	"ALTER TABLE task RENAME COLUMN cancel_asked TO flags;"
+	"ALTER TABLE task ADD COLUMN start_by_us INTEGER NOT NULL DEFAULT 0;"
+	"ALTER TABLE task ADD COLUMN finish_by_us INTEGER NOT NULL DEFAULT 0;"
+	"ALTER TABLE task ADD COLUMN ttl_us INTEGER NOT NULL DEFAULT 604800000000;"
+	"ALTER TABLE task ADD COLUMN wake_us INTEGER NOT NULL DEFAULT 0;"
+	"ALTER TABLE task ADD COLUMN wake_wall INTEGER NOT NULL DEFAULT 0;"
+	"ALTER TABLE task ADD COLUMN reason INTEGER NOT NULL DEFAULT 0;"
+	"ALTER TABLE task ADD COLUMN blockers INTEGER NOT NULL DEFAULT 0;"
+	"ALTER TABLE task ADD COLUMN owner INTEGER NOT NULL DEFAULT 0;"
+	"ALTER TABLE task ADD COLUMN schedule TEXT;"
+	"DROP INDEX task_retry;"
+	"UPDATE task SET wake_us = run_at_us, flags = flags | 4 WHERE state = 3;"
+	"UPDATE task SET wake_us = end_us + ttl_us WHERE state IN (5, 6, 7);"
+	"CREATE INDEX task_wake ON task (wake_wall, wake_us)"
+	" WHERE wake_us > 0 AND state IN (1, 3, 8, 9, 10);"
+	"CREATE INDEX task_forget ON task (wake_us)"
+	" WHERE wake_us > 0 AND state IN (5, 6, 7, 11);"
+	"CREATE TABLE record (kind INTEGER NOT NULL, key BLOB NOT NULL, due_us INTEGER NOT NULL,"
+	" data BLOB, PRIMARY KEY (kind, key)) WITHOUT ROWID;"
+	"CREATE INDEX record_due ON record (kind, due_us) WHERE due_us > 0;",
 };
 
 #define HOT "id, method, queue, state, priority, version, attempt, failures, crash_count," \
-	" create_us, start_us, end_us, run_at_us, progress, progress_message, cancel_asked," \
-	" log_bytes, log_dropped"
+	" create_us, start_us, end_us, run_at_us, progress, progress_message, flags," \
+	" log_bytes, log_dropped, start_by_us, finish_by_us, ttl_us, wake_us, wake_wall," \
+	" reason, blockers, owner, schedule"
+#define WAITS " wake_us > 0 AND state IN (1, 3, 8, 9, 10)"
+#define ENDED " wake_us > 0 AND state IN (5, 6, 7, 11)"
 
 /* The partial indexes' conditions are written out: a bound value would hide them. */
 static const char *const sql[N_STATEMENTS] = {
 	[S_BEGIN] = "BEGIN IMMEDIATE",
 	[S_COMMIT] = "COMMIT",
 	[S_ROLLBACK] = "ROLLBACK",
-	[S_INSERT] = "INSERT INTO task (" HOT ") VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
+	[S_INSERT] = "INSERT INTO task (" HOT ") VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,"
+		"?,?,?,?,?,?,?,?,?)",
 	[S_GET] = "SELECT " HOT " FROM task WHERE id = ?",
 	[S_UPDATE] = "UPDATE task SET state=?4, priority=?5, version=?6, attempt=?7, failures=?8,"
 		" crash_count=?9, start_us=?11, end_us=?12, run_at_us=?13, progress=?14,"
-		" progress_message=?15, cancel_asked=?16, log_bytes=?17, log_dropped=?18"
-		" WHERE id=?1",
+		" progress_message=?15, flags=?16, log_bytes=?17, log_dropped=?18, start_by_us=?19,"
+		" finish_by_us=?20, ttl_us=?21, wake_us=?22, wake_wall=?23, reason=?24, blockers=?25,"
+		" owner=?26 WHERE id=?1",
 	[S_REMOVE] = "DELETE FROM task WHERE id = ?",
 	[S_REMOVE_DATA] = "DELETE FROM task_data WHERE task = ?",
 	[S_REMOVE_ATTEMPTS] = "DELETE FROM attempt WHERE task = ?",
@@ -60,16 +88,18 @@ static const char *const sql[N_STATEMENTS] = {
 	[S_DROP_DATA] = "DELETE FROM task_data WHERE task = ? AND part = ?",
 	[S_GET_DATA] = "SELECT part, data FROM task_data WHERE task = ?",
 	[S_TAIL] = "SELECT id FROM task INDEXED BY task_state WHERE substr(id, ?1) = ?2",
-	[S_DUE_QUEUED] = "SELECT " HOT " FROM task INDEXED BY task_claim WHERE state = 1 AND"
+	[S_CLAIMABLE] = "SELECT " HOT " FROM task INDEXED BY task_claim WHERE state = 1 AND"
 		" queue = ? ORDER BY priority DESC, run_at_us, id LIMIT ?",
-	[S_DUE_RETRYING] = "SELECT " HOT " FROM task INDEXED BY task_retry WHERE state = 3 AND"
-		" queue = ? AND run_at_us <= ? ORDER BY run_at_us, id LIMIT ?",
-	[S_NEXT_DUE] = "SELECT min(run_at_us) FROM task INDEXED BY task_retry WHERE state = 3 AND"
-		" queue = ? AND run_at_us > ?",
-	[S_OWNED] = "SELECT " HOT " FROM task INDEXED BY task_state WHERE state IN (2, 4) LIMIT ?",
-	[S_QUEUES_QUEUED] = "SELECT min(queue) FROM task INDEXED BY task_claim WHERE state = 1 AND"
-		" queue > ?",
-	[S_QUEUES_RETRYING] = "SELECT min(queue) FROM task INDEXED BY task_retry WHERE state = 3 AND"
+	[S_WAKING] = "SELECT " HOT " FROM task INDEXED BY task_wake WHERE" WAITS
+		" AND wake_wall = ? AND wake_us <= ? ORDER BY wake_us LIMIT ?",
+	[S_NEXT_WAKE] = "SELECT min(wake_us) FROM task INDEXED BY task_wake WHERE" WAITS
+		" AND wake_wall = ?",
+	[S_FORGETTABLE] = "SELECT " HOT " FROM task INDEXED BY task_forget WHERE" ENDED
+		" AND wake_us <= ? ORDER BY wake_us LIMIT ?",
+	[S_NEXT_FORGET] = "SELECT min(wake_us) FROM task INDEXED BY task_forget WHERE" ENDED,
+	[S_OWNED] = "SELECT " HOT " FROM task INDEXED BY task_state WHERE state IN (2, 4)"
+		" AND (owner = ?1) <> ?2 LIMIT ?3",
+	[S_QUEUES] = "SELECT min(queue) FROM task INDEXED BY task_claim WHERE state = 1 AND"
 		" queue > ?",
 	[S_LIST] = "SELECT " HOT " FROM task WHERE id < ? ORDER BY id DESC",
 	[S_LIST_STATE] = "SELECT " HOT " FROM task INDEXED BY task_state WHERE id < ? AND state = ?"
@@ -77,8 +107,6 @@ static const char *const sql[N_STATEMENTS] = {
 	[S_COUNT] = "SELECT count(*) FROM task INDEXED BY task_state WHERE queue = ? AND state = ?",
 	[S_COUNT_QUEUED] = "SELECT count(*) FROM task INDEXED BY task_claim WHERE queue = ? AND"
 		" state = 1",
-	[S_COUNT_RETRYING] = "SELECT count(*) FROM task INDEXED BY task_retry WHERE queue = ? AND"
-		" state = 3",
 	[S_PUT_ATTEMPT] = "INSERT OR REPLACE INTO attempt (task, number, outcome, start_us, end_us,"
 		" exit_status, signal, error, owner) VALUES (?,?,?,?,?,?,?,?,?)",
 	[S_ATTEMPTS] = "SELECT number, outcome, start_us, end_us, exit_status, signal, error, owner"
@@ -88,6 +116,16 @@ static const char *const sql[N_STATEMENTS] = {
 		" (SELECT max(seq) FROM event WHERE task = ?1 AND kind = 2)",
 	[S_EVENTS] = "SELECT seq, kind, time_us, data FROM event WHERE task = ?1 AND seq > ?2 AND"
 		" (?3 = 0 OR kind = ?3) ORDER BY seq LIMIT ?4",
+	[S_PUT_RECORD] = "INSERT OR REPLACE INTO record (kind, key, due_us, data) VALUES (?,?,?,?)",
+	[S_GET_RECORD] = "SELECT key, due_us, data FROM record WHERE kind = ? AND key = ?",
+	[S_REMOVE_RECORD] = "DELETE FROM record WHERE kind = ? AND key = ?",
+	[S_LIST_RECORDS] = "SELECT key, due_us, data FROM record WHERE kind = ?1 AND key > ?2 AND"
+		" key >= ?3 AND (?4 IS NULL OR key < ?4) ORDER BY key LIMIT ?5",
+	[S_DUE_RECORDS] = "SELECT key, due_us, data FROM record INDEXED BY record_due WHERE kind = ?"
+		" AND due_us > 0 AND due_us <= ? ORDER BY due_us LIMIT ?",
+	[S_NEXT_RECORD] = "SELECT min(due_us) FROM record INDEXED BY record_due WHERE kind = ? AND"
+		" due_us > 0",
+	[S_COUNT_RECORDS] = "SELECT count(*) FROM record WHERE kind = ?",
 };
 
 /* --- errors and statements --- */

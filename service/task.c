@@ -9,10 +9,13 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "errand/status.h"
+#include "service/lease.h"
 #include "service/task_api.h"
+#include "service/task_clock.h"
 #include "service/task_engine.h"
 #include "service/task_pack.h"
 #include "service/task_run.h"
+#include "service/task_unique.h"
 
 #define RECOVER_BATCH 256
 
@@ -26,9 +29,9 @@ struct ask {
 	task_done done;
 	void *arg;
 	struct task_row row;
-	struct task_events events;
-	enum task_state was; /* before act */
-	bool deleted;
+	struct task_changes changes;
+	const char *able;          /* "only an ended one can be retried" */
+	struct task_patch patch;   /* labels owned */
 	char id[40]; /* as given; the longest that can be right is 36 */
 };
 
@@ -39,12 +42,29 @@ int task_find(const struct store_ops *ops, struct store *s, const char *text, st
 	return ops->find_tail(s, text, out);
 }
 
+int task_read(const struct store_ops *ops, struct store *s, const struct uuid *id, unsigned parts,
+	      struct task_row *out)
+{
+	struct record grave = {0};
+	int r = ops->get(s, id, parts, out);
+
+	if (r != -ERRAND_NOT_FOUND)
+		return r;
+	r = ops->get_record(s, RECORD_TOMBSTONE, (struct bytes){id->b, sizeof id->b}, &grave);
+	record_deinit(&grave);
+	return r == 0 ? -TASK_GONE : r;
+}
+
 const char *task_why(int code, const char *id, char *why, size_t size)
 {
 	char error[256];
 
 	if (code == -ERRAND_NOT_FOUND)
 		snprintf(why, size, "there is no task %.40s", id);
+	else if (code == -TASK_GONE)
+		snprintf(why, size, "task %.40s has ended and was forgotten", id);
+	else if (code == -TASK_STALE)
+		snprintf(why, size, "task %.40s has changed since: read it again", id);
 	else if (code == -ERRAND_FAILED_PRECONDITION)
 		snprintf(why, size, "several tasks' ids end in %.40s: write more of it", id);
 	else {
@@ -57,29 +77,26 @@ const char *task_why(int code, const char *id, char *why, size_t size)
 static int ask_run(struct store_op *op, const struct store_ops *ops, struct store *s)
 {
 	struct ask *a = CONTAINER_OF(op, struct ask, op);
-	struct task_move m = {ops, s, &a->row, &a->events, clock_wall_us()};
+	struct task_move m = task_move_begin(ops, s, &a->row, &a->changes);
 	struct uuid id = {0};
 	int r = task_find(ops, s, a->id, &id);
 
 	task_row_deinit(&a->row);
-	task_events_reset(&a->events, &id);
+	task_changes_reset(&a->changes);
 	if (r == 0)
-		r = ops->get(s, &id, PART_ALL, &a->row);
-	a->was = a->events.state = a->row.state;
+		r = task_read(ops, s, &id, PART_ALL, &a->row);
 	return r < 0 || a->act == NULL ? r : a->act(a, &m);
 }
 
-/* -ERRAND_ABORTED is our own: the task's state does not allow what is asked. */
 static void ask_answer(struct ask *a, int code)
 {
 	char why[320];
 
-	if (code == 0)
+	if (code == 0) {
 		a->done(0, NULL, &a->row, a->arg);
-	else if (code == -ERRAND_ABORTED) {
-		snprintf(why, sizeof why, "the task is %s: only an ended one can be %s",
-			 task_state_name(a->row.state), a->deleted ? "deleted" : "retried");
-		a->done(ERRAND_FAILED_PRECONDITION, why, NULL, a->arg);
+	} else if (code == -TASK_NOT_ALLOWED) {
+		snprintf(why, sizeof why, "the task is %s: %s", task_state_name(a->row.state), a->able);
+		a->done(TASK_NOT_ALLOWED, why, NULL, a->arg);
 	} else {
 		a->done(task_caller_code(code), task_why(code, a->id, why, sizeof why), NULL, a->arg);
 	}
@@ -88,23 +105,17 @@ static void ask_answer(struct ask *a, int code)
 static void ask_done(struct store_op *op, int code)
 {
 	struct ask *a = CONTAINER_OF(op, struct ask, op);
-	struct task_queue *q;
 
-	if (code == 0 && a->events.n > 0) {
-		q = task_queue_get(a->row.queue);
-		task_publish(&a->events);
-		if (a->row.state == TASK_QUEUED) {
-			q->n_queued++;
-			task_queue_kick(q);
-		} else if (a->was == TASK_QUEUED && q->n_queued > 0) {
-			q->n_queued--;
-		} else if (a->row.state == TASK_CANCELLING) {
-			task_run_cancel(&a->row.id);
-		}
-	}
+	if (code == 0)
+		task_publish(&a->changes);
 	ask_answer(a, code);
 	task_row_deinit(&a->row);
-	task_events_deinit(&a->events);
+	task_changes_deinit(&a->changes);
+	for (size_t i = 0; i < a->patch.n_labels; i++) {
+		free(a->patch.labels[i].key);
+		free(a->patch.labels[i].value);
+	}
+	free((void *)a->patch.labels);
 	free(a);
 }
 
@@ -124,16 +135,16 @@ void task_get(const char *id, task_done done, void *arg)
 	store_thread_submit(&ask_new(id, done, arg)->op);
 }
 
-static void ask_change(const char *id, int (*act)(struct ask *, struct task_move *), bool deletes,
-		       task_done done, void *arg)
+/* able: what is said where the state does not allow it. */
+static struct ask *ask_change(const char *id, int (*act)(struct ask *, struct task_move *),
+			      const char *able, task_done done, void *arg)
 {
 	struct ask *a = ask_new(id, done, arg);
 
 	a->act = act;
-	a->deleted = deletes;
+	a->able = able;
 	a->op.writes = true;
-	a->op.finishes = deletes; /* makes room */
-	store_thread_submit(&a->op);
+	return a;
 }
 
 static int act_cancel(struct ask *a, struct task_move *m)
@@ -143,33 +154,134 @@ static int act_cancel(struct ask *a, struct task_move *m)
 	return asked ? 0 : task_move_cancel(m);
 }
 
+/* A unique key is taken again, if it is free: the retry is another life. */
 static int act_retry(struct ask *a, struct task_move *m)
 {
+	struct task_options o;
+	struct uuid holder;
+	int r = 0;
+
 	if (!task_state_terminal(a->row.state))
-		return -ERRAND_ABORTED;
-	return task_move_requeue(m, engine_queue_us());
+		return -TASK_NOT_ALLOWED;
+	task_options_read(buf_bytes(&a->row.options), &o, NULL);
+	if (o.unique_key != NULL && o.unique_window_us == 0)
+		r = task_unique_take(m, o.unique_key, 0, &holder);
+	task_options_deinit(&o);
+	if (r == -ERRAND_ALREADY_EXISTS)
+		a->able = "another live task has its unique key";
+	return r == -ERRAND_ALREADY_EXISTS ? -TASK_NOT_ALLOWED : r < 0 ? r : task_move_requeue(m);
 }
 
 static int act_delete(struct ask *a, struct task_move *m)
 {
 	if (!task_state_terminal(a->row.state))
-		return -ERRAND_ABORTED;
+		return -TASK_NOT_ALLOWED;
 	return m->ops->remove(m->store, &a->row.id);
+}
+
+static int act_hold(struct ask *a, struct task_move *m)
+{
+	if (!task_state_waiting(a->row.state))
+		return -TASK_NOT_ALLOWED;
+	return a->row.state == TASK_HELD ? 0 : task_move_hold(m);
+}
+
+static int act_release(struct ask *a, struct task_move *m)
+{
+	return a->row.state == TASK_HELD ? task_move_release(m) : -TASK_NOT_ALLOWED;
+}
+
+static int act_run_now(struct ask *a, struct task_move *m)
+{
+	if (a->row.state == TASK_QUEUED)
+		return 0;
+	if (a->row.state != TASK_SCHEDULED && a->row.state != TASK_RETRYING)
+		return -TASK_NOT_ALLOWED;
+	return task_move_run_now(m);
 }
 
 void task_cancel(const char *id, task_done done, void *arg)
 {
-	ask_change(id, act_cancel, false, done, arg);
+	store_thread_submit(&ask_change(id, act_cancel, "", done, arg)->op);
 }
 
 void task_retry(const char *id, task_done done, void *arg)
 {
-	ask_change(id, act_retry, false, done, arg);
+	store_thread_submit(&ask_change(id, act_retry, "only an ended one can be retried", done,
+					arg)->op);
 }
 
 void task_delete(const char *id, task_done done, void *arg)
 {
-	ask_change(id, act_delete, true, done, arg);
+	struct ask *a = ask_change(id, act_delete, "only an ended one can be deleted", done, arg);
+
+	a->op.finishes = true; /* makes room */
+	store_thread_submit(&a->op);
+}
+
+void task_hold(const char *id, task_done done, void *arg)
+{
+	store_thread_submit(&ask_change(id, act_hold, "only a waiting one can be held", done,
+					arg)->op);
+}
+
+void task_release(const char *id, task_done done, void *arg)
+{
+	store_thread_submit(&ask_change(id, act_release, "only a held one can be released", done,
+					arg)->op);
+}
+
+void task_run_now(const char *id, task_done done, void *arg)
+{
+	store_thread_submit(&ask_change(id, act_run_now, "only one that waits for its time or its "
+					"retry can be run now", done, arg)->op);
+}
+
+static void patch_labels(struct ask *a)
+{
+	AUTO_BUF options = BUF_INIT;
+	struct task_row *row = &a->row;
+
+	task_options_put_labels(buf_bytes(&row->options), a->patch.labels, a->patch.n_labels, &options);
+	buf_reset(&row->options);
+	buf_append(&row->options, options.data, options.len);
+	row->flags &= ~(unsigned)TASK_HAS_LABELS;
+	row->flags |= a->patch.n_labels ? TASK_HAS_LABELS : 0;
+}
+
+static int act_patch(struct ask *a, struct task_move *m)
+{
+	const struct task_patch *p = &a->patch;
+	struct task_row *row = &a->row;
+
+	if (p->version != 0 && p->version != row->version)
+		return -TASK_STALE;
+	if (!task_state_waiting(row->state) && (p->set_priority || p->set_run_at))
+		return -TASK_NOT_ALLOWED;
+	if (p->set_priority)
+		row->priority = p->priority;
+	if (p->set_run_at) {
+		row->run_at_us = p->run_at_us ? p->run_at_us : m->now_us;
+		row->flags |= TASK_BY_WALL;
+		row->flags &= ~(unsigned)TASK_BACKING_OFF;
+	}
+	if (p->set_labels)
+		patch_labels(a);
+	return task_move_patched(m, p->set_labels ? PART_OPTIONS : 0);
+}
+
+void task_patch(const char *id, const struct task_patch *patch, task_done done, void *arg)
+{
+	struct ask *a = ask_change(id, act_patch, "the priority and the time of a waiting one only can "
+				   "be changed", done, arg);
+	struct task_label *labels = xcalloc(patch->n_labels + 1, sizeof *labels);
+
+	for (size_t i = 0; i < patch->n_labels; i++)
+		labels[i] = (struct task_label){xstrdup(patch->labels[i].key),
+						xstrdup(patch->labels[i].value)};
+	a->patch = *patch;
+	a->patch.labels = labels;
+	store_thread_submit(&a->op);
 }
 
 /* --- creating --- */
@@ -178,21 +290,55 @@ struct create {
 	struct store_op op;
 	struct loop_job refused; /* instead of op: the queue is full */
 	struct task_queue *queue;
-	struct task_row row;     /* method and queue borrowed; buffers owned */
-	task_done done;
+	struct task_new task;
+	struct task_changes changes;
+	task_created done;
 	void *arg;
 };
 
 static int create_run(struct store_op *op, const struct store_ops *ops, struct store *s)
 {
-	return ops->insert(s, &CONTAINER_OF(op, struct create, op)->row);
+	struct create *c = CONTAINER_OF(op, struct create, op);
+
+	task_changes_reset(&c->changes);
+	return task_new_insert(&c->task, ops, s, &c->changes);
 }
 
 static void create_free(struct create *c)
 {
-	buf_deinit(&c->row.input);
-	buf_deinit(&c->row.metadata);
+	task_new_deinit(&c->task);
+	task_changes_deinit(&c->changes);
 	free(c);
+}
+
+static void create_tell(struct create *c)
+{
+	const struct task_new *n = &c->task;
+	char why[320], id[UUID_TEXT_SIZE] = "";
+
+	switch (n->found) {
+	case TASK_MADE:
+	case TASK_REPLAYED:
+	case TASK_USED:
+		c->done(0, n->found, NULL, task_new_row(n), c->arg);
+		return;
+	case TASK_CONFLICT:
+		snprintf(why, sizeof why, "task %s, which is %s, has the unique key %.100s",
+			 uuid_format(&n->other.id, id), task_state_name(n->other.state),
+			 n->options.unique_key);
+		c->done(ERRAND_ALREADY_EXISTS, n->found, why, &n->other, c->arg);
+		return;
+	case TASK_KEY_REUSED:
+		snprintf(why, sizeof why, "the Idempotency-Key was used for another request: for task %s",
+			 uuid_format(&n->other.id, id));
+		c->done(ERRAND_INVALID_ARGUMENT, n->found, why, &n->other, c->arg);
+		return;
+	case TASK_NO_PARENT:
+		snprintf(why, sizeof why, "after: there is no task %s",
+			 uuid_format(&n->options.after[n->parent], id));
+		c->done(ERRAND_INVALID_ARGUMENT, n->found, why, NULL, c->arg);
+		return;
+	}
 }
 
 static void create_done(struct store_op *op, int code)
@@ -200,11 +346,12 @@ static void create_done(struct store_op *op, int code)
 	struct create *c = CONTAINER_OF(op, struct create, op);
 	char why[320];
 
+	c->queue->n_creating--;
 	if (code == 0) {
-		c->done(0, NULL, &c->row, c->arg);
+		create_tell(c);
+		task_publish(&c->changes);
 	} else {
-		c->queue->n_queued -= c->queue->n_queued > 0;
-		c->done(task_caller_code(code), task_why(code, "", why, sizeof why), NULL, c->arg);
+		c->done(task_caller_code(code), TASK_MADE, task_why(code, "", why, sizeof why), NULL, c->arg);
 	}
 	create_free(c);
 }
@@ -216,61 +363,29 @@ static void create_refused(struct loop_job *job)
 
 	snprintf(why, sizeof why, "queue %.60s is full (%llu tasks wait): try again later", c->queue->name,
 		 (unsigned long long)engine.config.max_depth);
-	c->done(ERRAND_RESOURCE_EXHAUSTED, why, NULL, c->arg);
+	c->done(ERRAND_RESOURCE_EXHAUSTED, TASK_MADE, why, NULL, c->arg);
 	create_free(c);
 }
 
-/* What steered this one request is not the task's. */
-static bool keep_metadata(struct bytes key)
-{
-	static const char *const drop[] = {"errand-task", "prefer-async", "prefer-wait", "accept",
-					   "if-none-match", "last-event-id"};
-
-	for (size_t i = 0; i < ARRAY_LEN(drop); i++)
-		if (key.len == strlen(drop[i]) && memcmp(key.data, drop[i], key.len) == 0)
-			return false;
-	return true;
-}
-
-static void create_row(struct create *c, const struct method *method, struct bytes input,
-		       const struct wire_pair *metadata, size_t n_metadata)
-{
-	struct task_row *row = &c->row;
-
-	uuid_new(&row->id);
-	row->method = (char *)method->schema->full_name;
-	row->queue = c->queue->name;
-	row->state = TASK_QUEUED;
-	row->version = 1;
-	row->parts = PART_ALL;
-	row->create_us = clock_wall_us();
-	row->run_at_us = engine_queue_us();
-	buf_append(&row->input, input.data, input.len);
-	for (size_t i = 0; i < n_metadata; i++)
-		if (keep_metadata(metadata[i].key))
-			task_pack_metadata(&metadata[i], 1, &row->metadata);
-}
-
 /* The claim goes right behind: it sees the new row in the same transaction. */
-void task_create(const struct method *method, struct bytes input, const struct wire_pair *metadata,
-		 size_t n_metadata, task_done done, void *arg)
+void task_create(const struct task_spec *spec, task_created done, void *arg)
 {
-	const char *queue = method->schema->queue;
 	struct create *c = xcalloc(1, sizeof *c);
+	struct task_queue *q;
 
 	c->done = done;
 	c->arg = arg;
-	c->queue = task_queue_get(queue != NULL && *queue ? queue : "default");
-	if (engine.config.max_depth > 0 && c->queue->n_queued >= engine.config.max_depth) {
+	task_new_init(&c->task, spec);
+	c->queue = q = task_queue_get(c->task.row.queue);
+	if (engine.config.max_depth > 0 && q->n_queued + q->n_creating >= engine.config.max_depth) {
 		c->refused.run = create_refused;
 		loop_post(&c->refused);
 		return;
 	}
-	create_row(c, method, input, metadata, n_metadata);
 	c->op = (struct store_op){.run = create_run, .done = create_done, .writes = true};
-	c->queue->n_queued++;
+	q->n_creating++;
 	store_thread_submit(&c->op);
-	task_queue_kick(c->queue);
+	task_queue_kick(q);
 }
 
 /* --- lists --- */
@@ -340,7 +455,7 @@ static int attempts_run(struct store_op *op, const struct store_ops *ops, struct
 	a->rows = NULL;
 	a->n = 0;
 	if (r == 0)
-		r = ops->get(s, &id, 0, &row);
+		r = task_read(ops, s, &id, 0, &row);
 	task_row_deinit(&row);
 	return r < 0 ? r : ops->attempts(s, &id, &a->rows, &a->n);
 }
@@ -371,50 +486,22 @@ void task_attempts(const char *id, task_attempts_done done, void *arg)
 
 /* --- start and stop --- */
 
-static int recover_one(struct task_row *row)
-{
-	struct task_events events = {0};
-	struct task_move m = {engine.ops, engine.store, row, &events, clock_wall_us()};
-	struct task_ending ending = {.outcome = OUTCOME_LEASE_LOST,
-				     .retry = task_run_retry(registry_method_by_name(row->method)),
-				     .random01 = task_run_random(),
-				     .queue_now_us = engine_queue_us()};
-	int r;
-
-	task_problem_put(&ending.problem, ERRAND_UNAVAILABLE, 0,
-			 "the service died while the attempt ran");
-	r = task_move_end(&m, &ending);
-	task_ending_deinit(&ending);
-	task_events_deinit(&events);
-	return r;
-}
-
-static int recover_batch(size_t *np)
-{
-	struct task_row rows[RECOVER_BATCH];
-	size_t n = 0;
-	int r = engine.ops->owned(engine.store, RECOVER_BATCH, rows, &n);
-
-	for (size_t i = 0; i < n; i++) {
-		if (r == 0)
-			r = recover_one(&rows[i]);
-		task_row_deinit(&rows[i]);
-	}
-	*np = n;
-	return r;
-}
-
 /* The lock on the store says that its former owner is dead, so there is nothing to
  * wait for: what he ran is taken back at once, in one transaction. */
 static int recover(void)
 {
+	struct task_changes changes = {0};
 	size_t n = 1, total = 0;
 	int r = engine.ops->begin(engine.store);
 
+	if (r == 0)
+		r = task_clock_check(engine.ops, engine.store);
 	while (r == 0 && n > 0) {
-		r = recover_batch(&n);
+		r = task_take_back(engine.ops, engine.store, lease_owner(), true, &changes, RECOVER_BATCH, &n);
+		task_changes_reset(&changes);
 		total += n;
 	}
+	task_changes_deinit(&changes);
 	if (r == 0)
 		r = engine.ops->commit(engine.store);
 	if (r < 0)
@@ -434,7 +521,6 @@ static int load_queues(void)
 		struct task_queue *q = task_queue_get(names[i]);
 
 		r = engine.ops->count(engine.store, q->name, TASK_QUEUED, &q->n_queued);
-		q->due = true;
 	}
 	store_queues_free(names, n);
 	return r;
@@ -457,23 +543,16 @@ static void free_config(void)
 	for (size_t i = 0; i < engine.config.n_queues; i++)
 		free((char *)engine.config.queues[i].name);
 	free((void *)engine.config.queues);
-	free(engine.owner);
 	map_deinit(&engine.runs);
 	engine = (struct task_engine){0};
 }
 
-static char *owner_name(void)
-{
-	char host[256] = "";
-
-	gethostname(host, sizeof host - 1);
-	return xasprintf("%s/%ld", host, (long)getpid());
-}
-
 static int start_store(char *why, size_t why_size)
 {
-	int r = recover();
+	int r = task_clock_init(engine.ops, engine.store);
 
+	if (r == 0)
+		r = recover();
 	/* Nowhere to record what a former service left: for that there is the reserve. */
 	if (r == -ERRAND_RESOURCE_EXHAUSTED && engine.ops->spend_reserve != NULL &&
 	    engine.ops->take_reserve(engine.store) && engine.ops->spend_reserve(engine.store))
@@ -486,8 +565,11 @@ static int start_store(char *why, size_t why_size)
 		return r;
 	}
 	store_thread_on_death(engine.config.store_died);
-	r = store_thread_start(engine.ops, engine.store);
+	r = lease_start();
+	if (r == 0)
+		r = store_thread_start(engine.ops, engine.store);
 	if (r < 0) {
+		lease_stop();
 		snprintf(why, why_size, "cannot make the store's thread");
 		engine.ops->close(engine.store);
 	}
@@ -512,8 +594,7 @@ int task_init(const struct task_config *config, char *why, size_t why_size)
 	if (engine.ops->set_reserve != NULL)
 		engine.ops->set_reserve(engine.store, config->store_reserve);
 	copy_config(config);
-	engine.owner = owner_name();
-	engine.clock_offset_us = clock_wall_us() - clock_mono_ns() / 1000;
+	lease_init();
 	r = start_store(why, why_size);
 	if (r < 0) {
 		task_queue_free_all();
@@ -522,21 +603,54 @@ int task_init(const struct task_config *config, char *why, size_t why_size)
 	}
 	for (size_t pos = 0; (q = map_next(&engine.queues, &pos)) != NULL;)
 		task_queue_kick(q);
+	task_tick_start();
 	return 0;
+}
+
+/* --- what was committed --- */
+
+static void publish(const struct task_change *c)
+{
+	struct task_queue *q = task_queue_get(c->queue);
+
+	if (c->was == TASK_QUEUED && c->is != TASK_QUEUED && q->n_queued > 0)
+		q->n_queued--;
+	if (c->was != TASK_QUEUED && c->is == TASK_QUEUED) {
+		q->n_queued++;
+		task_queue_kick(q);
+	}
+	if (c->is == TASK_CANCELLING && c->was != TASK_CANCELLING)
+		task_run_cancel(&c->id);
+	if (c->wake_us != 0)
+		task_tick_at(c->wake_us, c->wake_wall);
+	if (c->n > 0) {
+		task_watch_publish(c);
+		task_wait_publish(c);
+	}
+}
+
+void task_publish(const struct task_changes *changes)
+{
+	for (size_t i = 0; i < changes->n; i++)
+		publish(&changes->list[i]);
 }
 
 void task_drain_begin(void)
 {
 	engine.draining = true;
 	task_queue_stop_all();
+	task_tick_stop();
 }
 
 void task_deinit(void)
 {
 	engine.draining = true;
+	task_tick_stop();
+	lease_stop();
 	task_watch_end_all();
 	task_wait_end_all();
 	store_thread_stop();
+	task_tick_stop();
 	task_run_free_all();
 	task_watch_end_all();
 	task_wait_end_all();

@@ -12,6 +12,7 @@
 
 #include "service/registry.h"
 #include "service/store.h"
+#include "service/task_spec.h"
 #include "wire/envelope.h"
 
 struct task_config {
@@ -26,6 +27,7 @@ struct task_config {
 	int64_t max_result, max_log; /* bytes */
 	int64_t store_reserve;     /* bytes of the disk kept back for what runs when it is full */
 	void (*store_died)(void);  /* store_thread_on_death */
+	int64_t result_ttl_us;     /* of an ended task without its own; 0 = 7 days */
 };
 
 /* Opens the store, recovers what a former process owned, starts the store thread
@@ -41,20 +43,43 @@ void task_deinit(void); /* after that; closes the store */
 /* A code of the engine's own: the store's disk is full. To callers it is UNAVAILABLE
  * and HTTP's 507 (task_failure): the service's trouble, not a limit the caller met. */
 #define TASK_STORE_FULL 64
+/* Others of its own: */
+#define TASK_GONE 65        /* its record was forgotten: NOT_FOUND, HTTP's 410 */
+#define TASK_STALE 66       /* it has another version than If-Match says: 412 */
+#define TASK_NOT_ALLOWED 67 /* its state does not allow it: FAILED_PRECONDITION, 409 */
 
 /* The outcome of an op, on the loop thread after COMMIT. code 0, TASK_STORE_FULL or
  * an errand_code (why says it in words; NULL when 0). row is whole and borrowed; NULL
  * unless code is 0 and the op has one. */
 typedef void (*task_done)(int code, const char *why, const struct task_row *row, void *arg);
 
-void task_create(const struct method *method, struct bytes input, const struct wire_pair *metadata,
-		 size_t n_metadata, task_done done, void *arg);
+/* code 0: row is the task that was made or found. Else row is the other task of
+ * TASK_CONFLICT (ALREADY_EXISTS) and TASK_KEY_REUSED (INVALID_ARGUMENT), or NULL.
+ * RESOURCE_EXHAUSTED: the queue is full. */
+typedef void (*task_created)(int code, enum task_found found, const char *why,
+			     const struct task_row *row, void *arg);
+void task_create(const struct task_spec *spec, task_created done, void *arg);
 /* id: whole, or an unambiguous tail; a wrong one is NOT_FOUND, an ambiguous one
  * FAILED_PRECONDITION. */
 void task_get(const char *id, task_done done, void *arg);
 void task_cancel(const char *id, task_done done, void *arg);
-void task_retry(const char *id, task_done done, void *arg);  /* FAILED_PRECONDITION while live */
-void task_delete(const char *id, task_done done, void *arg); /* FAILED_PRECONDITION while live */
+/* These are TASK_NOT_ALLOWED where the state is none of: */
+void task_retry(const char *id, task_done done, void *arg);   /* ended */
+void task_delete(const char *id, task_done done, void *arg);  /* ended */
+void task_hold(const char *id, task_done done, void *arg);    /* waiting; HELD: nothing happens */
+void task_release(const char *id, task_done done, void *arg); /* HELD */
+void task_run_now(const char *id, task_done done, void *arg); /* SCHEDULED, RETRYING, QUEUED */
+
+/* What PATCH changes; copied. Of a task that waits; labels of any. */
+struct task_patch {
+	uint64_t version;      /* it must have; 0 = any */
+	bool set_priority, set_run_at, set_labels;
+	int32_t priority;
+	int64_t run_at_us;     /* wall clock; 0 = now */
+	const struct task_label *labels;
+	size_t n_labels;
+};
+void task_patch(const char *id, const struct task_patch *patch, task_done done, void *arg);
 
 /* next: the filter's `after` for the next page, NULL on the last one (a page with
  * few or no rows may have one: pages are bounded by what is looked at, too). */

@@ -53,20 +53,6 @@ static void request_fail(struct request *r, int code, const char *why)
 	request_free(r);
 }
 
-/* The task's state does not allow it: HTTP's conflict. */
-static void request_fail_change(struct request *r, int code, const char *why)
-{
-	AUTO_BUF problem = BUF_INIT;
-
-	if (code != ERRAND_FAILED_PRECONDITION) {
-		request_fail(r, code, why);
-		return;
-	}
-	task_problem_put(&problem, code, 409, why);
-	call_fail_problem(r->call, code, why, buf_bytes(&problem));
-	request_free(r);
-}
-
 /* Answers with what is packed in out. */
 static void request_answer(struct request *r)
 {
@@ -210,7 +196,7 @@ static void got_change(int code, const char *why, const struct task_row *row, vo
 	struct request *r = arg;
 
 	if (code != 0) {
-		request_fail_change(r, code, why);
+		request_fail(r, code, why);
 		return;
 	}
 	if (r->cancels && row->state == TASK_CANCELLING)
@@ -234,12 +220,33 @@ static void retry_task(Errand__V1__Tasks_Service *service, const Errand__V1__Get
 						   &errand__v1__task__descriptor));
 }
 
+static void hold_task(Errand__V1__Tasks_Service *service, const Errand__V1__GetTaskRequest *in,
+		      Errand__V1__Task_Closure done, void *call)
+{
+	task_hold(in->id, got_change, request_new(call, (ProtobufCClosure)done,
+						  &errand__v1__task__descriptor));
+}
+
+static void release_task(Errand__V1__Tasks_Service *service, const Errand__V1__GetTaskRequest *in,
+			 Errand__V1__Task_Closure done, void *call)
+{
+	task_release(in->id, got_change, request_new(call, (ProtobufCClosure)done,
+						     &errand__v1__task__descriptor));
+}
+
+static void run_task_now(Errand__V1__Tasks_Service *service, const Errand__V1__GetTaskRequest *in,
+			 Errand__V1__Task_Closure done, void *call)
+{
+	task_run_now(in->id, got_change, request_new(call, (ProtobufCClosure)done,
+						     &errand__v1__task__descriptor));
+}
+
 static void got_deleted(int code, const char *why, const struct task_row *row, void *arg)
 {
 	struct request *r = arg;
 
 	if (code != 0) {
-		request_fail_change(r, code, why);
+		request_fail(r, code, why);
 		return;
 	}
 	errand_set_metadata(r->call, "errand-http-status", "204");
@@ -344,7 +351,7 @@ static void list_tasks(Errand__V1__Tasks_Service *service, const Errand__V1__Lis
 	if (in->page_size < 0 || in->page_size > PAGE_MAX) {
 		errand_fail(call, ERRAND_INVALID_ARGUMENT, "page_size: %d is not in 0 to %d", in->page_size,
 			    PAGE_MAX);
-	} else if ((int)in->state < 0 || in->state > ERRAND__V1__TASK__STATE__CANCELLED) {
+	} else if ((int)in->state < 0 || in->state > ERRAND__V1__TASK__STATE__EXPIRED) {
 		errand_fail(call, ERRAND_INVALID_ARGUMENT, "state: %d is no state of a task",
 			    (int)in->state);
 	} else if (!task_page_parse(in->page_token, &f)) {
@@ -390,6 +397,9 @@ static Errand__V1__Tasks_Service tasks = {
 	.list_attempts = list_attempts,
 	.cancel_task = cancel_task,
 	.retry_task = retry_task,
+	.hold_task = hold_task,
+	.release_task = release_task,
+	.run_task_now = run_task_now,
 	.delete_task = delete_task,
 };
 

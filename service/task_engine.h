@@ -15,13 +15,13 @@ struct pool;
 struct task_queue {
 	char *name;
 	unsigned slots, n_busy;  /* n_busy: claimed, or being claimed */
-	uint64_t n_queued;       /* tasks QUEUED in the store, and being put there */
+	uint64_t n_queued;       /* tasks QUEUED in the store */
+	uint64_t n_creating;     /* on their way there */
 	struct pool *pool;       /* made when the first task runs */
 	char *pool_name;
 	bool claiming;           /* a claim is on its way */
 	bool again;              /* another one is wanted after it */
-	bool due;                /* a RETRYING task may be due */
-	struct loop_timer timer; /* for the next RETRYING task, or to try again */
+	struct loop_timer timer; /* to try again */
 };
 
 struct task_engine {
@@ -31,18 +31,12 @@ struct task_engine {
 	struct map queues;       /* by name */
 	struct map runs;         /* struct task_run by task id */
 	size_t n_runs;
-	char *owner;             /* "host/pid": names us in attempts */
 	bool draining;
-	int64_t clock_offset_us; /* see engine_queue_us */
 	struct loop_timer interrupt_timer;
 	void (*interrupted)(void *arg); /* task_interrupt_all's done */
 	void *interrupted_arg;
 };
 extern struct task_engine engine;
-
-/* The time by which queues go: begins as the wall clock and then never jumps, so
- * that a stepped clock moves no retry. */
-int64_t engine_queue_us(void);
 
 /* task_queue.c. The queue of that name, made when it is new. */
 struct task_queue *task_queue_get(const char *name);
@@ -59,16 +53,21 @@ void task_run_cancel(const struct uuid *id);
 /* What still runs is let go; after the store has stopped. */
 void task_run_free_all(void);
 
-/* task_watch.c, task_wait.c: what was committed, for those who look on. */
-void task_watch_publish(const struct task_events *events);
-void task_wait_publish(const struct task_events *events);
-static inline void task_publish(const struct task_events *events)
-{
-	if (events->n == 0)
-		return;
-	task_watch_publish(events);
-	task_wait_publish(events);
-}
+/* task_tick.c: what the clock does. */
+void task_tick_start(void);
+void task_tick_stop(void);
+/* Something is due then, by the engine's or the wall clock. */
+void task_tick_at(int64_t us, bool wall);
+/* Ends the attempts of this owner's rows, or of all but his, LEASE_LOST; at most n of
+ * them. Store thread, in a transaction. */
+int task_take_back(const struct store_ops *ops, struct store *s, uint64_t owner, bool others,
+		   struct task_changes *changes, size_t n, size_t *n_out);
+
+/* What was committed: to the queues' counters, the timers, and those who look on
+ * (task_watch.c, task_wait.c). Loop thread. */
+void task_publish(const struct task_changes *changes);
+void task_watch_publish(const struct task_change *change);
+void task_wait_publish(const struct task_change *change);
 void task_watch_end_all(void);
 void task_wait_end_all(void);
 
@@ -80,6 +79,11 @@ static inline int task_caller_code(int code)
 
 /* task.c. From a text (whole, or a tail) to an id; store thread. */
 int task_find(const struct store_ops *ops, struct store *s, const char *text, struct uuid *out);
+/* As ops->get, but -TASK_GONE for one that was forgotten. */
+int task_read(const struct store_ops *ops, struct store *s, const struct uuid *id, unsigned parts,
+	      struct task_row *out);
+/* task_tick.c: its record goes, a tombstone stays. Store thread. */
+int task_forget(const struct store_ops *ops, struct store *s, const struct uuid *id);
 /* Words for an op's failure; into why, which is returned. */
 const char *task_why(int code, const char *id, char *why, size_t size);
 

@@ -3,26 +3,41 @@
 #include "service/task_move.h"
 
 #include <assert.h>
+#include <string.h>
 
+#include "base/clock.h"
 #include "errand/status.h"
 #include "service/fault.h"
 #include "service/task_api.h"
+#include "service/task_clock.h"
 #include "service/task_pack.h"
+#include "service/task_unique.h"
 
-void task_events_deinit(struct task_events *e)
+static void change_clear(struct task_change *c)
 {
-	for (size_t i = 0; i < e->n; i++)
-		event_row_deinit(&e->rows[i]);
-	free(e->rows);
-	*e = (struct task_events){0};
+	event_rows_free(c->rows, c->n);
+	free(c->queue);
+	free(c->method);
 }
 
-void task_events_reset(struct task_events *e, const struct uuid *id)
+void task_changes_reset(struct task_changes *c)
 {
-	for (size_t i = 0; i < e->n; i++)
-		event_row_deinit(&e->rows[i]);
-	e->n = 0;
-	e->id = *id;
+	for (size_t i = 0; i < c->n; i++)
+		change_clear(&c->list[i]);
+	c->n = 0;
+}
+
+void task_changes_deinit(struct task_changes *c)
+{
+	task_changes_reset(c);
+	free(c->list);
+	*c = (struct task_changes){0};
+}
+
+struct task_move task_move_begin(const struct store_ops *ops, struct store *s, struct task_row *row,
+				 struct task_changes *changes)
+{
+	return (struct task_move){ops, s, row, changes, clock_wall_us(), task_clock_us()};
 }
 
 void task_ending_deinit(struct task_ending *e)
@@ -31,16 +46,35 @@ void task_ending_deinit(struct task_ending *e)
 	buf_deinit(&e->result);
 }
 
+/* The row's change: what was begun in this op goes on. */
+static struct task_change *change_of(struct task_move *m)
+{
+	struct task_changes *all = m->changes;
+	struct task_change *c;
+
+	for (size_t i = all->n; i > 0; i--)
+		if (memcmp(&all->list[i - 1].id, &m->row->id, sizeof m->row->id) == 0)
+			return &all->list[i - 1];
+	if (all->n == all->cap)
+		all->list = xrealloc(all->list, (all->cap = all->cap ? 2 * all->cap : 1) *
+				     sizeof *all->list);
+	c = &all->list[all->n++];
+	*c = (struct task_change){.id = m->row->id, .queue = xstrdup(m->row->queue),
+				  .method = xstrdup(m->row->method),
+				  .was = m->row->version ? m->row->state : 0, .is = m->row->state};
+	return c;
+}
+
 /* The next event, to be filled: its seq is the row's new version. */
 static struct event_row *next_event(struct task_move *m, enum event_kind kind, int64_t time_us)
 {
-	struct task_events *e = m->events;
+	struct task_change *c = change_of(m);
 
-	if (e->n == e->cap)
-		e->rows = xrealloc(e->rows, (e->cap = e->cap ? 2 * e->cap : 2) * sizeof *e->rows);
-	e->rows[e->n] = (struct event_row){.seq = ++m->row->version, .kind = kind,
+	if (c->n == c->cap)
+		c->rows = xrealloc(c->rows, (c->cap = c->cap ? 2 * c->cap : 2) * sizeof *c->rows);
+	c->rows[c->n] = (struct event_row){.seq = ++m->row->version, .kind = kind,
 					   .time_us = time_us};
-	return &e->rows[e->n++];
+	return &c->rows[c->n++];
 }
 
 static int add_event(struct task_move *m, const struct event_row *e)
@@ -48,19 +82,31 @@ static int add_event(struct task_move *m, const struct event_row *e)
 	return m->ops->add_event(m->store, &m->row->id, e);
 }
 
-static int move_to(struct task_move *m, enum task_state to)
-{
-	struct event_row *e;
-	bool tell_error = to == TASK_FAILED || to == TASK_RETRYING;
+/* --- when the clock is next to look at it --- */
 
-	assert(task_move_allowed(m->row->state, to));
-	fault_point("move", task_state_name(to));
-	m->row->state = to;
-	m->events->state = to;
-	m->row->end_us = task_state_terminal(to) ? m->now_us : 0;
-	e = next_event(m, EVENT_STATE, m->now_us);
-	task_pack_state(to, m->row->attempt, tell_error ? &m->row->error : &BUF_INIT, &e->data);
-	return add_event(m, e);
+static int64_t sooner(int64_t a, int64_t b)
+{
+	return a == 0 ? b : b == 0 ? a : MIN(a, b);
+}
+
+static void set_wake(struct task_row *row, int64_t clock_us)
+{
+	bool by_wall = row->flags & TASK_BY_WALL;
+	int64_t deadline = by_wall ? 0 : row->start_by_us;
+
+	row->wake_wall = row->state == TASK_SCHEDULED && by_wall;
+	if (task_state_terminal(row->state))
+		row->wake_us = row->ttl_us ? clock_us + row->ttl_us : 0;
+	else if (row->wake_wall)
+		row->wake_us = row->run_at_us;
+	else if (row->state == TASK_SCHEDULED || row->state == TASK_RETRYING)
+		row->wake_us = sooner(row->run_at_us, sooner(deadline, row->finish_by_us));
+	else if (row->state == TASK_QUEUED)
+		row->wake_us = sooner(deadline, row->finish_by_us);
+	else if (row->state == TASK_HELD || row->state == TASK_BLOCKED)
+		row->wake_us = row->finish_by_us;
+	else
+		row->wake_us = 0;
 }
 
 int task_move_save(struct task_move *m, unsigned parts)
@@ -68,23 +114,196 @@ int task_move_save(struct task_move *m, unsigned parts)
 	return m->ops->update(m->store, m->row, parts);
 }
 
-int task_move_claim(struct task_move *m, const char *owner)
+static int tell_state(struct task_move *m)
+{
+	enum task_state s = m->row->state;
+	bool tell_error = s == TASK_FAILED || s == TASK_RETRYING || s == TASK_EXPIRED ||
+			  s == TASK_CANCELLED;
+	struct task_change *c = change_of(m);
+	struct event_row *e;
+
+	set_wake(m->row, m->clock_us);
+	c->is = s;
+	c->flags = m->row->flags;
+	c->wake_us = m->row->wake_us;
+	c->wake_wall = m->row->wake_wall;
+	e = next_event(m, EVENT_STATE, m->now_us);
+	task_pack_state(s, m->row->attempt, tell_error ? &m->row->error : &BUF_INIT, &e->data);
+	return add_event(m, e);
+}
+
+/* What others wait for when a task has ended. */
+static int ended(struct task_move *m)
+{
+	return m->row->flags & TASK_HAS_UNIQUE ? task_unique_release(m) : 0;
+}
+
+/* The state, its event, the row with these parts, and what hangs on it. */
+static int move_to(struct task_move *m, enum task_state to, unsigned parts)
+{
+	bool was_over = task_state_terminal(m->row->state);
+	int r;
+
+	assert(task_move_allowed(m->row->state, to));
+	fault_point("move", task_state_name(to));
+	change_of(m); /* while the row says what it was */
+	m->row->state = to;
+	m->row->end_us = task_state_terminal(to) ? m->now_us : 0;
+	if (to != TASK_RUNNING && to != TASK_CANCELLING)
+		m->row->owner = 0;
+	r = tell_state(m);
+	if (r == 0)
+		r = task_move_save(m, parts);
+	return r == 0 && task_state_terminal(to) && !was_over ? ended(m) : r;
+}
+
+/* --- before the first attempt, and between two --- */
+
+static bool due(const struct task_row *row, const struct task_move *m)
+{
+	return row->run_at_us <= (row->flags & TASK_BY_WALL ? m->now_us : m->clock_us);
+}
+
+/* Where a task belongs that nobody runs and nobody holds. */
+static enum task_state place_of(const struct task_row *row, const struct task_move *m)
+{
+	if (row->blockers > 0 || row->flags & TASK_WAITS_KEY)
+		return TASK_BLOCKED;
+	if (!due(row, m))
+		return row->flags & TASK_BACKING_OFF ? TASK_RETRYING : TASK_SCHEDULED;
+	return TASK_QUEUED;
+}
+
+/* It queues by when its turn has come; from here on by the engine's clock alone. */
+static void take_turn(struct task_row *row, const struct task_move *m)
+{
+	if (row->flags & TASK_BY_WALL && row->start_by_us != 0)
+		row->start_by_us += m->clock_us - m->now_us;
+	row->flags &= ~(unsigned)(TASK_BY_WALL | TASK_BACKING_OFF);
+	row->run_at_us = m->clock_us;
+}
+
+static int settle(struct task_move *m)
+{
+	enum task_state to = place_of(m->row, m);
+
+	m->row->reason = to != TASK_BLOCKED ? REASON_NONE :
+			 m->row->blockers > 0 ? REASON_PARENTS : REASON_KEY;
+	if (to == TASK_QUEUED)
+		take_turn(m->row, m);
+	return move_to(m, to, 0);
+}
+
+int task_move_create(struct task_move *m)
+{
+	struct task_row *row = m->row;
+	struct task_change *c = change_of(m);
+
+	row->state = place_of(row, m);
+	if (row->state == TASK_BLOCKED)
+		row->reason = row->blockers > 0 ? REASON_PARENTS : REASON_KEY;
+	row->flags |= row->state == TASK_BLOCKED ? TASK_BORN_BLOCKED :
+		      row->state == TASK_SCHEDULED ? TASK_BORN_SCHEDULED : 0;
+	row->version = 1;
+	set_wake(row, m->clock_us);
+	c->is = row->state;
+	c->flags = row->flags;
+	c->wake_us = row->wake_us;
+	c->wake_wall = row->wake_wall;
+	return m->ops->insert(m->store, row);
+}
+
+int task_move_hold(struct task_move *m)
+{
+	return move_to(m, TASK_HELD, 0);
+}
+
+int task_move_release(struct task_move *m)
+{
+	return settle(m);
+}
+
+int task_move_run_now(struct task_move *m)
+{
+	take_turn(m->row, m);
+	return move_to(m, TASK_QUEUED, 0);
+}
+
+int task_move_unblock(struct task_move *m)
+{
+	if (m->row->state == TASK_HELD || place_of(m->row, m) == TASK_BLOCKED)
+		return task_move_save(m, 0);
+	return settle(m);
+}
+
+int task_move_give_up(struct task_move *m, enum task_state to, enum task_reason reason, int code,
+		      const char *detail)
+{
+	m->row->reason = reason;
+	buf_reset(&m->row->error);
+	task_problem_put(&m->row->error, code, 0, detail);
+	task_problem_verdict(&m->row->error, true, 0, NULL);
+	return move_to(m, to, PART_ERROR);
+}
+
+int task_move_wake(struct task_move *m)
+{
+	struct task_row *row = m->row;
+	bool begins = row->state == TASK_QUEUED || row->state == TASK_SCHEDULED ||
+		      row->state == TASK_RETRYING;
+	int64_t now = row->flags & TASK_BY_WALL ? m->now_us : m->clock_us;
+
+	if (row->finish_by_us != 0 && row->finish_by_us <= m->clock_us)
+		return task_move_give_up(m, row->attempt && row->state != TASK_SCHEDULED ? TASK_FAILED :
+					 TASK_EXPIRED, REASON_DEADLINE, ERRAND_DEADLINE_EXCEEDED,
+					 "its total time was over before it was done");
+	if (begins && row->start_by_us != 0 && row->start_by_us <= now)
+		return task_move_give_up(m, TASK_EXPIRED, REASON_DEADLINE, ERRAND_DEADLINE_EXCEEDED,
+					 "it had not started by its start deadline");
+	if ((row->state == TASK_SCHEDULED || row->state == TASK_RETRYING) && due(row, m))
+		return task_move_run_now(m);
+	set_wake(row, m->clock_us);
+	return task_move_save(m, 0);
+}
+
+int task_move_patched(struct task_move *m, unsigned parts)
+{
+	struct task_row *row = m->row;
+	int r;
+
+	if (row->state == TASK_QUEUED && !due(row, m))
+		return move_to(m, TASK_SCHEDULED, parts);
+	if (row->state == TASK_SCHEDULED && due(row, m)) {
+		take_turn(row, m);
+		return move_to(m, TASK_QUEUED, parts);
+	}
+	r = tell_state(m);
+	return r < 0 ? r : task_move_save(m, parts);
+}
+
+/* --- attempts --- */
+
+static void forget_progress(struct task_row *row)
+{
+	row->progress = 0;
+	free(row->progress_message);
+	row->progress_message = NULL;
+}
+
+int task_move_claim(struct task_move *m, uint64_t owner, const char *name)
 {
 	struct task_row *row = m->row;
 	struct attempt_row a = {.task = row->id, .number = ++row->attempt, .start_us = m->now_us,
-				.owner = (char *)owner};
+				.owner = (char *)name};
 	int r;
 
 	if (row->start_us == 0)
 		row->start_us = m->now_us;
 	row->log_bytes = row->log_dropped = 0;
-	row->progress = 0;
-	free(row->progress_message);
-	row->progress_message = NULL;
-	r = move_to(m, TASK_RUNNING);
-	if (r == 0)
-		r = m->ops->put_attempt(m->store, &a);
-	return r < 0 ? r : task_move_save(m, 0);
+	row->owner = owner;
+	forget_progress(row);
+	r = m->ops->put_attempt(m->store, &a);
+	return r < 0 ? r : move_to(m, TASK_RUNNING, 0);
 }
 
 /* The attempt as it was begun, with its end written into it. */
@@ -111,9 +330,12 @@ static int end_attempt(struct task_move *m, const struct task_ending *e)
 static void set_error(struct task_row *row, const struct task_ending *e,
 		      const struct task_next *next)
 {
+	const char *reason = task_reason_text(next->reason);
+
 	buf_reset(&row->error);
 	buf_append(&row->error, e->problem.data, e->problem.len);
-	task_problem_verdict(&row->error, next->state == TASK_FAILED, next->delay_us, next->reason);
+	task_problem_verdict(&row->error, next->state == TASK_FAILED, next->delay_us,
+			     *reason ? reason : NULL);
 }
 
 static int end_ok(struct task_move *m, const struct task_ending *e)
@@ -125,69 +347,79 @@ static int end_ok(struct task_move *m, const struct task_ending *e)
 	buf_reset(&m->row->error);
 	event = next_event(m, EVENT_RESULT, m->now_us);
 	r = add_event(m, event);
-	if (r == 0)
-		r = move_to(m, TASK_SUCCEEDED);
 	if (r < 0)
 		return r;
 	m->row->result = e->result; /* lent to the row until it is written */
-	r = task_move_save(m, (e->result.len ? PART_RESULT : 0) |
-			   (m->row->attempt > 1 ? PART_ERROR : 0));
+	r = move_to(m, TASK_SUCCEEDED, (e->result.len ? PART_RESULT : 0) |
+		    (m->row->attempt > 1 ? PART_ERROR : 0));
 	m->row->result = BUF_INIT;
 	return r;
+}
+
+/* A retry that would come after the total time is none. */
+static void mind_total(const struct task_move *m, struct task_next *next)
+{
+	int64_t by = m->row->finish_by_us;
+
+	if (next->state != TASK_RETRYING || by == 0 || m->clock_us + next->delay_us < by)
+		return;
+	next->state = TASK_FAILED;
+	next->reason = REASON_DEADLINE;
+	next->delay_us = 0;
 }
 
 int task_move_end(struct task_move *m, const struct task_ending *e)
 {
 	struct task_row *row = m->row;
-	struct task_end end = {e->outcome, e->final, e->retry_after_us, row->cancel_asked};
+	struct task_end end = {e->outcome, e->final, e->retry_after_us,
+			       row->flags & TASK_CANCEL_ASKED};
 	struct task_next next = task_after(&end, row->failures, row->crash_count, &e->retry,
 					   e->random01);
 	int r = end_attempt(m, e);
 
 	if (r < 0)
 		return r;
+	mind_total(m, &next);
 	row->failures = next.failures;
 	row->crash_count = next.crash_count;
+	row->reason = next.reason;
 	if (next.state == TASK_SUCCEEDED)
 		return end_ok(m, e);
 	set_error(row, e, &next);
+	row->run_at_us = m->clock_us + next.delay_us;
 	if (next.state == TASK_RETRYING)
-		row->run_at_us = e->queue_now_us + next.delay_us;
-	r = move_to(m, next.state);
-	return r < 0 ? r : task_move_save(m, PART_ERROR);
+		row->flags |= TASK_BACKING_OFF;
+	return move_to(m, next.state, PART_ERROR);
 }
 
 int task_move_cancel(struct task_move *m)
 {
 	struct task_row *row = m->row;
-	bool running = row->state == TASK_RUNNING;
-	int r;
 
-	row->cancel_asked = true;
-	if (!running) {
-		buf_reset(&row->error);
-		task_problem_put(&row->error, ERRAND_CANCELLED, 0, "cancelled before it ran");
-	}
-	r = move_to(m, running ? TASK_CANCELLING : TASK_CANCELLED);
-	return r < 0 ? r : task_move_save(m, running ? 0 : PART_ERROR);
+	row->flags |= TASK_CANCEL_ASKED;
+	if (row->state == TASK_RUNNING)
+		return move_to(m, TASK_CANCELLING, 0);
+	buf_reset(&row->error);
+	task_problem_put(&row->error, ERRAND_CANCELLED, 0, "cancelled before it ran");
+	return move_to(m, TASK_CANCELLED, PART_ERROR);
 }
 
-/* Counts again from nothing, but attempts keep their numbers: they fence. */
-int task_move_requeue(struct task_move *m, int64_t run_at_us)
+/* Counts again from nothing, but attempts keep their numbers: they fence. Its former
+ * deadlines are over. */
+int task_move_requeue(struct task_move *m)
 {
 	struct task_row *row = m->row;
-	int r;
 
 	row->failures = row->crash_count = 0;
-	row->cancel_asked = false;
-	row->run_at_us = run_at_us;
-	row->progress = 0;
-	free(row->progress_message);
-	row->progress_message = NULL;
+	row->flags &= ~(unsigned)(TASK_CANCEL_ASKED | TASK_BY_WALL | TASK_BACKING_OFF | TASK_WAITS_KEY);
+	row->blockers = 0;
+	row->reason = REASON_NONE;
+	row->run_at_us = m->clock_us;
+	row->start_by_us = row->finish_by_us = 0;
+	forget_progress(row);
 	buf_reset(&row->error);
 	buf_reset(&row->result);
-	r = move_to(m, TASK_QUEUED);
-	return r < 0 ? r : task_move_save(m, PART_ERROR | PART_RESULT);
+	return move_to(m, TASK_QUEUED, PART_ERROR | PART_RESULT);
 }
 
 int task_move_progress(struct task_move *m, double fraction, const char *message,

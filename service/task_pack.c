@@ -10,6 +10,7 @@
 #include "base/json.h"
 #include "base/pbuf.h"
 #include "service/task_api.h"
+#include "service/task_clock.h"
 
 #define ANY_PREFIX "type.googleapis.com/"
 
@@ -163,7 +164,21 @@ static void put_times(const struct task_row *row, struct buf *out)
 	put_time(out, 10, row->start_us);
 	put_time(out, 11, row->end_us);
 	if (row->state == TASK_RETRYING)
-		put_time(out, 12, row->run_at_us);
+		put_time(out, 12, task_clock_to_wall(row->run_at_us));
+	if (row->state == TASK_SCHEDULED)
+		put_time(out, 19, row->flags & TASK_BY_WALL ? row->run_at_us :
+			 task_clock_to_wall(row->run_at_us));
+}
+
+/* Field 5 of the options as field 13 of the task: both map<string, string>. */
+static void put_labels(const struct task_row *row, struct buf *out)
+{
+	struct pbuf_reader r = pbuf_reader(row->options.data, row->options.len);
+	struct pbuf_field f;
+
+	while (row->flags & TASK_HAS_LABELS && pbuf_next(&r, &f))
+		if (f.number == 5)
+			pbuf_put_bytes(out, 13, f.bytes.data, f.bytes.len);
 }
 
 void task_pack(const struct task_row *row, const struct attempt_row *attempts, size_t n_attempts,
@@ -182,6 +197,7 @@ void task_pack(const struct task_row *row, const struct attempt_row *attempts, s
 	if (row->progress != 0 || row->progress_message != NULL)
 		put_progress(out, 8, row->progress, row->progress_message, (struct bytes){0});
 	put_times(row, out);
+	put_labels(row, out);
 	if (row->parts & PART_INPUT && m != NULL)
 		put_any(out, 14, m->schema->input->name, &row->input);
 	if (row->parts & PART_RESULT && row->state == TASK_SUCCEEDED && m != NULL)
@@ -190,6 +206,10 @@ void task_pack(const struct task_row *row, const struct attempt_row *attempts, s
 		put_message(out, 16, &row->error);
 	task_pack_attempts(attempts, n_attempts, 17, out);
 	pbuf_put_str(out, 18, task_etag(row, etag));
+	put_text(out, 20, task_reason_text(row->reason));
+	if (row->parts & PART_OPTIONS && row->options.len > 0)
+		put_message(out, 21, &row->options);
+	put_text(out, 22, row->schedule);
 }
 
 char *task_etag(const struct task_row *row, char out[TASK_ETAG_SIZE])
@@ -201,7 +221,8 @@ char *task_etag(const struct task_row *row, char out[TASK_ETAG_SIZE])
 /* A poll a second is soon enough; a task that waits for its retry says when. */
 unsigned task_retry_after_s(const struct task_row *row)
 {
-	int64_t left_us = row->state == TASK_RETRYING ? row->run_at_us - clock_wall_us() : 0;
+	int64_t left_us = row->state == TASK_RETRYING || row->state == TASK_SCHEDULED ?
+		row->run_at_us - (row->flags & TASK_BY_WALL ? clock_wall_us() : task_clock_us()) : 0;
 
 	return left_us <= US_PER_S ? 1 : (unsigned)MIN(left_us / US_PER_S + 1, 60);
 }
@@ -222,10 +243,21 @@ void task_problem_put(struct buf *out, int code, int http, const char *detail)
 
 int task_failure(int code, const char *why, struct buf *problem)
 {
-	if (code != TASK_STORE_FULL)
-		return code;
-	task_problem_put(problem, ERRAND_UNAVAILABLE, 507, why);
-	return ERRAND_UNAVAILABLE;
+	static const struct {
+		int code, as, http;
+	} ours[] = {
+		{TASK_STORE_FULL, ERRAND_UNAVAILABLE, 507},
+		{TASK_GONE, ERRAND_NOT_FOUND, 410},
+		{TASK_STALE, ERRAND_FAILED_PRECONDITION, 412},
+		{TASK_NOT_ALLOWED, ERRAND_FAILED_PRECONDITION, 409},
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(ours); i++)
+		if (ours[i].code == code) {
+			task_problem_put(problem, ours[i].as, ours[i].http, why);
+			return ours[i].as;
+		}
+	return code;
 }
 
 int task_problem_read(struct bytes problem, char **detailp)

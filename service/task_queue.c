@@ -6,10 +6,10 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "errand/status.h"
+#include "service/lease.h"
 #include "service/pool.h"
 #include "service/task_engine.h"
 
-#define LOOK_AGAIN_NS (60 * NS_PER_S) /* a timer's longest sleep */
 #define TRY_AGAIN_NS NS_PER_S         /* after the store failed */
 #define LEAVE_NS (100 * NS_PER_MS)    /* for threads that have answered to come back */
 
@@ -18,15 +18,8 @@ struct claim {
 	struct task_queue *queue;
 	size_t n, n_rows;
 	struct task_row *rows;      /* n of them */
-	struct task_events *events; /* of each row */
-	bool *was_queued;
-	int64_t queue_us, next_due_us;
+	struct task_changes changes;
 };
-
-int64_t engine_queue_us(void)
-{
-	return clock_mono_ns() / 1000 + engine.clock_offset_us;
-}
 
 static unsigned slots_of(const char *name)
 {
@@ -54,20 +47,17 @@ struct task_queue *task_queue_get(const char *name)
 
 static void claim_reset(struct claim *c)
 {
-	for (size_t i = 0; i < c->n; i++) {
+	for (size_t i = 0; i < c->n_rows; i++)
 		task_row_deinit(&c->rows[i]);
-		task_events_deinit(&c->events[i]);
-	}
+	task_changes_reset(&c->changes);
 	c->n_rows = 0;
-	c->next_due_us = 0;
 }
 
 static void claim_free(struct claim *c)
 {
 	claim_reset(c);
+	task_changes_deinit(&c->changes);
 	free(c->rows);
-	free(c->events);
-	free(c->was_queued);
 	free(c);
 }
 
@@ -77,34 +67,23 @@ static int claim_run(struct store_op *op, const struct store_ops *ops, struct st
 	int r;
 
 	claim_reset(c);
-	r = ops->due(s, c->queue->name, c->queue_us, c->n, c->rows, &c->n_rows);
+	r = ops->claimable(s, c->queue->name, c->n, c->rows, &c->n_rows);
+	if (r == 0 && c->n_rows > 0)
+		r = lease_hold(ops, s);
 	for (size_t i = 0; i < c->n_rows && r == 0; i++) {
-		struct task_move m = {ops, s, &c->rows[i], &c->events[i], clock_wall_us()};
+		struct task_move m = task_move_begin(ops, s, &c->rows[i], &c->changes);
 
-		c->was_queued[i] = c->rows[i].state == TASK_QUEUED;
-		task_events_reset(&c->events[i], &c->rows[i].id);
-		r = task_move_claim(&m, engine.owner);
+		r = task_move_claim(&m, lease_owner(), lease_name());
 	}
-	if (r == 0 && c->n_rows < c->n)
-		r = ops->next_due(s, c->queue->name, c->queue_us, &c->next_due_us);
 	return r;
 }
 
-static void on_due(void *arg)
+static void on_again(void *arg)
 {
-	struct task_queue *q = arg;
-
-	q->due = true;
-	task_queue_kick(q);
+	task_queue_kick(arg);
 }
 
-static void wait_for_due(struct task_queue *q, int64_t due_us)
-{
-	int64_t ns = (due_us - engine_queue_us()) * 1000;
-
-	loop_timer_start(&q->timer, MIN(ns, LOOK_AGAIN_NS), on_due, q);
-}
-
+/* Fewer rows than were asked for: all that was queued by then is taken. */
 static void claim_done(struct store_op *op, int code)
 {
 	struct claim *c = CONTAINER_OF(op, struct claim, op);
@@ -115,20 +94,16 @@ static void claim_done(struct store_op *op, int code)
 	q->n_busy -= (unsigned)(c->n - n);
 	if (code < 0) {
 		q->again = false;
-		loop_timer_start(&q->timer, TRY_AGAIN_NS, on_due, q);
-	} else if (c->n_rows == c->n) {
-		q->due = true; /* there may be more */
-	} else if (c->next_due_us != 0) {
-		wait_for_due(q, c->next_due_us);
+		loop_timer_start(&q->timer, TRY_AGAIN_NS, on_again, q);
+	} else {
+		task_publish(&c->changes);
+		if (c->n_rows < c->n)
+			q->n_queued = 0;
 	}
-	for (size_t i = 0; i < n; i++) {
-		if (c->was_queued[i] && q->n_queued > 0)
-			q->n_queued--;
-		task_publish(&c->events[i]);
+	for (size_t i = 0; i < n; i++)
 		task_run_start(q, &c->rows[i]);
-	}
 	claim_free(c);
-	if (q->again || (code == 0 && q->due))
+	if (code == 0)
 		task_queue_kick(q);
 }
 
@@ -141,18 +116,15 @@ void task_queue_kick(struct task_queue *q)
 		q->again = true;
 		return;
 	}
-	if (room == 0 || engine.draining || (q->n_queued == 0 && !q->due))
+	if (room == 0 || engine.draining || (q->n_queued + q->n_creating == 0 && !q->again))
 		return;
 	c = xcalloc(1, sizeof *c);
 	c->queue = q;
 	c->n = room;
 	c->rows = xcalloc(room, sizeof *c->rows);
-	c->events = xcalloc(room, sizeof *c->events);
-	c->was_queued = xcalloc(room, sizeof *c->was_queued);
-	c->queue_us = engine_queue_us();
 	c->op = (struct store_op){.run = claim_run, .done = claim_done, .writes = true};
 	q->claiming = true;
-	q->again = q->due = false;
+	q->again = false;
 	q->n_busy += room;
 	store_thread_submit(&c->op);
 }

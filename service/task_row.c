@@ -10,10 +10,13 @@ void task_row_deinit(struct task_row *t)
 	free(t->method);
 	free(t->queue);
 	free(t->progress_message);
+	free(t->schedule);
 	buf_deinit(&t->input);
 	buf_deinit(&t->result);
 	buf_deinit(&t->error);
 	buf_deinit(&t->metadata);
+	buf_deinit(&t->options);
+	buf_deinit(&t->checkpoint);
 	*t = (struct task_row){0};
 }
 
@@ -28,6 +31,20 @@ void event_row_deinit(struct event_row *e)
 {
 	buf_deinit(&e->data);
 	*e = (struct event_row){0};
+}
+
+void record_deinit(struct record *r)
+{
+	buf_deinit(&r->key);
+	buf_deinit(&r->data);
+	*r = (struct record){0};
+}
+
+void records_free(struct record *rows, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		record_deinit(&rows[i]);
+	free(rows);
 }
 
 void store_page_deinit(struct store_page *p)

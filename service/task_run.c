@@ -15,8 +15,10 @@
 #include "base/log.h"
 #include "errand/status.h"
 #include "service/call.h"
+#include "service/lease.h"
 #include "service/pool.h"
 #include "service/task_api.h"
+#include "service/task_clock.h"
 #include "service/task_engine.h"
 #include "service/task_feed.h"
 #include "service/task_pack.h"
@@ -25,7 +27,6 @@
 #define PROGRESS_NS (500 * NS_PER_MS)  /* between writes of progress */
 #define END_AGAIN_NS NS_PER_S
 #define END_TRIES_STOPPING 3           /* of an end that is INTERRUPTED */
-#define GRACE_DEFAULT_NS (10 * NS_PER_S)
 
 int64_t task_stuck_margin_ns = 5 * NS_PER_S;
 int64_t task_interrupt_wait_ns = NS_PER_S;
@@ -37,12 +38,14 @@ struct task_run {
 	const struct method *method;
 	struct list start_node;    /* in to_start, until it is started */
 	struct task_row row;       /* until then */
+	struct task_limits limits;
 	struct errand_call *call;  /* NULL before it is started, once answered or abandoned */
 	struct feed *feed;
 	bool cancel_asked, interrupted;
 	bool slot_free;            /* the slot is not counted (any more) */
 	bool stuck;                /* it was given up: the pool has a thread more */
-	struct loop_timer stuck_timer, flush_timer;
+	bool stalled;              /* no progress for too long: it was told to stop */
+	struct loop_timer stuck_timer, flush_timer, stall_timer;
 	struct flush *flush;       /* the op under way; NULL */
 	int64_t flush_ns, progress_ns; /* when the last of each began */
 	uint64_t dropped;          /* bytes of log lines, for the note at the end */
@@ -59,7 +62,7 @@ struct flush {
 	struct uuid id;
 	uint32_t attempt;
 	struct feed_batch batch;
-	struct task_events events;
+	struct task_changes changes;
 };
 
 struct end {
@@ -69,7 +72,7 @@ struct end {
 	struct feed_batch batch;   /* the last words */
 	uint64_t dropped;
 	struct task_ending ending;
-	struct task_events events;
+	struct task_changes changes;
 	enum task_state state;     /* after it */
 	bool fenced;               /* the row was no longer ours */
 	unsigned tries;
@@ -86,7 +89,7 @@ static int get_running(const struct store_ops *ops, struct store *s, const struc
 
 	if (r == -ERRAND_NOT_FOUND)
 		return 1;
-	if (r == 0 && (row->attempt != attempt ||
+	if (r == 0 && (row->attempt != attempt || row->owner != lease_owner() ||
 		       (row->state != TASK_RUNNING && row->state != TASK_CANCELLING))) {
 		task_row_deinit(row);
 		return 1;
@@ -123,13 +126,12 @@ static int flush_run(struct store_op *op, const struct store_ops *ops, struct st
 {
 	struct flush *f = CONTAINER_OF(op, struct flush, op);
 	struct task_row row = {0};
-	struct task_move m = {ops, s, &row, &f->events, clock_wall_us()};
+	struct task_move m = task_move_begin(ops, s, &row, &f->changes);
 	int r = get_running(ops, s, &f->id, f->attempt, &row);
 
-	task_events_reset(&f->events, &f->id);
+	task_changes_reset(&f->changes);
 	if (r != 0)
 		return r < 0 ? r : 0;
-	f->events.state = row.state;
 	r = write_batch(&m, &f->batch);
 	if (r == 0)
 		r = task_move_save(&m, 0);
@@ -149,10 +151,10 @@ static int end_run(struct store_op *op, const struct store_ops *ops, struct stor
 {
 	struct end *e = CONTAINER_OF(op, struct end, op);
 	struct task_row row = {0};
-	struct task_move m = {ops, s, &row, &e->events, clock_wall_us()};
+	struct task_move m = task_move_begin(ops, s, &row, &e->changes);
 	int r = get_running(ops, s, &e->run->id, e->run->attempt, &row);
 
-	task_events_reset(&e->events, &e->run->id);
+	task_changes_reset(&e->changes);
 	e->fenced = r > 0;
 	if (r != 0)
 		return r < 0 ? r : 0;
@@ -173,7 +175,7 @@ static void feed_on_news(void *arg);
 static void flush_free(struct flush *f)
 {
 	feed_batch_deinit(&f->batch);
-	task_events_deinit(&f->events);
+	task_changes_deinit(&f->changes);
 	free(f);
 }
 
@@ -190,7 +192,7 @@ static void flush_done(struct store_op *op, int code)
 	struct task_run *run = f->run;
 
 	if (code == 0)
-		task_publish(&f->events);
+		task_publish(&f->changes);
 	if (run != NULL) {
 		run->flush = NULL;
 		if (code < 0)
@@ -265,11 +267,13 @@ static void on_log(struct errand_call *call, const char *stream, const char *lin
 static void run_free(struct task_run *run)
 {
 	map_remove(&engine.runs, &run->id, sizeof run->id);
-	engine.n_runs--;
+	if (--engine.n_runs == 0)
+		lease_needed(false);
 	if (run->flush != NULL)
 		run->flush->run = NULL;
 	loop_timer_cancel(&run->flush_timer);
 	loop_timer_cancel(&run->stuck_timer);
+	loop_timer_cancel(&run->stall_timer);
 	feed_free(run->feed);
 	list_remove(&run->start_node);
 	task_row_deinit(&run->row);
@@ -287,7 +291,7 @@ static void end_free(struct end *e)
 {
 	feed_batch_deinit(&e->batch);
 	task_ending_deinit(&e->ending);
-	task_events_deinit(&e->events);
+	task_changes_deinit(&e->changes);
 	loop_timer_cancel(&e->timer);
 	free(e);
 }
@@ -354,9 +358,7 @@ static void end_done(struct store_op *op, int code)
 		return;
 	if (code == 0) {
 		end_log(e);
-		task_publish(&e->events);
-		q->n_queued += e->state == TASK_QUEUED;
-		q->due = q->due || e->state == TASK_RETRYING;
+		task_publish(&e->changes);
 	}
 	if (e->held != NULL)
 		call_delivered(e->held);
@@ -367,21 +369,21 @@ static void end_done(struct store_op *op, int code)
 	all_recorded();
 }
 
-struct task_retry task_run_retry(const struct method *method)
+static struct task_limits limits_of(const struct task_row *row)
 {
-	struct task_retry r = {.max_attempts = 5, .base_us = US_PER_S, .cap_us = 300 * US_PER_S,
-			       .factor = 2};
-	const struct schema_retry *s = method ? &method->schema->retry : NULL;
+	const struct method *m = registry_method_by_name(row->method);
+	struct task_options o;
+	struct task_limits l;
 
-	if (s != NULL && s->max_attempts != 0)
-		r.max_attempts = s->max_attempts;
-	if (s != NULL && s->base_ns != 0)
-		r.base_us = s->base_ns / 1000;
-	if (s != NULL && s->cap_ns != 0)
-		r.cap_us = s->cap_ns / 1000;
-	if (s != NULL && s->factor != 0)
-		r.factor = s->factor;
-	return r;
+	task_options_read(buf_bytes(&row->options), &o, NULL);
+	l = task_limits_of(&o, m ? m->schema : NULL, NULL);
+	task_options_deinit(&o);
+	return l;
+}
+
+struct task_retry task_run_retry_of(const struct task_row *row)
+{
+	return limits_of(row).retry;
 }
 
 double task_run_random(void)
@@ -401,9 +403,8 @@ static struct end *run_end(struct task_run *run, struct task_ending *ending)
 
 	e->run = run;
 	e->ending = *ending;
-	e->ending.retry = task_run_retry(run->method);
+	e->ending.retry = run->limits.retry;
 	e->ending.random01 = task_run_random();
-	e->ending.queue_now_us = engine_queue_us();
 	*ending = (struct task_ending){0};
 	feed_take(run->feed, true, &e->batch);
 	e->dropped = run->dropped + e->batch.dropped;
@@ -412,6 +413,7 @@ static struct end *run_end(struct task_run *run, struct task_ending *ending)
 	run->call = NULL;
 	loop_timer_cancel(&run->flush_timer);
 	loop_timer_cancel(&run->stuck_timer);
+	loop_timer_cancel(&run->stall_timer);
 	end_submit(e);
 	free_slot(run);
 	task_queue_kick(run->queue);
@@ -458,11 +460,12 @@ static void take_result(struct task_ending *ending, struct answer *a)
 	a->payload = BUF_INIT;
 }
 
-static void take_problem(struct task_ending *ending, struct answer *a)
+static void take_problem(const struct task_run *run, struct task_ending *ending, struct answer *a)
 {
 	if (ending->outcome == OUTCOME_TIMEOUT) {
-		task_problem_put(&ending->problem, ERRAND_DEADLINE_EXCEEDED, 0, a->message && *a->message ?
-				 a->message : "the attempt's time was over");
+		task_problem_put(&ending->problem, ERRAND_DEADLINE_EXCEEDED, 0,
+				 run->stalled ? "the attempt made no progress for too long" :
+				 a->message && *a->message ? a->message : "the attempt's time was over");
 	} else if (a->problem.len > 0) {
 		ending->problem = a->problem;
 		a->problem = BUF_INIT;
@@ -485,7 +488,7 @@ static void on_answered(struct errand_call *call, struct answer *a, void *arg)
 	if (ending.outcome == OUTCOME_OK)
 		take_result(&ending, a);
 	else
-		take_problem(&ending, a);
+		take_problem(run, &ending, a);
 	if (ending.outcome == OUTCOME_TIMEOUT)
 		ending.final = false;
 	if (run->stuck)
@@ -506,11 +509,6 @@ static const struct call_source source = {
 	.checkpoint = on_checkpoint,
 	.log = on_log,
 };
-
-static int64_t grace_of(const struct method *m)
-{
-	return m->schema->cancel_grace_ns ? m->schema->cancel_grace_ns : GRACE_DEFAULT_NS;
-}
 
 /* The handler was told and does not stop. It cannot be killed; its slot can be
  * given to somebody else. */
@@ -533,15 +531,54 @@ static void on_stuck(void *arg)
 static void give_up_after(struct task_run *run, int64_t ns)
 {
 	if (!run->stuck)
-		loop_timer_start(&run->stuck_timer, ns + grace_of(run->method) + task_stuck_margin_ns, on_stuck,
+		loop_timer_start(&run->stuck_timer, ns + run->limits.cancel_grace_ns + task_stuck_margin_ns, on_stuck,
 				 run);
+}
+
+/* Progress and lines are flushed as they come, so the last flush is the last sign of
+ * life; what waits to be flushed is one too. */
+static void on_stall(void *arg)
+{
+	struct task_run *run = arg;
+	int64_t left = run->flush_ns + run->limits.progress_timeout_ns - clock_mono_ns();
+
+	if (run->call == NULL)
+		return;
+	if (left <= 0 && feed_news(run->feed) == FEED_NOTHING && run->flush == NULL) {
+		run->stalled = true;
+		give_up_after(run, 0);
+		call_cancel(run->call, ERRAND_DEADLINE_EXCEEDED, false);
+		return;
+	}
+	loop_timer_start(&run->stall_timer, MAX(left, 100 * NS_PER_MS), on_stall, run);
+}
+
+/* Of this attempt: its own time, or what is left of the task's. 0: no limit. */
+static int64_t time_of(const struct task_run *run, const struct task_row *row)
+{
+	int64_t own = run->limits.timeout_ns, left;
+
+	if (row->finish_by_us == 0)
+		return own;
+	left = MAX(row->finish_by_us - task_clock_us(), 1) * 1000;
+	return own == 0 ? left : MIN(own, left);
+}
+
+static void start_timers(struct task_run *run, int64_t timeout_ns)
+{
+	if (timeout_ns)
+		give_up_after(run, timeout_ns);
+	if (run->limits.progress_timeout_ns == 0)
+		return;
+	run->flush_ns = clock_mono_ns();
+	loop_timer_start(&run->stall_timer, run->limits.progress_timeout_ns, on_stall, run);
 }
 
 static void start_call(struct task_run *run, const struct task_row *row)
 {
 	struct wire_pair pairs[ENVELOPE_METADATA_MAX];
 	struct task_queue *q = run->queue;
-	int64_t timeout_ns = run->method->schema->timeout_ns;
+	int64_t timeout_ns = time_of(run, row);
 	char id[UUID_TEXT_SIZE];
 	struct call_params p = {
 		.method = run->method,
@@ -553,15 +590,14 @@ static void start_call(struct task_run *run, const struct task_row *row)
 		.deadline_ns = timeout_ns ? clock_mono_ns() + timeout_ns : 0,
 		.task_id = uuid_format(&run->id, id),
 		.attempt = run->attempt,
-		.grace_ns = grace_of(run->method),
+		.grace_ns = run->limits.cancel_grace_ns,
 	};
 
 	if (run->method->run != RUN_ASYNC && q->pool == NULL)
 		q->pool = pool_new(q->pool_name, q->slots, q->slots);
 	p.pool = q->pool;
 	run->call = call_start(&p);
-	if (timeout_ns)
-		give_up_after(run, timeout_ns);
+	start_timers(run, timeout_ns);
 }
 
 static void run_start(struct task_run *run)
@@ -603,10 +639,12 @@ void task_run_start(struct task_queue *q, struct task_row *row)
 	run->method = registry_method_by_name(row->method);
 	run->feed = feed_new(engine.config.max_log, feed_on_news, run);
 	run->flush_ns = run->progress_ns = INT64_MIN / 2;
+	run->limits = limits_of(row);
 	run->row = *row;
 	*row = (struct task_row){0};
 	map_put(&engine.runs, &run->id, sizeof run->id, run);
-	engine.n_runs++;
+	if (engine.n_runs++ == 0)
+		lease_needed(true);
 	start_job.run = start_all;
 	if (list_empty(&to_start))
 		loop_defer(&start_job);

@@ -6,8 +6,8 @@
 
 struct method;
 
-/* By the method's options and the defaults; method may be NULL. */
-struct task_retry task_run_retry(const struct method *method);
+/* By the row's options (PART_OPTIONS), its method's and the defaults. Any thread. */
+struct task_retry task_run_retry_of(const struct task_row *row);
 /* In [0, 1). */
 double task_run_random(void);
 /* Tests shorten these. After the grace, before a handler that does not stop is

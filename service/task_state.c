@@ -8,23 +8,48 @@
 
 #define BIT(state) (1u << (state))
 
-/* To which states each may go. RETRYING goes to FAILED and QUEUED by operators
- * only; a terminal state goes back to QUEUED by retry only. */
-static const unsigned moves[] = {
-	[TASK_QUEUED] = BIT(TASK_RUNNING) | BIT(TASK_CANCELLED),
+#define WAITING (BIT(TASK_QUEUED) | BIT(TASK_RETRYING) | BIT(TASK_SCHEDULED) | \
+		 BIT(TASK_BLOCKED) | BIT(TASK_HELD))
+#define ENDED (BIT(TASK_SUCCEEDED) | BIT(TASK_FAILED) | BIT(TASK_CANCELLED) | BIT(TASK_EXPIRED))
+
+/* To which states each may go (TASKS.md). FAILED of one that waits: its total time is
+ * over after an attempt, or a parent failed. An ended state is left by an operator's
+ * retry only. */
+static const unsigned moves[TASK_N_STATES] = {
+	[TASK_QUEUED] = BIT(TASK_RUNNING) | BIT(TASK_SCHEDULED) | BIT(TASK_HELD) |
+			BIT(TASK_CANCELLED) | BIT(TASK_EXPIRED) | BIT(TASK_FAILED),
+	[TASK_SCHEDULED] = BIT(TASK_QUEUED) | BIT(TASK_HELD) | BIT(TASK_CANCELLED) |
+			   BIT(TASK_EXPIRED),
+	[TASK_BLOCKED] = BIT(TASK_QUEUED) | BIT(TASK_SCHEDULED) | BIT(TASK_HELD) |
+			 BIT(TASK_CANCELLED) | BIT(TASK_EXPIRED) | BIT(TASK_FAILED),
+	[TASK_HELD] = BIT(TASK_QUEUED) | BIT(TASK_SCHEDULED) | BIT(TASK_BLOCKED) |
+		      BIT(TASK_RETRYING) | BIT(TASK_CANCELLED) | BIT(TASK_EXPIRED) |
+		      BIT(TASK_FAILED),
 	[TASK_RUNNING] = BIT(TASK_QUEUED) | BIT(TASK_RETRYING) | BIT(TASK_CANCELLING) |
 			 BIT(TASK_SUCCEEDED) | BIT(TASK_FAILED),
-	[TASK_RETRYING] = BIT(TASK_RUNNING) | BIT(TASK_CANCELLED) | BIT(TASK_QUEUED) |
-			  BIT(TASK_FAILED),
+	[TASK_RETRYING] = BIT(TASK_QUEUED) | BIT(TASK_HELD) | BIT(TASK_CANCELLED) |
+			  BIT(TASK_EXPIRED) | BIT(TASK_FAILED),
 	[TASK_CANCELLING] = BIT(TASK_CANCELLED) | BIT(TASK_SUCCEEDED),
 	[TASK_SUCCEEDED] = BIT(TASK_QUEUED),
 	[TASK_FAILED] = BIT(TASK_QUEUED),
 	[TASK_CANCELLED] = BIT(TASK_QUEUED),
+	[TASK_EXPIRED] = BIT(TASK_QUEUED),
 };
 
-static const char *const state_names[] = {
-	"STATE_UNSPECIFIED", "QUEUED", "RUNNING", "RETRYING",
-	"CANCELLING", "SUCCEEDED", "FAILED", "CANCELLED",
+static const char *const state_names[TASK_N_STATES] = {
+	"STATE_UNSPECIFIED", "QUEUED", "RUNNING", "RETRYING", "CANCELLING", "SUCCEEDED",
+	"FAILED", "CANCELLED", "SCHEDULED", "BLOCKED", "HELD", "EXPIRED",
+};
+
+static const char *const reason_texts[] = {
+	[REASON_NONE] = "",
+	[REASON_FINAL] = "not retryable",
+	[REASON_EXHAUSTED] = "attempts exhausted",
+	[REASON_QUARANTINED] = "quarantined",
+	[REASON_DEADLINE] = "deadline",
+	[REASON_PARENT] = "parent failed",
+	[REASON_PARENTS] = "parents",
+	[REASON_KEY] = "unique key",
 };
 
 static const char *const outcome_names[] = {
@@ -34,12 +59,17 @@ static const char *const outcome_names[] = {
 
 bool task_state_terminal(enum task_state s)
 {
-	return s == TASK_SUCCEEDED || s == TASK_FAILED || s == TASK_CANCELLED;
+	return (unsigned)s < TASK_N_STATES && ENDED & BIT(s);
+}
+
+bool task_state_waiting(enum task_state s)
+{
+	return (unsigned)s < TASK_N_STATES && WAITING & BIT(s);
 }
 
 bool task_state_live(enum task_state s)
 {
-	return s >= TASK_QUEUED && s <= TASK_CANCELLING;
+	return task_state_waiting(s) || s == TASK_RUNNING || s == TASK_CANCELLING;
 }
 
 bool task_move_allowed(enum task_state from, enum task_state to)
@@ -57,6 +87,11 @@ const char *task_state_name(enum task_state s)
 const char *task_outcome_name(enum task_outcome o)
 {
 	return (unsigned)o < ARRAY_LEN(outcome_names) ? outcome_names[o] : outcome_names[0];
+}
+
+const char *task_reason_text(enum task_reason r)
+{
+	return (unsigned)r < ARRAY_LEN(reason_texts) ? reason_texts[r] : "";
 }
 
 /* Full jitter: anything between now and the whole step, so that tasks which
@@ -86,11 +121,11 @@ static struct task_next after_failure(const struct task_end *end, uint32_t failu
 				 .crash_count = crash_count + crash};
 
 	if (end->final)
-		next.reason = "not retryable";
+		next.reason = REASON_FINAL;
 	else if (next.crash_count > TASK_CRASH_LIMIT)
-		next.reason = "quarantined";
+		next.reason = REASON_QUARANTINED;
 	else if (!crash && next.failures >= retry->max_attempts)
-		next.reason = "attempts exhausted";
+		next.reason = REASON_EXHAUSTED;
 	else {
 		next.state = TASK_RETRYING;
 		next.delay_us = end->retry_after_us > 0 ? end->retry_after_us :

@@ -15,6 +15,11 @@ enum task_state {
 	TASK_SUCCEEDED = 5,
 	TASK_FAILED = 6,
 	TASK_CANCELLED = 7,
+	TASK_SCHEDULED = 8,
+	TASK_BLOCKED = 9,
+	TASK_HELD = 10,
+	TASK_EXPIRED = 11,
+	TASK_N_STATES
 };
 
 /* errand.v1.Attempt.Outcome's numbers; stored. */
@@ -33,11 +38,19 @@ enum task_outcome {
 
 #define TASK_CRASH_LIMIT 2 /* one more is quarantine */
 
+/* Why a task FAILED, EXPIRED or is BLOCKED; stored. */
+enum task_reason {
+	REASON_NONE, REASON_FINAL, REASON_EXHAUSTED, REASON_QUARANTINED, REASON_DEADLINE,
+	REASON_PARENT, REASON_PARENTS, REASON_KEY,
+};
+
 bool task_state_terminal(enum task_state s);
 bool task_state_live(enum task_state s); /* not terminal */
+bool task_state_waiting(enum task_state s); /* live, and nobody runs it */
 bool task_move_allowed(enum task_state from, enum task_state to);
 const char *task_state_name(enum task_state s);     /* "RUNNING" */
 const char *task_outcome_name(enum task_outcome o); /* "LEASE_LOST" */
+const char *task_reason_text(enum task_reason r);   /* "quarantined"; "" */
 
 /* What follows the end of an attempt. */
 struct task_retry {
@@ -57,7 +70,7 @@ struct task_next {
 	enum task_state state;  /* QUEUED, RETRYING, SUCCEEDED, FAILED, CANCELLED */
 	int64_t delay_us;       /* of RETRYING */
 	uint32_t failures, crash_count; /* as they are after it */
-	const char *reason;     /* of FAILED: "not retryable", "attempts exhausted", "quarantined"; NULL */
+	enum task_reason reason; /* of FAILED */
 };
 
 /* failures and crash_count before the end; random01 in [0, 1) for full jitter. */

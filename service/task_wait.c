@@ -40,7 +40,7 @@ static int read_run(struct store_op *op, const struct store_ops *ops, struct sto
 	int code = task_find(ops, s, r->text, &id);
 
 	task_row_deinit(&r->row);
-	return code < 0 ? code : ops->get(s, &id, PART_ALL, &r->row);
+	return code < 0 ? code : task_read(ops, s, &id, PART_ALL, &r->row);
 }
 
 static void wait_attach(struct task_wait *w, const struct uuid *id)
@@ -165,9 +165,9 @@ void task_unwait(struct task_wait *w)
 }
 
 /* Nobody is told from here: only reads are begun. */
-void task_wait_publish(const struct task_events *events)
+void task_wait_publish(const struct task_change *change)
 {
-	struct waited *t = map_get(&waited_tasks, &events->id, sizeof events->id);
+	struct waited *t = map_get(&waited_tasks, &change->id, sizeof change->id);
 
 	LIST_FOREACH(node, &unknown)
 		LIST_ENTRY(node, struct task_wait, node)->again = true; /* it may be this task */
@@ -176,7 +176,7 @@ void task_wait_publish(const struct task_events *events)
 	LIST_FOREACH(node, &t->waits) {
 		struct task_wait *w = LIST_ENTRY(node, struct task_wait, node);
 
-		if (w->version != 0 || task_state_terminal(events->state))
+		if (w->version != 0 || task_state_terminal(change->is))
 			read_again(w);
 	}
 }

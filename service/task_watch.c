@@ -62,7 +62,9 @@ static void add_creation(struct read *r, const struct task_row *row)
 {
 	struct event_row e = {.seq = 1, .kind = EVENT_STATE, .time_us = row->create_us};
 
-	task_pack_state(TASK_QUEUED, 0, &BUF_INIT, &e.data);
+	task_pack_state(row->flags & TASK_BORN_BLOCKED ? TASK_BLOCKED :
+			row->flags & TASK_BORN_SCHEDULED ? TASK_SCHEDULED : TASK_QUEUED, 0,
+			&BUF_INIT, &e.data);
 	r->rows = xrealloc(r->rows, (r->n + 1) * sizeof *r->rows);
 	memmove(r->rows + 1, r->rows, r->n++ * sizeof *r->rows);
 	r->rows[0] = e;
@@ -109,7 +111,7 @@ static int read_run(struct store_op *op, const struct store_ops *ops, struct sto
 	r->rows = NULL;
 	r->n = 0;
 	if (code == 0)
-		code = ops->get(s, &r->id, 0, &row);
+		code = task_read(ops, s, &r->id, 0, &row);
 	if (code == 0)
 		code = read_events(r, ops, s, &row);
 	task_row_deinit(&row);
@@ -278,35 +280,35 @@ void task_unwatch(struct task_watch *w)
 /* --- what was committed --- */
 
 /* A result is not in its event: the store has it. */
-static bool tail_deliver(struct task_watch *w, const struct task_events *events)
+static bool tail_deliver(struct task_watch *w, const struct task_change *change)
 {
-	for (size_t i = 0; i < events->n; i++) {
-		const struct event_row *e = &events->rows[i];
+	for (size_t i = 0; i < change->n; i++) {
+		const struct event_row *e = &change->rows[i];
 
 		if (e->kind == EVENT_RESULT && (w->kind == 0 || w->kind == EVENT_RESULT)) {
 			read_start(w);
 			return false;
 		}
-		if (!watch_deliver(w, &events->id, e))
+		if (!watch_deliver(w, &change->id, e))
 			return false;
 	}
 	return true;
 }
 
-static void publish_to(struct task_watch *w, const struct task_events *events)
+static void publish_to(struct task_watch *w, const struct task_change *change)
 {
 	if (w->state == WATCH_READING)
 		w->behind = true;
-	else if (w->state == WATCH_TAIL && tail_deliver(w, events) &&
-		 task_state_terminal(events->state))
+	else if (w->state == WATCH_TAIL && tail_deliver(w, change) &&
+		 task_state_terminal(change->is))
 		watch_end(w, 0, NULL);
 }
 
 /* A callback may let go of any watch: the rest of the walk is a list they are
  * taken out of like of any other. */
-void task_watch_publish(const struct task_events *events)
+void task_watch_publish(const struct task_change *change)
 {
-	struct watched *t = map_get(&watched_tasks, &events->id, sizeof events->id);
+	struct watched *t = map_get(&watched_tasks, &change->id, sizeof change->id);
 	struct list left, *node;
 
 	if (t == NULL)
@@ -316,7 +318,7 @@ void task_watch_publish(const struct task_events *events)
 	t->pinned = true;
 	while ((node = list_pop_front(&left)) != NULL) {
 		list_push_back(&t->watches, node);
-		publish_to(LIST_ENTRY(node, struct task_watch, node), events);
+		publish_to(LIST_ENTRY(node, struct task_watch, node), change);
 	}
 	t->pinned = false;
 	watched_check(t);

@@ -6,15 +6,29 @@
 
 static _Atomic int64_t fake_mono = -1, fake_wall;
 
-int64_t clock_mono_ns(void)
+#ifndef CLOCK_BOOTTIME
+#define CLOCK_BOOTTIME CLOCK_MONOTONIC /* where there is no such clock */
+#endif
+
+static int64_t read_ns(clockid_t which)
 {
 	int64_t fake = atomic_load_explicit(&fake_mono, memory_order_relaxed);
 	struct timespec ts;
 
 	if (fake >= 0)
 		return fake;
-	clock_gettime(CLOCK_MONOTONIC, &ts);
+	clock_gettime(which, &ts);
 	return ts.tv_sec * NS_PER_S + ts.tv_nsec;
+}
+
+int64_t clock_mono_ns(void)
+{
+	return read_ns(CLOCK_MONOTONIC);
+}
+
+int64_t clock_boot_ns(void)
+{
+	return read_ns(CLOCK_BOOTTIME);
 }
 
 int64_t clock_wall_us(void)

@@ -12,6 +12,7 @@
 #define US_PER_S 1000000LL
 
 int64_t clock_mono_ns(void);
+int64_t clock_boot_ns(void); /* as clock_mono_ns, but goes on while the machine is suspended */
 int64_t clock_wall_us(void); /* microseconds since 1970 UTC */
 
 /* From now on both clocks answer these values (mono_ns < 0: the real ones). */

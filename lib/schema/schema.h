@@ -121,6 +121,8 @@ struct schema_method {
 	enum method_run run;
 	const char *queue;     /* "" = default */
 	int64_t timeout_ns, cancel_grace_ns; /* 0 = default */
+	int64_t start_deadline_ns, total_timeout_ns, progress_timeout_ns, result_ttl_ns; /* of tasks */
+	int32_t priority;
 	struct schema_retry retry;
 	const char *comment;   /* leading comment, or NULL */
 };

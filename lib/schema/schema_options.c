@@ -125,6 +125,8 @@ static int read_bindings(struct schema *s, struct schema_method *m, struct bytes
 /* --- errand.v1.method --- */
 
 enum { RULE_RUN = 1, RULE_QUEUE, RULE_TIMEOUT, RULE_RETRY, RULE_CANCEL_GRACE,
+       RULE_START_DEADLINE, RULE_TOTAL_TIMEOUT, RULE_PROGRESS_TIMEOUT, RULE_RESULT_TTL,
+       RULE_PRIORITY,
        RETRY_MAX_ATTEMPTS = 1, RETRY_BASE, RETRY_CAP, RETRY_FACTOR };
 
 /* google.protobuf.Duration; the parts of one given twice merge. */
@@ -197,6 +199,21 @@ static int read_rule(struct schema *s, struct schema_method *m, struct bytes raw
 			break;
 		case RULE_CANCEL_GRACE:
 			err = read_duration(f.bytes, &m->cancel_grace_ns);
+			break;
+		case RULE_START_DEADLINE:
+			err = read_duration(f.bytes, &m->start_deadline_ns);
+			break;
+		case RULE_TOTAL_TIMEOUT:
+			err = read_duration(f.bytes, &m->total_timeout_ns);
+			break;
+		case RULE_PROGRESS_TIMEOUT:
+			err = read_duration(f.bytes, &m->progress_timeout_ns);
+			break;
+		case RULE_RESULT_TTL:
+			err = read_duration(f.bytes, &m->result_ttl_ns);
+			break;
+		case RULE_PRIORITY:
+			m->priority = (int32_t)f.value;
 			break;
 		}
 	}

@@ -313,7 +313,7 @@ static size_t claim_some(struct store *s)
 	size_t n = 0;
 
 	store_sqlite.begin(s);
-	store_sqlite.due(s, "default", clock_wall_us(), ARRAY_LEN(rows), rows, &n);
+	store_sqlite.claimable(s, "default", ARRAY_LEN(rows), rows, &n);
 	for (size_t i = 0; i < n; i++) {
 		struct task_events events = {.id = rows[i].id};
 		struct task_move m = {&store_sqlite, s, &rows[i], &events, clock_wall_us()};

@@ -122,13 +122,13 @@ void assert_buf(const struct buf *b, const char *text)
 	assert_memory_equal(b->data ? b->data : (uint8_t *)"", text, b->len);
 }
 
-const char *due_list(struct fixture *f, const char *queue, int64_t now, size_t n)
+const char *claim_list(struct fixture *f, const char *queue, size_t n)
 {
 	static char text[256];
 	struct task_row rows[32];
 	size_t n_rows, at = 0;
 
-	assert_int_equal(f->ops->due(f->s, queue, now, n, rows, &n_rows), 0);
+	assert_int_equal(f->ops->claimable(f->s, queue, n, rows, &n_rows), 0);
 	text[0] = 0;
 	for (size_t i = 0; i < n_rows; i++) {
 		assert_buf(&rows[i].input, "input");

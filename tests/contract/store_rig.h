@@ -48,7 +48,7 @@ void put_in(struct fixture *f, unsigned n, const char *queue, enum task_state st
 void assert_buf(const struct buf *b, const char *text);
 
 /* The numbers of the ids that are due, as "3 1 "; valid until the next call. */
-const char *due_list(struct fixture *f, const char *queue, int64_t now, size_t n);
+const char *claim_list(struct fixture *f, const char *queue, size_t n);
 
 #define SQLITE(fn) {"sqlite: " #fn, fn, setup_sqlite, teardown, NULL}
 #define BOTH(fn) {"memory: " #fn, fn, setup_memory, teardown, NULL}, SQLITE(fn)

@@ -27,7 +27,7 @@ static void keeps_every_member(void **state)
 	t.end_us = 5;
 	t.progress = 0.25;
 	t.progress_message = xstrdup("a 'quoted' \xc3\xa4");
-	t.cancel_asked = true;
+	t.flags = TASK_CANCEL_ASKED | TASK_HAS_LABELS;
 	t.log_bytes = 77;
 	t.log_dropped = 88;
 	buf_append(&t.result, "r\0r", 3);
@@ -42,7 +42,7 @@ static void keeps_every_member(void **state)
 	assert_true(got.version == 1ULL << 40 && got.attempt == 4000000000u);
 	assert_true(got.failures == 3 && got.crash_count == 2);
 	assert_true(got.create_us == 1007 && got.start_us == 1LL << 50 && got.end_us == 5);
-	assert_true(got.run_at_us == 1007 && got.progress == 0.25 && got.cancel_asked);
+	assert_true(got.run_at_us == 1007 && got.progress == 0.25 && got.flags == (TASK_CANCEL_ASKED | TASK_HAS_LABELS));
 	assert_string_equal(got.progress_message, "a 'quoted' \xc3\xa4");
 	assert_true(got.log_bytes == 77 && got.log_dropped == 88 && got.parts == PART_ALL);
 	assert_buf(&got.input, "input");
@@ -206,7 +206,7 @@ static void rollback_undoes_everything(void **state)
 	assert_int_equal(n, 0);
 }
 
-static void due_goes_by_priority_then_age(void **state)
+static void claims_go_by_priority_then_age(void **state)
 {
 	struct fixture *f = *state;
 
@@ -218,27 +218,163 @@ static void due_goes_by_priority_then_age(void **state)
 	put_in(f, 6, "other", TASK_QUEUED, 99, 1);
 	put_in(f, 7, "q", TASK_RUNNING, 99, 1);
 	put_in(f, 9, "q", TASK_QUEUED, 0, 10);
-	assert_string_equal(due_list(f, "q", 49, 10), "3 2 1 9 ");
-	assert_string_equal(due_list(f, "q", 50, 10), "3 2 4 1 9 ");
-	assert_string_equal(due_list(f, "q", 100, 2), "5 3 ");
-	assert_string_equal(due_list(f, "nobody", 100, 2), "");
+	assert_string_equal(claim_list(f, "q", 10), "3 2 1 9 ");
+	assert_string_equal(claim_list(f, "q", 2), "3 2 ");
+	assert_string_equal(claim_list(f, "nobody", 2), "");
 }
 
-static void next_due_is_the_next_retry(void **state)
+static void put_waking(struct fixture *f, int n, enum task_state state, int64_t wake_us, bool wall)
+{
+	ROW t = row_of(n);
+
+	t.state = state;
+	t.wake_us = wake_us;
+	t.wake_wall = wall;
+	put(f, &t);
+}
+
+/* The last byte of each id, in order. */
+static const char *ids_of(struct task_row *rows, size_t n)
+{
+	static char text[128];
+	size_t at = 0;
+
+	text[0] = 0;
+	for (size_t i = 0; i < n; i++) {
+		at += (size_t)snprintf(text + at, sizeof text - at, "%d ", rows[i].id.b[15]);
+		task_row_deinit(&rows[i]);
+	}
+	return text;
+}
+
+static void the_clock_wakes_who_waits(void **state)
 {
 	struct fixture *f = *state;
+	struct task_row rows[8];
 	int64_t at = -1;
+	size_t n;
 
-	assert_int_equal(f->ops->next_due(f->s, "q", 0, &at), 0);
+	assert_int_equal(f->ops->next_wake(f->s, false, &at), 0);
 	assert_int_equal(at, 0);
-	put_in(f, 1, "q", TASK_RETRYING, 0, 500);
-	put_in(f, 2, "q", TASK_RETRYING, 0, 400);
-	put_in(f, 3, "q", TASK_QUEUED, 0, 300);
-	put_in(f, 4, "p", TASK_RETRYING, 0, 200);
-	assert_int_equal(f->ops->next_due(f->s, "q", 100, &at), 0);
+	put_waking(f, 1, TASK_RETRYING, 500, false);
+	put_waking(f, 2, TASK_SCHEDULED, 400, false);
+	put_waking(f, 3, TASK_SCHEDULED, 300, true);
+	put_waking(f, 4, TASK_QUEUED, 450, false);
+	put_waking(f, 5, TASK_QUEUED, 0, false);
+	put_waking(f, 6, TASK_SUCCEEDED, 100, false);
+	put_waking(f, 7, TASK_EXPIRED, 90, false);
+	put_waking(f, 8, TASK_HELD, 460, false);
+	put_waking(f, 9, TASK_RUNNING, 1, false);
+	assert_int_equal(f->ops->next_wake(f->s, false, &at), 0);
 	assert_int_equal(at, 400);
-	assert_int_equal(f->ops->next_due(f->s, "q", 400, &at), 0);
-	assert_int_equal(at, 500);
+	assert_int_equal(f->ops->next_wake(f->s, true, &at), 0);
+	assert_int_equal(at, 300);
+	assert_int_equal(f->ops->next_forget(f->s, &at), 0);
+	assert_int_equal(at, 90);
+	assert_int_equal(f->ops->waking(f->s, false, 460, 8, rows, &n), 0);
+	assert_string_equal(ids_of(rows, n), "2 4 8 ");
+	assert_int_equal(f->ops->waking(f->s, false, 1000, 2, rows, &n), 0);
+	assert_string_equal(ids_of(rows, n), "2 4 ");
+	assert_int_equal(f->ops->waking(f->s, true, 299, 8, rows, &n), 0);
+	assert_string_equal(ids_of(rows, n), "");
+	assert_int_equal(f->ops->forgettable(f->s, 99, 8, rows, &n), 0);
+	assert_string_equal(ids_of(rows, n), "7 ");
+}
+
+/* --- records --- */
+
+static void put_key(struct fixture *f, enum record_kind kind, const char *key, int64_t due_us)
+{
+	struct record r = {.kind = kind, .due_us = due_us};
+
+	buf_append(&r.key, key, strlen(key));
+	buf_append(&r.data, "d", 1);
+	buf_append(&r.data, key, strlen(key));
+	assert_int_equal(f->ops->put_record(f->s, &r), 0);
+	record_deinit(&r);
+}
+
+static struct bytes key_of(const char *key)
+{
+	return (struct bytes){(const uint8_t *)key, strlen(key)};
+}
+
+static const char *keys_of(struct record *rows, size_t n)
+{
+	static char text[128];
+	size_t at = 0;
+
+	text[0] = 0;
+	for (size_t i = 0; i < n; i++)
+		at += (size_t)snprintf(text + at, sizeof text - at, "%.*s ", (int)rows[i].key.len,
+				       (const char *)rows[i].key.data);
+	records_free(rows, n);
+	return text;
+}
+
+static const char *listed(struct fixture *f, const char *prefix, const char *after, size_t limit)
+{
+	struct record *rows;
+	size_t n;
+
+	assert_int_equal(f->ops->list_records(f->s, RECORD_META, key_of(prefix), key_of(after), limit,
+					      &rows, &n), 0);
+	return keys_of(rows, n);
+}
+
+static void records_by_key(void **state)
+{
+	struct fixture *f = *state;
+	struct record one;
+	uint64_t count;
+
+	begin(f);
+	put_key(f, RECORD_META, "b", 0);
+	put_key(f, RECORD_META, "ab", 7);
+	put_key(f, RECORD_META, "aa", 0);
+	put_key(f, RECORD_QUEUE, "a", 0);
+	commit(f);
+	assert_int_equal(f->ops->get_record(f->s, RECORD_META, key_of("ab"), &one), 0);
+	assert_buf(&one.data, "dab");
+	assert_int_equal(one.due_us, 7);
+	record_deinit(&one);
+	assert_int_equal(f->ops->get_record(f->s, RECORD_META, key_of("a"), &one), -ERRAND_NOT_FOUND);
+	assert_string_equal(listed(f, "", "", 9), "aa ab b ");
+	assert_string_equal(listed(f, "a", "aa", 9), "ab ");
+	assert_string_equal(listed(f, "", "aa", 1), "ab ");
+	begin(f);
+	put_key(f, RECORD_META, "ab", 0);
+	assert_int_equal(f->ops->remove_record(f->s, RECORD_META, key_of("aa")), 0);
+	assert_int_equal(f->ops->remove_record(f->s, RECORD_META, key_of("none")), 0);
+	f->ops->rollback(f->s);
+	assert_int_equal(f->ops->count_records(f->s, RECORD_META, &count), 0);
+	assert_int_equal(count, 3);
+	assert_int_equal(f->ops->get_record(f->s, RECORD_META, key_of("ab"), &one), 0);
+	assert_int_equal(one.due_us, 7);
+	record_deinit(&one);
+}
+
+static void records_by_time(void **state)
+{
+	struct fixture *f = *state;
+	struct record *rows;
+	int64_t at;
+	size_t n;
+
+	begin(f);
+	put_key(f, RECORD_SCHEDULE, "x", 50);
+	put_key(f, RECORD_SCHEDULE, "y", 0);
+	put_key(f, RECORD_SCHEDULE, "z", 40);
+	put_key(f, RECORD_DELIVERY, "w", 10);
+	commit(f);
+	assert_int_equal(f->ops->next_record(f->s, RECORD_SCHEDULE, &at), 0);
+	assert_int_equal(at, 40);
+	assert_int_equal(f->ops->next_record(f->s, RECORD_UNIQUE, &at), 0);
+	assert_int_equal(at, 0);
+	assert_int_equal(f->ops->due_records(f->s, RECORD_SCHEDULE, 50, 9, &rows, &n), 0);
+	assert_string_equal(keys_of(rows, n), "z x ");
+	assert_int_equal(f->ops->due_records(f->s, RECORD_SCHEDULE, 49, 9, &rows, &n), 0);
+	assert_string_equal(keys_of(rows, n), "z ");
 }
 
 static void owned_and_queues_and_count(void **state)
@@ -255,18 +391,17 @@ static void owned_and_queues_and_count(void **state)
 	put_in(f, 4, "c", TASK_RETRYING, 0, 1);
 	put_in(f, 5, "d", TASK_SUCCEEDED, 0, 1);
 	put_in(f, 6, "b", TASK_QUEUED, 0, 1);
-	assert_int_equal(f->ops->owned(f->s, 8, rows, &n), 0);
-	assert_int_equal(n, 2);
-	for (size_t i = 0; i < n; i++)
-		task_row_deinit(&rows[i]);
-	assert_int_equal(f->ops->owned(f->s, 1, rows, &n), 0);
-	assert_int_equal(n, 1);
-	task_row_deinit(&rows[0]);
+	assert_int_equal(f->ops->owned(f->s, 5, true, 8, rows, &n), 0);
+	assert_string_equal(ids_of(rows, n), "1 2 ");
+	assert_int_equal(f->ops->owned(f->s, 5, true, 1, rows, &n), 0);
+	assert_string_equal(ids_of(rows, n), "1 ");
+	assert_int_equal(f->ops->owned(f->s, 0, false, 8, rows, &n), 0);
+	assert_string_equal(ids_of(rows, n), "1 2 ");
+	assert_int_equal(f->ops->owned(f->s, 5, false, 8, rows, &n), 0);
+	assert_int_equal(n, 0);
 	assert_int_equal(f->ops->queues(f->s, &names, &n), 0);
-	assert_int_equal(n, 2);
-	assert_true(names[0][0] != names[1][0]);
-	for (size_t i = 0; i < n; i++)
-		assert_true(names[i][0] == 'b' || names[i][0] == 'c');
+	assert_int_equal(n, 1);
+	assert_string_equal(names[0], "b");
 	store_queues_free(names, n);
 	assert_int_equal(f->ops->count(f->s, "b", TASK_QUEUED, &count), 0);
 	assert_int_equal(count, 2);
@@ -421,7 +556,7 @@ static void remove_takes_all_of_it(void **state)
 	assert_string_equal(event_list(f, &t.id, 0, 0, 10), "");
 	assert_int_equal(f->ops->attempts(f->s, &t.id, &rows, &n), 0);
 	assert_int_equal(n, 0);
-	assert_string_equal(due_list(f, "default", 1 << 30, 8), "");
+	assert_string_equal(claim_list(f, "default", 8), "");
 	put(f, &t); /* nothing of the former one is left */
 	assert_int_equal(f->ops->get(f->s, &t.id, PART_ALL, &got), 0);
 	assert_int_equal(got.result.len, 0);
@@ -472,8 +607,10 @@ int main(void)
 		BOTH(what_is_not_there_is_not_found),
 		BOTH(the_same_id_twice_is_refused),
 		BOTH(rollback_undoes_everything),
-		BOTH(due_goes_by_priority_then_age),
-		BOTH(next_due_is_the_next_retry),
+		BOTH(claims_go_by_priority_then_age),
+		BOTH(the_clock_wakes_who_waits),
+		BOTH(records_by_key),
+		BOTH(records_by_time),
 		BOTH(owned_and_queues_and_count),
 		BOTH(list_pages_newest_first),
 		BOTH(a_page_looks_at_a_bounded_number),

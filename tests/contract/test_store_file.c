@@ -28,7 +28,7 @@ static void reopened_it_is_all_there(void **state)
 	assert_int_equal(stat(f->file, &st), 0);
 	assert_int_equal(st.st_mode & 077, 0);
 	open_store(f);
-	assert_string_equal(due_list(f, "q", 10, 2), "1 ");
+	assert_string_equal(claim_list(f, "q", 2), "1 ");
 }
 
 static void assert_refused(struct fixture *f, int code, const char *word)

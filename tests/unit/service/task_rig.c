@@ -209,6 +209,12 @@ void on_done(int code, const char *why, const struct task_row *row, void *arg)
 	snprintf(o->detail, sizeof o->detail, "%s", detail);
 }
 
+static void on_created(int code, enum task_found found, const char *why,
+		       const struct task_row *row, void *arg)
+{
+	on_done(code, why, row, arg);
+}
+
 struct outcome op_with(void (*op)(const char *, task_done, void *), const char *id)
 {
 	struct outcome o = {0};
@@ -226,9 +232,10 @@ struct outcome get(const char *id)
 struct outcome create_input(const char *method, const char *input)
 {
 	struct outcome o = {0};
+	struct task_spec spec = {.method = registry_method_by_name(method),
+				 .input = {(uint8_t *)input, strlen(input)}};
 
-	task_create(registry_method_by_name(method), (struct bytes){(uint8_t *)input, strlen(input)},
-		    NULL, 0, on_done, &o);
+	task_create(&spec, on_created, &o);
 	await(outcome_done, &o);
 	return o;
 }
