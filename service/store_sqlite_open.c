@@ -3,6 +3,7 @@
 #include "service/store_sqlite.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -344,11 +345,21 @@ void sqlite_close(struct store *s)
 	free(s);
 }
 
+/* SQLite's own account of its memory costs every allocation a lock. Before anything else
+ * of SQLite; later on it is refused, which does no harm. */
+static void count_no_memory(void)
+{
+	sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
+}
+
 int sqlite_open(const char *arg, struct store **out, char *why, size_t why_size)
 {
+	static pthread_once_t once = PTHREAD_ONCE_INIT;
 	struct store *s = xcalloc(1, sizeof *s);
-	int r = store_file_claim(&s->file, arg, why, why_size);
+	int r;
 
+	pthread_once(&once, count_no_memory);
+	r = store_file_claim(&s->file, arg, why, why_size);
 	if (r < 0) {
 		free(s);
 		return r;
