@@ -78,6 +78,7 @@ int convert_command(int argc, char **argv);
 int dev_command(int argc, char **argv);
 int gen_command(int argc, char **argv);
 int routes_command(int argc, char **argv);
+int store_command(int argc, char **argv);
 int task_command(int argc, char **argv);
 int task_create_command(int argc, char **argv);
 int task_set_command(int argc, char **argv);

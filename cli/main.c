@@ -13,6 +13,7 @@ static const struct command commands[] = {
 	{"call", "call a method, by name or by HTTP path", call_command, "METHOD|PATH [field=value...]"},
 	{"tasks", "list tasks", tasks_command, ""},
 	{"task", "make, show, watch or change one task", task_command, "VERB ID"},
+	{"store", "look at, check or copy the store", store_command, "VERB"},
 	{"dev", "run service and gateway in the foreground", dev_command, "[MODULE.so...]"},
 	{"convert", "one message from JSON to binary, or back", convert_command,
 	 "--schema FILE.pb|SOCKET --type pkg.Msg"},

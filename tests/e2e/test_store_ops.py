@@ -1,5 +1,6 @@
 """errand.v1.Store: figures, check, online backup, vacuum; the same without a service."""
 
+import json
 import os
 import sqlite3
 import stat
@@ -7,6 +8,7 @@ import subprocess
 import threading
 
 from conftest import BUILD, TESTMOD, Pair
+from test_cli import errand
 
 
 def service_on(path, *args):
@@ -125,3 +127,48 @@ def test_vacuum_gives_pages_back(make_pair):
     after = pair.get("/v1/store").json()
     assert int(after.get("free_pages", 0)) == 0 and int(after["size"]) < 400000, after
     assert pair.post("/v1/store:check", {}).json()["sound"]
+
+
+def test_the_command(make_pair):
+    pair = make_pair(modules=[TESTMOD])
+    for _ in range(2):
+        pair.wait_task(pair.submit("/test/task-echo", {}))
+    path = pair.path("state", "tasks.db")
+    shown = errand(pair, "store", "show")
+    assert f"path     {path}\n" in shown and "tasks    2 SUCCEEDED\n" in shown and "1.0 MiB" in shown, shown
+    assert json.loads(errand(pair, "store", "show", "--json"))["path"] == path
+    assert errand(pair, "store", "check") == "sound: 2 tasks\n"
+    copy = pair.path("copy.db")
+    assert errand(pair, "store", "backup", copy).startswith(f"{copy}: ")
+    done = service_on(copy, "--check-store")
+    assert done.returncode == 0 and b"sound, schema" in done.stdout and b"2 tasks" in done.stdout, done
+    errand(pair, "store", "backup", copy, status=1)
+    assert "there already" in errand.stderr
+    assert "given back" in errand(pair, "store", "vacuum")
+    assert "sound" in json.loads(errand(pair, "store", "check", "-j"))
+    for wrong in (["store"], ["store", "backup"], ["store", "check", "x"], ["store", "chek"],
+                  ["store", "backup", "a", "b"]):
+        errand(pair, *wrong, status=64)
+    assert "show|check|backup" in subprocess.run([os.path.join(BUILD, "errand"), "store"],
+                                                 capture_output=True, text=True, check=False).stderr
+
+
+def test_check_of_what_is_no_store(tmp_path):
+    def check(name, content=None, status=0):
+        path = tmp_path / name
+        if content is not None:
+            path.write_bytes(content)
+        done = service_on(path, "--check-store")
+        assert done.returncode == status, done
+        assert content is None or path.read_bytes() == content
+        return done.stderr.decode()
+    assert "no such file" in check("none.db", status=73)
+    assert "not an SQLite database" in check("noise.db", os.urandom(9000), status=65)
+    db = sqlite3.connect(tmp_path / "foreign.db")
+    db.execute("CREATE TABLE mine (x)")
+    db.commit()
+    db.close()
+    assert "another program" in check("foreign.db", (tmp_path / "foreign.db").read_bytes(), status=78)
+    done = subprocess.run([os.path.join(BUILD, "errand-service"), "--store", "memory", "--check-store"],
+                          capture_output=True, check=False)
+    assert done.returncode == 64 and b"no file" in done.stderr
