@@ -18,6 +18,7 @@
 #include "base/log.h"
 #include "errand/status.h"
 #include "service/call.h"
+#include "service/lease.h"
 #include "service/loop.h"
 #include "service/pool.h"
 #include "service/store_thread.h"
@@ -42,7 +43,8 @@ static void report(const char *what, int64_t begin_ns)
 {
 	double s = (double)(clock_mono_ns() - begin_ns) / (double)NS_PER_S;
 
-	printf("%-8s %10.0f /s  %8.2f us each\n", what, (double)n_done / s, s * 1e6 / (double)n_done);
+	printf("%-8s %10.0f /s  %8.2f us each, %llu of them\n", what, (double)n_done / s,
+	       s * 1e6 / (double)n_done, (unsigned long long)n_done);
 	fflush(stdout);
 }
 
@@ -235,7 +237,8 @@ static void on_end(int code, const char *why, const struct task_row *row, void *
 	create_again();
 }
 
-static void on_created(int code, const char *why, const struct task_row *row, void *arg)
+static void on_created(int code, enum task_found found, const char *why,
+		       const struct task_row *row, void *arg)
 {
 	char id[UUID_TEXT_SIZE];
 
@@ -249,6 +252,7 @@ static void on_created(int code, const char *why, const struct task_row *row, vo
 
 static void create_again(void)
 {
+	struct task_spec spec = {.method = &method, .input = {input, sizeof input}};
 	int64_t *begun;
 
 	if (clock_mono_ns() >= end_ns) {
@@ -258,7 +262,7 @@ static void create_again(void)
 	}
 	begun = xmalloc(sizeof *begun);
 	*begun = clock_mono_ns();
-	task_create(&method, (struct bytes){input, sizeof input}, NULL, 0, on_created, begun);
+	task_create(&spec, on_created, begun);
 }
 
 static int by_size(const void *a, const void *b)
@@ -315,11 +319,11 @@ static size_t claim_some(struct store *s)
 	store_sqlite.begin(s);
 	store_sqlite.claimable(s, "default", ARRAY_LEN(rows), rows, &n);
 	for (size_t i = 0; i < n; i++) {
-		struct task_events events = {.id = rows[i].id};
-		struct task_move m = {&store_sqlite, s, &rows[i], &events, clock_wall_us()};
+		struct task_changes changes = {0};
+		struct task_move m = task_move_begin(&store_sqlite, s, &rows[i], &changes);
 
-		task_move_claim(&m, "bench");
-		task_events_deinit(&events);
+		task_move_claim(&m, lease_owner(), lease_name());
+		task_changes_deinit(&changes);
 		task_row_deinit(&rows[i]);
 	}
 	store_sqlite.commit(s);
@@ -382,6 +386,7 @@ int main(int argc, char **argv)
 		seconds = atoi(argv[2]);
 	only = argc > 4 ? argv[4] : NULL;
 	log_init("bench_store", LOG_LEVEL_ERROR);
+	lease_init();
 	bench_all(argc > 3 ? atol(argv[3]) : 0);
 	return 0;
 }
