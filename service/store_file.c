@@ -42,14 +42,29 @@ static const char *lock_holder(int fd, char text[HOLDER_SIZE])
 	return *text != 0 ? text : "another service";
 }
 
-static int lock_write(int fd)
+/* The second line. */
+static unsigned long long lock_mark(int fd)
 {
-	char text[HOLDER_SIZE], host[65] = "";
+	char text[HOLDER_SIZE + 32];
+	ssize_t n = pread(fd, text, sizeof text - 1, 0);
+	unsigned long long inode = 0;
+	char *line;
+
+	text[n > 0 ? n : 0] = 0;
+	line = strchr(text, '\n');
+	return line != NULL && sscanf(line, "\nopen %llu", &inode) == 1 ? inode : 0;
+}
+
+static int lock_write(int fd, unsigned long long mark)
+{
+	char text[HOLDER_SIZE + 32], host[65] = "";
 	int n;
 
 	gethostname(host, sizeof host - 1);
 	n = snprintf(text, sizeof text, "pid %ld on %s\n", (long)getpid(), host);
-	return ftruncate(fd, 0) < 0 || pwrite(fd, text, (size_t)n, 0) < n ? -1 : 0;
+	if (mark != 0)
+		n += snprintf(text + n, sizeof text - (size_t)n, "open %llu\n", mark);
+	return pwrite(fd, text, (size_t)n, 0) < n || ftruncate(fd, n) < 0 ? -1 : 0;
 }
 
 static int lock_take(struct store_file *f, char *why, size_t size)
@@ -69,7 +84,8 @@ static int lock_take(struct store_file *f, char *why, size_t size)
 		return refuse(why, size, ERRAND_ALREADY_EXISTS, "store %s: already in use by %s; stop "
 			      "that service or name another file", f->path, holder);
 	}
-	if (lock_write(f->lock_fd) < 0)
+	f->mark = lock_mark(f->lock_fd);
+	if (lock_write(f->lock_fd, f->mark) < 0)
 		return refuse(why, size, ERRAND_UNAVAILABLE, "store %s: cannot write %s: %s", f->path,
 			      name, strerror(errno));
 	return 0;
@@ -94,11 +110,14 @@ static int sync_directory(const char *path)
 static int make_file(struct store_file *f, char *why, size_t size)
 {
 	AUTO_CLOSE int fd = open(f->path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+	struct stat st;
 
 	if (fd < 0 || sync_directory(f->path) < 0)
 		return refuse(why, size, ERRAND_UNAVAILABLE, "store %s: cannot create it: %s", f->path,
 			      strerror(errno));
 	f->is_new = true;
+	if (fstat(fd, &st) == 0)
+		f->inode = st.st_ino;
 	return 0;
 }
 
@@ -118,6 +137,21 @@ static int look_at_header(struct store_file *f, char *why, size_t size)
 		return refuse(why, size, ERRAND_DATA_LOSS, "store %s: this is not an SQLite database "
 			      "(or its header is damaged); it was not touched: name another file, or "
 			      "move it aside and restore a copy", f->path);
+	return 0;
+}
+
+/* Whoever had it died; what he committed last is in its log. */
+static int look_at_mark(struct store_file *f, const char *log, char *why, size_t size)
+{
+	if (!f->unclean && f->mark == f->inode)
+		return refuse(why, size, ERRAND_DATA_LOSS, "store %s: its log %s is missing or empty, and "
+			      "with it what was committed last; put it back, or, to go on without it, remove "
+			      "%s.lock", f->path, log, f->path);
+	if (f->unclean && f->mark != f->inode)
+		return refuse(why, size, ERRAND_DATA_LOSS, "store %s: the log %s is another file's, which was "
+			      "replaced by this one; move the log aside, or, if both were moved here, remove "
+			      "%s.lock", f->path, log, f->path);
+	f->marked = f->unclean;
 	return 0;
 }
 
@@ -146,6 +180,9 @@ static int look_at_file(struct store_file *f, char *why, size_t size)
 	if (f->is_new && f->unclean)
 		return refuse(why, size, ERRAND_DATA_LOSS, "store %s: the file is empty but its log %s is "
 			      "not; restore the file, or move both aside to begin empty", f->path, log);
+	f->inode = st.st_ino;
+	if (f->mark != 0 && look_at_mark(f, log, why, size) < 0)
+		return -ERRAND_DATA_LOSS;
 	return look_at_header(f, why, size);
 }
 
@@ -164,9 +201,25 @@ int store_file_claim(struct store_file *f, const char *path, char *why, size_t w
 	return r;
 }
 
+void store_file_mark(struct store_file *f)
+{
+	if (!f->marked && lock_write(f->lock_fd, f->inode) == 0)
+		f->marked = true;
+}
+
+static bool has_log(const struct store_file *f)
+{
+	AUTO_FREE char *log = xasprintf("%s-wal", f->path);
+	struct stat st;
+
+	return lstat(log, &st) == 0 && st.st_size > 0;
+}
+
 /* The lock's file stays: taking it away would race with the next holder. */
 void store_file_release(struct store_file *f)
 {
+	if (f->marked && !has_log(f))
+		lock_write(f->lock_fd, 0);
 	if (f->lock_fd >= 0)
 		close(f->lock_fd);
 	free(f->path);

@@ -305,6 +305,12 @@ static int on_commit(void *arg, sqlite3 *db, const char *name, int pages)
 	return SQLITE_OK;
 }
 
+/* Is the log left beside the file when that is closed? */
+static void keep_log(struct store *s, bool keep)
+{
+	sqlite3_db_config(s->db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, keep, NULL);
+}
+
 static int set_up(struct store *s, char *why, size_t size)
 {
 	int rc = sqlite3_open_v2(s->file.path, &s->db, SQLITE_OPEN_READWRITE |
@@ -314,6 +320,7 @@ static int set_up(struct store *s, char *why, size_t size)
 	if (rc != SQLITE_OK)
 		return sqlite_failed(s, rc), refuse(s, why, size, ERRAND_UNAVAILABLE, sqlite3_errstr(rc));
 	sqlite3_extended_result_codes(s->db, 1);
+	keep_log(s, true); /* what is refused is not changed by closing it either */
 	sqlite3_busy_timeout(s->db, 1000);
 	r = exec(s, "PRAGMA locking_mode = EXCLUSIVE; PRAGMA temp_store = MEMORY;"
 		 "PRAGMA cache_size = -2000; PRAGMA trusted_schema = OFF", why, size);
@@ -328,6 +335,8 @@ static int set_up(struct store *s, char *why, size_t size)
 			 "PRAGMA journal_size_limit = 16777216", why, size);
 	if (r == 0)
 		r = upgrade(s, why, size);
+	if (r == 0)
+		keep_log(s, false);
 	sqlite3_wal_hook(s->db, on_commit, s);
 	return r;
 }
@@ -338,7 +347,7 @@ void sqlite_close(struct store *s)
 		sqlite3_finalize(s->statements[i]);
 	/* Closing would copy the log, of which nobody knows what is on the disk. */
 	if (s->sync_failed)
-		sqlite3_db_config(s->db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
+		keep_log(s, true);
 	sqlite3_close(s->db);
 	store_reserve_deinit(&s->reserve);
 	store_file_release(&s->file);
@@ -395,8 +404,10 @@ int sqlite_commit(struct store *s)
 
 	fault_point("before-commit", NULL);
 	r = sqlite_run(s, sqlite_statement(s, S_COMMIT));
-	if (r == 0)
+	if (r == 0) {
+		store_file_mark(&s->file);
 		fault_point("after-commit", NULL);
+	}
 	return r;
 }
 

@@ -189,6 +189,101 @@ static void a_log_without_its_file_is_refused(void **state)
 	assert_refused(f, ERRAND_DATA_LOSS, "missing but its log");
 }
 
+/* A store whose owner died in the middle: its log is there. */
+static void leave_by_death(struct fixture *f, unsigned n)
+{
+	struct store *s;
+	int status;
+	pid_t pid;
+
+	close_store(f);
+	fflush(NULL);
+	pid = fork();
+	if (pid == 0) {
+		ROW t = row_of(n);
+
+		if (f->ops->open(f->file, &s, f->why, sizeof f->why) != 0 || f->ops->begin(s) != 0 ||
+		    f->ops->insert(s, &t) != 0 || f->ops->commit(s) != 0)
+			_exit(1);
+		raise(SIGKILL);
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_true(WIFSIGNALED(status));
+}
+
+static void a_log_that_was_taken_away_is_missed(void **state)
+{
+	struct fixture *f = *state;
+	char log[128], aside[128], lock[128];
+	struct task_row row = {0};
+	struct uuid id = id_of(77);
+
+	leave_by_death(f, 77);
+	snprintf(log, sizeof log, "%s-wal", f->file);
+	snprintf(aside, sizeof aside, "%s.aside", f->file);
+	snprintf(lock, sizeof lock, "%s.lock", f->file);
+	assert_int_equal(rename(log, aside), 0);
+	assert_refused(f, ERRAND_DATA_LOSS, "missing or empty");
+	assert_refused(f, ERRAND_DATA_LOSS, "remove"); /* looking does not make it forget */
+	write_file(log, "", 0);
+	assert_refused(f, ERRAND_DATA_LOSS, "missing or empty");
+	assert_int_equal(rename(aside, log), 0);
+	open_store(f);
+	assert_int_equal(f->ops->get(f->s, &id, 0, &row), 0);
+	task_row_deinit(&row);
+	close_store(f);
+	open_store(f); /* closed well, without a log */
+	leave_by_death(f, 78);
+	unlink(log);
+	unlink(lock); /* as the advice says */
+	open_store(f);
+}
+
+/* The log of a file is not applied to the copy that took the file's place. */
+static void a_log_of_another_file_is_refused(void **state)
+{
+	struct fixture *f = *state;
+	static char whole[1 << 20], after[1 << 20];
+	char copy[128], log[128];
+	size_t n;
+
+	close_store(f);
+	n = read_file(f->file, whole, sizeof whole);
+	leave_by_death(f, 77);
+	snprintf(copy, sizeof copy, "%s.copy", f->file);
+	snprintf(log, sizeof log, "%s-wal", f->file);
+	write_file(copy, whole, n);
+	assert_int_equal(rename(copy, f->file), 0);
+	assert_refused(f, ERRAND_DATA_LOSS, "another file's");
+	assert_int_equal(read_file(f->file, after, sizeof after), n);
+	assert_memory_equal(whole, after, n);
+	unlink(log);
+	open_store(f);
+}
+
+/* What is refused is left as it is, its log too. */
+static void a_damaged_file_keeps_its_log(void **state)
+{
+	struct fixture *f = *state;
+	static char before[1 << 20], after[1 << 20];
+	char log[128];
+	size_t n;
+
+	leave_by_death(f, 77);
+	snprintf(log, sizeof log, "%s-wal", f->file);
+	n = read_file(log, before, sizeof before);
+	assert_true(n > 0);
+	before[n - 2000] ^= 1; /* the last commit's checksum is wrong: it is not taken */
+	write_file(log, before, n);
+	n = read_file(f->file, after, sizeof after);
+	for (size_t at = 4096 + 100; at < n; at += 4096)
+		memset(after + at - 100, 0x5a, 300); /* the heads of all pages but the first */
+	write_file(f->file, after, n);
+	assert_refused(f, ERRAND_DATA_LOSS, "copy");
+	assert_int_equal(read_file(log, after, sizeof after), read_file(log, before, sizeof before));
+	assert_true(read_file(log, after, sizeof after) > 0);
+}
+
 /* One byte of each page in turn: opened and right, or refused; never wrong. */
 static void a_flipped_byte_is_seen_or_harmless(void **state)
 {
@@ -318,6 +413,9 @@ int main(void)
 		SQLITE(a_file_locked_by_another_program_is_refused),
 		SQLITE(links_and_directories_are_refused),
 		SQLITE(a_log_without_its_file_is_refused),
+		SQLITE(a_log_that_was_taken_away_is_missed),
+		SQLITE(a_log_of_another_file_is_refused),
+		SQLITE(a_damaged_file_keeps_its_log),
 		SQLITE(a_flipped_byte_is_seen_or_harmless),
 		SQLITE(a_full_disk_refuses_and_recovers),
 		{"sqlite: no_file_named", no_file_named, no_open, teardown, NULL},

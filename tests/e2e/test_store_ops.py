@@ -6,9 +6,13 @@ import sqlite3
 import stat
 import subprocess
 import threading
+import time
 
-from conftest import BUILD, TESTMOD, Pair
+import pytest
+
+from conftest import BUILD, FAULTS, TESTMOD, Pair, in_threads
 from test_cli import errand
+from test_store import enqueue, ended_once
 
 
 def service_on(path, *args):
@@ -172,3 +176,60 @@ def test_check_of_what_is_no_store(tmp_path):
     done = subprocess.run([os.path.join(BUILD, "errand-service"), "--store", "memory", "--check-store"],
                           capture_output=True, check=False)
     assert done.returncode == 64 and b"no file" in done.stderr
+
+
+def test_strangers_at_the_database(make_pair):
+    """FAULTS 11, 13: whoever opens the file of a running service is kept out, whatever he wants."""
+    seconds = float(os.environ.get("ERRAND_STRESS_SECONDS", "2"))
+    pair = make_pair(modules=[TESTMOD])
+    path = pair.path("state", "tasks.db")
+    end = time.monotonic() + seconds
+    acked, tried = [], [0]
+
+    def stranger(what):
+        while time.monotonic() < end:
+            db = sqlite3.connect(path, timeout=0.05, isolation_level=None)
+            with pytest.raises(sqlite3.OperationalError, match="locked"):
+                db.execute(what)
+            db.close()
+            tried[0] += 1
+
+    def client():
+        while time.monotonic() < end:
+            r = pair.post("/test/task-echo", {"text_value": "x" * 3000})
+            assert r.status == 202, r
+            acked.append(r.json()["id"])
+    jobs = [lambda: stranger("BEGIN EXCLUSIVE"), lambda: stranger("PRAGMA wal_checkpoint(TRUNCATE)"),
+            lambda: stranger("SELECT count(*) FROM task"), client, client]
+    in_threads(len(jobs), lambda i: jobs[i]())
+    assert tried[0] > 10 and len(acked) > 20, (tried, len(acked))
+    assert pair.post("/v1/store:check", {}).json()["sound"]
+    for task_id in acked[-20:]:
+        ended_once(pair, task_id)
+
+
+@pytest.mark.skipif(not FAULTS, reason="a build without --enable-fault-injection")
+@pytest.mark.parametrize("fault", ["backup:2", "backup-rename:1"])
+def test_killed_while_it_copies(make_pair, fault):
+    """The copy has no name yet, the store is as it was, and the next copy begins anew."""
+    pair = make_pair(modules=[TESTMOD])
+    pair.service.stop()
+    pair.env["ERRAND_FAULT"] = fault
+    pair.start_service()
+    pair.wait_ready()
+    acked = enqueue(pair, 30)
+    for _ in range(30):
+        acked.append(pair.submit("/test/task-echo", {"text_value": "x" * 60000}))
+    copy = pair.path("copy.db")
+    assert pair.post("/v1/store:backup", {"path": copy}).status in (502, 503)
+    assert pair.service.popen.wait(20) == -9
+    assert not os.path.exists(copy)
+    del pair.env["ERRAND_FAULT"]
+    pair.start_service()
+    pair.wait_ready()
+    assert pair.post("/v1/store:backup", {"path": copy}).status == 200
+    assert not os.path.exists(copy + ".part")
+    done = service_on(copy, "--check-store")
+    assert done.returncode == 0, done
+    for task_id in acked:
+        ended_once(pair, task_id)
