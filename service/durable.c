@@ -13,15 +13,18 @@
 #include "base/clock.h"
 #include "base/util.h"
 #include "errand/status.h"
+#include "service/fingerprint.h"
 #include "service/payload.h"
 #include "service/task.h"
 #include "service/task_api.h"
+#include "service/task_draft.h"
 
 struct durable {
 	struct request *request;    /* NULL: the client has gone */
 	const struct method *method;
 	bool accept;                /* the caller understands a task as the answer */
 	bool asked;                 /* he asked for one */
+	bool replayed;              /* there is one already, of the same Idempotency-Key */
 	int64_t wait_ns;            /* how long he waits for the end; < 0 = without limit */
 	struct task_wait *wait;     /* while it waits */
 	size_t memory;              /* of the input, until it is stored */
@@ -54,6 +57,12 @@ static void put_applied(const struct durable *d, struct wire_response *w, char o
 	wire_pair_add(w->metadata, &w->n_metadata, "preference-applied", text(out));
 }
 
+static void put_replayed(const struct durable *d, struct wire_response *w)
+{
+	if (d->replayed)
+		wire_pair_add(w->metadata, &w->n_metadata, "idempotency-replayed", text("true"));
+}
+
 static void durable_free(struct durable *d)
 {
 	if (d->request != NULL) {
@@ -78,6 +87,7 @@ static void answer_error(struct durable *d, int code, const char *why, struct by
 	w.n_metadata = 0;
 	if (w.code == ERRAND_RESOURCE_EXHAUSTED || w.code == ERRAND_UNAVAILABLE)
 		wire_pair_add(w.metadata, &w.n_metadata, "retry-after", text("1"));
+	put_replayed(d, &w);
 	durable_free(d);
 	session_answer(r, &w, NULL, NULL);
 }
@@ -104,6 +114,7 @@ static void answer_task(struct durable *d, const struct task_row *row)
 	wire_pair_add(w.metadata, &w.n_metadata, "etag", text(task_etag(row, etag)));
 	wire_pair_add(w.metadata, &w.n_metadata, "cache-control", text("no-store"));
 	put_applied(d, &w, applied);
+	put_replayed(d, &w);
 	durable_free(d);
 	session_answer(r, &w, NULL, NULL);
 }
@@ -120,6 +131,7 @@ static void answer_result(struct durable *d, const struct task_row *row)
 	w.n_metadata = 0;
 	wire_pair_add(w.metadata, &w.n_metadata, "cache-control", text("no-store"));
 	put_applied(d, &w, applied);
+	put_replayed(d, &w);
 	durable_free(d);
 	session_answer(r, &w, NULL, NULL);
 }
@@ -183,8 +195,12 @@ static void on_created(int code, enum task_found found, const char *why,
 		durable_free(d);
 		return;
 	}
+	d->replayed = code == 0 && found == TASK_REPLAYED;
 	if (code != 0) {
-		answer_error(d, code, why, (struct bytes){0});
+		AUTO_BUF problem = BUF_INIT;
+
+		code = task_draft_failure(code, found, why, &problem);
+		answer_error(d, code, why, buf_bytes(&problem));
 		return;
 	}
 	uuid_format(&row->id, d->id);
@@ -254,11 +270,15 @@ static bool has_value(const struct wire_request *w, const char *key, const char 
 	return b.data != NULL && b.len == strlen(value) && memcmp(b.data, value, b.len) == 0;
 }
 
-static void create(struct durable *d, const struct wire_request *w, struct bytes input)
+static void create(struct durable *d, const struct wire_request *w, struct bytes input, const char *key)
 {
+	const struct bytes parts[] = {{NULL, 0}, input}; /* of a CreateTaskRequest without options */
+	uint8_t fingerprint[FINGERPRINT_SIZE];
 	struct task_spec spec = {.method = d->method, .input = input, .metadata = w->metadata,
-				 .n_metadata = w->n_metadata};
+				 .n_metadata = w->n_metadata, .key = key, .fingerprint = fingerprint};
 
+	if (key != NULL)
+		fingerprint_make(d->method->schema->full_name, parts, ARRAY_LEN(parts), fingerprint);
 	d->memory = sizeof *d + input.len;
 	memory += d->memory;
 	task_create(&spec, on_created, d);
@@ -278,9 +298,13 @@ void durable_request(struct request *r, const struct method *method, const struc
 	AUTO_BUF problem = BUF_INIT;
 	struct bytes input = w->payload;
 	struct durable *d;
-	char why[256];
+	char why[256], key[TASK_KEY_SIZE];
 	int code = payload_check(method->schema->input, &input, true, &merged, &problem, why, sizeof why);
 
+	if (code == 0 && !task_key_read(wire_pair_get(w->metadata, w->n_metadata, "idempotency-key"), key)) {
+		task_key_problem(&problem, why, sizeof why);
+		code = -ERRAND_INVALID_ARGUMENT;
+	}
 	/* A task that cannot even be read is refused now, not at its first attempt. */
 	if (code < 0) {
 		refuse(r, -code, why, buf_bytes(&problem));
@@ -296,5 +320,5 @@ void durable_request(struct request *r, const struct method *method, const struc
 		d->wait_ns = w->timeout_ns > 0 ? w->timeout_ns : -1;
 	r->op = d;
 	r->cancelled = on_cancelled;
-	create(d, w, input);
+	create(d, w, input, *key != '\0' ? key : NULL);
 }

@@ -15,9 +15,10 @@ enum { TOO_LARGE = 413 };
 
 static void put_violation(struct buf *out, const struct fault *f)
 {
+	static const uint32_t places[] = {[FAULT_POINTER] = 1, [FAULT_PARAMETER] = 2, [FAULT_HEADER] = 3};
 	AUTO_BUF v = BUF_INIT;
 
-	pbuf_put_str(&v, 1, f->where);
+	pbuf_put_str(&v, places[f->place], f->where);
 	pbuf_put_str(&v, 4, f->rule);
 	pbuf_put_str(&v, 5, f->detail);
 	if (f->value != NULL)

@@ -4,6 +4,7 @@
 #include "errand_v1.schema.h"
 #include "service/module.h"
 #include "service/registry.h"
+#include "service/server_api.h"
 #include "service/store_api.h"
 #include "service/task_api.h"
 
@@ -21,7 +22,7 @@ static void schema__get(Errand__V1__Schema_Service *service, const Errand__V1__G
 }
 
 static Errand__V1__Schema_Service descriptors_service = ERRAND__V1__SCHEMA__INIT(schema__);
-static ProtobufCService *services[] = {&descriptors_service.base, NULL, NULL, NULL};
+static ProtobufCService *services[8] = {&descriptors_service.base}; /* the last is NULL */
 
 const struct errand_module *module_builtin(void)
 {
@@ -34,6 +35,7 @@ const struct errand_module *module_builtin(void)
 	/* Not constant expressions in C. */
 	services[1] = task_api_service;
 	services[2] = store_api_service;
+	services[3] = server_api_service();
 	module.descriptor_set = errand_v1_schema;
 	module.descriptor_set_len = errand_v1_schema_len;
 	return &module;
