@@ -267,6 +267,157 @@ static void stopping_finishes_what_waits(void **state)
 		assert_int_equal(t[i].code, 0);
 }
 
+/* --- a full disk, a dead store, ops between transactions --- */
+
+static _Atomic int reserve_held, has_room, n_spent, in_transaction, is_dead, n_died;
+
+static bool fake_take(struct store *s)
+{
+	reserve_held = has_room;
+	return reserve_held;
+}
+
+static bool fake_spend(struct store *s)
+{
+	int held = atomic_exchange(&reserve_held, 0);
+
+	n_spent += held;
+	return held;
+}
+
+/* What was kept back is enough. */
+static int small_commit(struct store *s)
+{
+	n_commits++;
+	return reserve_held && !has_room ? -ERRAND_RESOURCE_EXHAUSTED : store_memory.commit(s);
+}
+
+static void start_small(void)
+{
+	start_memory();
+	ops.commit = small_commit;
+	ops.take_reserve = fake_take;
+	ops.spend_reserve = fake_spend;
+	n_spent = 0;
+	reserve_held = 1;
+	has_room = 0;
+}
+
+static void what_is_kept_back_is_for_what_ends(void **state)
+{
+	struct test_op t[4];
+	int64_t begun;
+
+	memset(t, 0, sizeof t);
+	start_small();
+	submit(&t[0], 0, true);
+	submit(&t[1], 1, true);
+	t[1].op.finishes = true;
+	submit(&t[2], 0, false);
+	loop_run();
+	assert_int_equal(t[0].code, -ERRAND_RESOURCE_EXHAUSTED);
+	assert_int_equal(t[1].code, 0);
+	assert_int_equal(t[2].code, 0);
+	assert_int_equal(n_spent, 1);
+	assert_false(store_thread_ok());
+	assert_true(there(1) && !there(0));
+	memset(t, 0, sizeof t);
+	submit(&t[0], 2, true);
+	submit(&t[1], 3, true);
+	t[1].op.finishes = true;
+	loop_run();
+	assert_int_equal(t[0].code, -ERRAND_RESOURCE_EXHAUSTED);
+	assert_int_equal(t[0].runs, 0);
+	assert_int_equal(t[1].code, 0);
+	/* With room it goes on by itself, though nobody asks. */
+	has_room = 1;
+	for (begun = clock_mono_ns(); !store_thread_ok() && clock_mono_ns() - begun < 5 * NS_PER_S;)
+		usleep(1000);
+	assert_true(store_thread_ok() && reserve_held);
+	submit(&t[0], 4, true);
+	loop_run();
+	assert_int_equal(t[0].code, 0);
+	stop();
+}
+
+static int tracked_begin(struct store *s)
+{
+	in_transaction = 1;
+	return store_memory.begin(s);
+}
+
+static int tracked_commit(struct store *s)
+{
+	in_transaction = 0;
+	return is_dead ? -ERRAND_UNAVAILABLE : store_memory.commit(s);
+}
+
+static int between_run(struct store_op *op, const struct store_ops *o, struct store *s)
+{
+	assert_int_equal(in_transaction, 0);
+	return -ERRAND_ABORTED; /* nobody else minds */
+}
+
+static void ops_between_are_in_no_transaction(void **state)
+{
+	struct test_op t[40];
+
+	memset(t, 0, sizeof t);
+	start_memory();
+	ops.begin = tracked_begin;
+	ops.commit = tracked_commit;
+	for (unsigned i = 0; i < 40; i++) {
+		t[i].id = i;
+		t[i].op = (struct store_op){.run = i % 4 ? op_run : between_run, .done = op_done,
+					    .writes = true, .between = i % 4 == 0};
+		n_wanted++;
+		store_thread_submit(&t[i].op);
+	}
+	loop_run();
+	for (unsigned i = 0; i < 40; i++)
+		assert_int_equal(t[i].code, i % 4 ? 0 : -ERRAND_ABORTED);
+	stop();
+}
+
+static bool fake_is_dead(struct store *s)
+{
+	return is_dead;
+}
+
+static void on_death(void)
+{
+	assert_true(loop_is_current());
+	assert_int_equal(n_done, n_wanted); /* who waited has heard */
+	n_died++;
+	loop_stop();
+}
+
+static void a_store_that_died_says_so_once(void **state)
+{
+	struct test_op t[2];
+
+	memset(t, 0, sizeof t);
+	store_thread_on_death(on_death);
+	start_memory();
+	ops.begin = tracked_begin;
+	ops.commit = tracked_commit;
+	ops.is_dead = fake_is_dead;
+	is_dead = 1;
+	submit(&t[0], 0, true);
+	loop_run();
+	if (n_died == 0)
+		loop_run();
+	assert_int_equal(t[0].code, -ERRAND_UNAVAILABLE);
+	assert_int_equal(n_died, 1);
+	submit(&t[1], 1, true);
+	loop_run();
+	assert_int_equal(t[1].code, -ERRAND_UNAVAILABLE);
+	is_dead = 0;
+	stop();
+	assert_int_equal(n_died, 1);
+	store_thread_on_death(NULL);
+}
+
 /* --- many threads --- */
 
 #define N_THREADS 4
@@ -432,6 +583,9 @@ int main(void)
 		cmocka_unit_test(a_failed_commit_acknowledges_nothing),
 		cmocka_unit_test(a_transaction_that_cannot_begin),
 		cmocka_unit_test(stopping_finishes_what_waits),
+		cmocka_unit_test(what_is_kept_back_is_for_what_ends),
+		cmocka_unit_test(ops_between_are_in_no_transaction),
+		cmocka_unit_test(a_store_that_died_says_so_once),
 		cmocka_unit_test(all_threads_are_served),
 		cmocka_unit_test(kill_9_loses_nothing_acknowledged),
 	};
