@@ -40,9 +40,9 @@ static struct {
 	const struct store_ops *ops;
 	struct store *store;
 	pthread_t thread;
-	pthread_mutex_t lock; /* guards waiting, between, idle, stopping, done, posted, why */
+	pthread_mutex_t lock; /* guards waiting, last, between, idle, stopping, done, posted, why */
 	pthread_cond_t work;
-	struct list waiting, between, done;
+	struct list waiting, last, between, done;
 	bool idle, stopping;
 	bool posted;          /* the completion is on its way to the loop */
 	char why[256];
@@ -267,7 +267,7 @@ static void give_back(struct list *ran)
 
 static bool has_work(void)
 {
-	return !list_empty(&t.waiting) || !list_empty(&t.between);
+	return !list_empty(&t.waiting) || !list_empty(&t.last) || !list_empty(&t.between);
 }
 
 /* Waits for a signal, on a full disk not for long. */
@@ -295,6 +295,7 @@ static bool take_work(struct list *pending)
 		wait_for_work();
 	t.idle = false;
 	list_splice(pending, &t.waiting);
+	list_splice(pending, &t.last);
 	some = !list_empty(pending) || !list_empty(&t.between);
 	pthread_mutex_unlock(&t.lock);
 	return some;
@@ -367,7 +368,7 @@ void store_thread_submit(struct store_op *op)
 	bool on_loop = loop_is_current();
 
 	pthread_mutex_lock(&t.lock);
-	list_push_back(op->between ? &t.between : &t.waiting, &op->node);
+	list_push_back(op->between ? &t.between : op->last ? &t.last : &t.waiting, &op->node);
 	if (!on_loop && t.idle)
 		pthread_cond_signal(&t.work);
 	pthread_mutex_unlock(&t.lock);
@@ -409,6 +410,7 @@ int store_thread_start(const struct store_ops *ops, struct store *s)
 	t.death.run = NULL;
 	t.wake.run = wake_store;
 	list_init(&t.waiting);
+	list_init(&t.last);
 	list_init(&t.between);
 	list_init(&t.done);
 	t.completion = xcalloc(1, sizeof *t.completion);

@@ -21,6 +21,7 @@ struct store_op {
 	bool writes;
 	bool finishes; /* ends or removes work: on a full disk it may use what was kept back,
 			* while others that write are refused (RESOURCE_EXHAUSTED) */
+	bool last;     /* behind all that waits with it, whenever that was submitted */
 	bool between;  /* run between transactions, by itself; what it writes it commits */
 	int code; /* store_thread.c's */
 };
@@ -32,7 +33,8 @@ int store_thread_start(const struct store_ops *ops, struct store *s);
  * writes from then on. */
 void store_thread_on_death(void (*died)(void));
 /* Any thread; ops of one thread run in the order of their submission, and the ops
- * of one turn of the loop go together; those `between` have an order of their own. */
+ * of one turn of the loop go together; those `last` and `between` have orders of their
+ * own. */
 void store_thread_submit(struct store_op *op);
 /* Loop thread. Runs what waits and its done(), closes the store and joins. */
 void store_thread_stop(void);

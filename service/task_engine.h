@@ -19,7 +19,7 @@ struct task_queue {
 	uint64_t n_creating;     /* on their way there */
 	struct pool *pool;       /* made when the first task runs */
 	char *pool_name;
-	bool claiming;           /* a claim is on its way */
+	struct claim *claim;     /* the one on its way; NULL */
 	bool again;              /* another one is wanted after it */
 	struct loop_timer timer; /* to try again */
 };

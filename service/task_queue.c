@@ -1,6 +1,9 @@
 /* task_queue.c: queues and their slots. A claim takes as many tasks as there are
- * free slots, never more: nothing is prefetched. It is submitted right behind the
- * op that made work or room for it, so both usually share one commit. Loop thread. */
+ * free slots, never more: nothing is prefetched. It is submitted with the op that
+ * made work or room for it and goes behind all that waits, so it sees what they make
+ * and shares their commit; slots that come free until the store begins with it are
+ * added. Loop thread. */
+#include <stdatomic.h>
 #include <string.h>
 
 #include "base/clock.h"
@@ -13,10 +16,13 @@
 #define TRY_AGAIN_NS NS_PER_S         /* after the store failed */
 #define LEAVE_NS (100 * NS_PER_MS)    /* for threads that have answered to come back */
 
+#define BEGUN UINT_MAX /* of claim.room: the store thread has read it */
+
 struct claim {
 	struct store_op op;
 	struct task_queue *queue;
-	size_t n, n_rows;
+	atomic_uint room;           /* slots it may fill; grows until it is BEGUN */
+	size_t n, n_rows;           /* n: what room was then */
 	struct task_row *rows;      /* n of them */
 	struct task_changes changes;
 };
@@ -61,11 +67,32 @@ static void claim_free(struct claim *c)
 	free(c);
 }
 
+/* From here on room does not grow. */
+static void claim_begin(struct claim *c)
+{
+	if (c->rows != NULL)
+		return;
+	c->n = atomic_exchange(&c->room, BEGUN);
+	c->rows = xcalloc(c->n, sizeof *c->rows);
+}
+
+/* False: it is too late for this claim. */
+static bool claim_grow(struct claim *c, unsigned by)
+{
+	unsigned room = atomic_load(&c->room);
+
+	while (room != BEGUN)
+		if (atomic_compare_exchange_weak(&c->room, &room, room + by))
+			return true;
+	return false;
+}
+
 static int claim_run(struct store_op *op, const struct store_ops *ops, struct store *s)
 {
 	struct claim *c = CONTAINER_OF(op, struct claim, op);
 	int r;
 
+	claim_begin(c);
 	claim_reset(c);
 	r = ops->claimable(s, c->queue->name, c->n, c->rows, &c->n_rows);
 	if (r == 0 && c->n_rows > 0)
@@ -90,7 +117,8 @@ static void claim_done(struct store_op *op, int code)
 	struct task_queue *q = c->queue;
 	size_t n = code < 0 ? 0 : c->n_rows;
 
-	q->claiming = false;
+	claim_begin(c); /* the store may have refused it unseen */
+	q->claim = NULL;
 	q->n_busy -= (unsigned)(c->n - n);
 	if (code < 0) {
 		q->again = false;
@@ -112,18 +140,21 @@ void task_queue_kick(struct task_queue *q)
 	unsigned room = q->slots > q->n_busy ? q->slots - q->n_busy : 0;
 	struct claim *c;
 
-	if (q->claiming) {
-		q->again = true;
+	if (q->claim != NULL) {
+		if (room > 0 && claim_grow(q->claim, room))
+			q->n_busy += room;
+		else
+			q->again = true;
 		return;
 	}
 	if (room == 0 || engine.draining || (q->n_queued + q->n_creating == 0 && !q->again))
 		return;
 	c = xcalloc(1, sizeof *c);
 	c->queue = q;
-	c->n = room;
-	c->rows = xcalloc(room, sizeof *c->rows);
-	c->op = (struct store_op){.run = claim_run, .done = claim_done, .writes = true};
-	q->claiming = true;
+	atomic_init(&c->room, room);
+	c->op = (struct store_op){.run = claim_run, .done = claim_done, .writes = true,
+				  .last = true};
+	q->claim = c;
 	q->again = false;
 	q->n_busy += room;
 	store_thread_submit(&c->op);
