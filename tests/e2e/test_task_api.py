@@ -1,5 +1,6 @@
 """Tasks as HTTP resources: each row of the contract's table, success and errors."""
 
+import threading
 import time
 
 from conftest import in_threads, wait_until
@@ -171,17 +172,19 @@ def test_bad_key(pair):
 def test_key_in_parallel_across_a_restart(make_pair):
     """FAULTS 21: 100 at once, the service killed among them: one task."""
     pair = make_pair(gateway_args=["--reconnect-wait", "20s"])
+    answered = threading.Event()
 
     def post(_):
         while True:
             r = pair.post("/v1/tasks", {"method": ECHO, "input": {"text_value": "x"}},
                           headers={"Idempotency-Key": "parallel"})
             if r.status not in (502, 503):
+                answered.set()
                 return r
 
     def work(i):
         if i == 50:
-            time.sleep(0.05)
+            assert answered.wait(20)
             pair.service.kill()
             pair.start_service()
             return None
