@@ -63,7 +63,8 @@ struct task_row {
 	int64_t finish_by_us;     /* the end of its total time */
 	int64_t ttl_us;           /* from its end until it is forgotten */
 	/* When the clock next does something to it while nobody runs it: its time to run,
-	 * a deadline, or when it has ended, to be forgotten; 0 = never. task_move.c's. */
+	 * a deadline, or when it has ended (then it has an end_us), to be forgotten; 0 =
+	 * never, and while it runs. task_move.c's. */
 	int64_t wake_us;
 	bool wake_wall;           /* by the wall clock */
 	unsigned flags;           /* enum task_flag */

@@ -230,6 +230,7 @@ static void put_waking(struct fixture *f, int n, enum task_state state, int64_t 
 	t.state = state;
 	t.wake_us = wake_us;
 	t.wake_wall = wall;
+	t.end_us = task_state_terminal(state) ? 50 : 0;
 	put(f, &t);
 }
 
@@ -264,7 +265,7 @@ static void the_clock_wakes_who_waits(void **state)
 	put_waking(f, 6, TASK_SUCCEEDED, 100, false);
 	put_waking(f, 7, TASK_EXPIRED, 90, false);
 	put_waking(f, 8, TASK_HELD, 460, false);
-	put_waking(f, 9, TASK_RUNNING, 1, false);
+	put_waking(f, 9, TASK_RUNNING, 0, false);
 	assert_int_equal(f->ops->next_wake(f->s, false, &at), 0);
 	assert_int_equal(at, 400);
 	assert_int_equal(f->ops->next_wake(f->s, true, &at), 0);
