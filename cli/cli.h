@@ -75,6 +75,8 @@ enum cli_exit cli_exit_of(int code);
 
 int call_command(int argc, char **argv);
 int convert_command(int argc, char **argv);
+int deliveries_command(int argc, char **argv);
+int delivery_command(int argc, char **argv);
 int dev_command(int argc, char **argv);
 int gen_command(int argc, char **argv);
 int routes_command(int argc, char **argv);

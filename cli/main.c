@@ -14,6 +14,8 @@ static const struct command commands[] = {
 	{"tasks", "list tasks", tasks_command, ""},
 	{"task", "make, show, watch or change one task", task_command, "VERB ID"},
 	{"store", "look at, check or copy the store", store_command, "VERB"},
+	{"deliveries", "list callbacks on their way", deliveries_command, ""},
+	{"delivery", "show or resend one of them", delivery_command, "VERB ID"},
 	{"dev", "run service and gateway in the foreground", dev_command, "[MODULE.so...]"},
 	{"convert", "one message from JSON to binary, or back", convert_command,
 	 "--schema FILE.pb|SOCKET --type pkg.Msg"},
@@ -32,7 +34,7 @@ static void help(FILE *f)
 {
 	fprintf(f, "Usage: errand COMMAND [options] [operands]\n\nCommands:\n");
 	for (size_t i = 0; i < ARRAY_LEN(commands); i++)
-		fprintf(f, "  %-7s %-29s %s\n", commands[i].name, commands[i].usage,
+		fprintf(f, "  %-10s %-29s %s\n", commands[i].name, commands[i].usage,
 			commands[i].summary);
 	fprintf(f, "\n`errand COMMAND --help` shows its options, errand(1) tells the rest.\n");
 }

@@ -12,6 +12,7 @@
 #include "service/background.h"
 #include "service/call.h"
 #include "service/dispatch.h"
+#include "service/hook.h"
 #include "service/listener.h"
 #include "service/loop.h"
 #include "service/session.h"
@@ -78,7 +79,7 @@ static void stop_now(void)
 static bool is_idle(void)
 {
 	return session_n_requests() == 0 && call_count() == 0 && background_pending() == 0 &&
-	       task_running() == 0;
+	       task_running() == 0 && hook_in_flight() == 0;
 }
 
 /* A handler that was told to stop and did not is left behind; its task is
@@ -119,6 +120,7 @@ static void begin(void)
 	listener_close();
 	session_goaway_all();
 	task_drain_begin();
+	hook_drain_begin();
 	dispatch_end_waits();
 	look_again();
 }
@@ -126,7 +128,7 @@ static void begin(void)
 static void on_signal(evutil_socket_t number, short what, void *arg)
 {
 	if (number == SIGHUP)
-		log_info("SIGHUP: nothing to do", NULL);
+		hook_reload();
 	else if (phase == RUNNING)
 		begin();
 	else if (phase == DRAINING)

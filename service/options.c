@@ -72,6 +72,25 @@ static const struct opt table[] = {
 	 "output waiting on one connection"},
 	{"max-user-output", 0, OPT_SIZE, AT(max_output_user), "64M", 64 << 10, 1LL << 40, "SIZE",
 	 "output waiting for one user"},
+	{"callback-keys", 0, OPT_STRING, AT(callback.keys), NULL, 0, 0, "FILE",
+	 "secrets that sign callbacks (mode 0600, one a line); without it there are none"},
+	{"callback-allow", 0, OPT_LIST, AT(callback_allow), NULL, 0, 0, "HOST[:PORT]",
+	 "or ADDRESS[/BITS][:PORT]: may be called back, though it is not of the public internet"},
+	{"callback-ca", 0, OPT_STRING, AT(callback.ca), NULL, 0, 0, "FILE",
+	 "certificates to trust instead of the system's"},
+	{"callback-retry", 0, OPT_STRING, AT(callback_retry), HOOK_RETRY_DEFAULT, 0, 0, "TIMES",
+	 "waits between the attempts of a callback"},
+	{"callback-timeout", 0, OPT_TIME, AT(callback.total_ns), "15s", NS_PER_MS, HOUR, "TIME",
+	 "for one attempt of a callback"},
+	{"callback-keep", 0, OPT_TIME, AT(callback.keep_ns), "7d", NS_PER_S, 8784 * HOUR, "TIME",
+	 "a callback is kept after it was delivered or given up"},
+	{"callback-failures", 0, OPT_INT, AT(callback_failures), "5", 1, MANY, "N",
+	 "failed attempts in a row after which callbacks to a host pause"},
+	{"callback-pause", 0, OPT_TIME, AT(callback_pause), "30s", NS_PER_MS, 24 * HOUR, "TIME",
+	 "first pause of such a host; each further one is twice as long, up to 10 minutes"},
+	{"max-callbacks", 0, OPT_INT, AT(callback_flight), "64", 1, 1000, "N", "callbacks under way"},
+	{"max-host-callbacks", 0, OPT_INT, AT(callback_host), "8", 1, 1000, "N",
+	 "callbacks under way to one host"},
 	{"log-level", 0, OPT_STRING, AT(log_level), "info", 0, 0, "LEVEL", "error, warn, info or debug"},
 	{"ready-fd", 0, OPT_INT, AT(ready_fd), "-1", -1, 1 << 20, "FD",
 	 "gets \"ready\" and a newline when serving"},
@@ -171,6 +190,33 @@ static int read_lists(struct options *o)
 	return r;
 }
 
+/* An attempt waits for a connection for a third of its time at most. */
+static int read_callbacks(struct options *o)
+{
+	struct hook_config *c = &o->callback;
+	char why[256];
+
+	if (hook_schedule_parse(o->callback_retry, &c->schedule, why, sizeof why) < 0)
+		return wrong("--callback-retry %s", why);
+	for (size_t i = 0; i < o->callback_allow.n; i++) {
+		struct hook_rules rules = {0};
+		int r = hook_rules_add(&rules, o->callback_allow.items[i], why, sizeof why);
+
+		hook_rules_deinit(&rules);
+		if (r < 0)
+			return wrong("--callback-allow %s", why);
+	}
+	c->allow = o->callback_allow.items;
+	c->n_allow = o->callback_allow.n;
+	c->connect_ns = MAX(c->total_ns / 3, NS_PER_MS);
+	c->max_flight = (unsigned)o->callback_flight;
+	c->max_host = (unsigned)o->callback_host;
+	c->breaker.failures = (unsigned)o->callback_failures;
+	c->breaker.pause_us = o->callback_pause / 1000;
+	c->breaker.pause_max_us = MAX(c->breaker.pause_us, 600 * US_PER_S);
+	return 0;
+}
+
 static int64_t processors(void)
 {
 	long n = sysconf(_SC_NPROCESSORS_ONLN);
@@ -194,7 +240,7 @@ int options_read(struct options *o, int argc, char **argv)
 	log_init("errand-service", (enum log_level)level);
 	o->socket_group = (gid_t)-1;
 	r = o->group != NULL ? read_gid("group", o->group, &o->socket_group) : 0;
-	if (r != 0 || (r = read_mode(o)) != 0 || (r = read_lists(o)) != 0)
+	if (r != 0 || (r = read_mode(o)) != 0 || (r = read_lists(o)) != 0 || (r = read_callbacks(o)) != 0)
 		return r;
 	if (o->sync_threads == 0)
 		o->sync_threads = 2 * processors();
@@ -214,4 +260,5 @@ void options_deinit(struct options *o)
 	free(o->queues.items);
 	free(o->allow_uid.items);
 	free(o->allow_gid.items);
+	free(o->callback_allow.items);
 }

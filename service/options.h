@@ -8,6 +8,7 @@
 #include <sys/types.h>
 
 #include "base/opt.h"
+#include "service/hook.h"
 #include "service/listener.h"
 #include "service/task.h"
 
@@ -21,10 +22,14 @@ struct options {
 	int64_t max_connections, max_calls, max_calls_user, max_input, max_output, max_output_user;
 	int64_t ready_fd;
 	bool check_store;
+	struct opt_list callback_allow;
+	const char *callback_retry;
+	int64_t callback_failures, callback_pause, callback_flight, callback_host;
 
 	/* What is made of them; owned. */
 	char *store_spec;
 	struct task_queue_config *queue_configs;
+	struct hook_config callback; /* some of its members are options themselves */
 	uid_t *uids;
 	gid_t *gids;
 	mode_t socket_mode;

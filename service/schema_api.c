@@ -2,6 +2,7 @@
  * module of errand's own services. Loop thread. */
 #include "errand/v1/schema.pb-c.h"
 #include "errand_v1.schema.h"
+#include "service/hook_api.h"
 #include "service/module.h"
 #include "service/registry.h"
 #include "service/server_api.h"
@@ -36,6 +37,7 @@ const struct errand_module *module_builtin(void)
 	services[1] = task_api_service;
 	services[2] = store_api_service;
 	services[3] = server_api_service();
+	services[4] = hook_api_service;
 	module.descriptor_set = errand_v1_schema;
 	module.descriptor_set_len = errand_v1_schema_len;
 	return &module;

@@ -23,6 +23,7 @@
 #include "service/depends.h"
 #include "service/dispatch.h"
 #include "service/drain.h"
+#include "service/hook.h"
 #include "service/listener.h"
 #include "service/loop.h"
 #include "service/module.h"
@@ -190,6 +191,18 @@ static int start_tasks(const struct errand_module *const *modules, char *why)
 	return store_exit(task_init(&c, why, WHY));
 }
 
+static int start_hooks(const struct errand_module *const *modules, char *why)
+{
+	return hook_init(&options.callback, why, WHY) < 0 ? EX_CONFIG : 0;
+}
+
+/* What is due goes out now. */
+static int start_sending(const struct errand_module *const *modules, char *why)
+{
+	hook_start();
+	return 0;
+}
+
 static int start_sessions(const struct errand_module *const *modules, char *why)
 {
 	const struct session_limits limits = {
@@ -236,7 +249,9 @@ static const struct part {
 	{start_modules, registry_stop_modules},
 	{start_depends, depends_close_process},
 	{start_pools, stop_pools},
+	{start_hooks, hook_deinit},
 	{start_tasks, task_deinit},
+	{start_sending, hook_stop},
 	{start_sessions, session_deinit},
 	{start_listener, listener_close},
 };

@@ -145,7 +145,9 @@ enum record_kind {
 	RECORD_TOMBSTONE,    /* by id of a task; due: forgotten altogether */
 	RECORD_QUEUE,        /* by name: settings */
 	RECORD_SCHEDULE,     /* by id; due: its next time, by the wall clock */
-	RECORD_DELIVERY,     /* by id; due: the next attempt */
+	RECORD_DELIVERY,     /* by id; due: the next attempt (hook_record.h) */
+	RECORD_DELIVERY_TASK,   /* by id of a delivery: what it tells */
+	RECORD_CALLBACK_GONE,   /* whose endpoint, its URL; due: forgotten */
 };
 
 struct record {

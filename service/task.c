@@ -9,6 +9,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "errand/status.h"
+#include "service/hook_move.h"
 #include "service/lease.h"
 #include "service/task_api.h"
 #include "service/task_clock.h"
@@ -633,6 +634,7 @@ void task_publish(const struct task_changes *changes)
 {
 	for (size_t i = 0; i < changes->n; i++)
 		publish(&changes->list[i]);
+	hook_publish(changes);
 }
 
 void task_drain_begin(void)

@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "errand/status.h"
 #include "service/fault.h"
+#include "service/hook_move.h"
 #include "service/task_api.h"
 #include "service/task_clock.h"
 #include "service/task_pack.h"
@@ -154,6 +155,8 @@ static int move_to(struct task_move *m, enum task_state to, unsigned parts)
 	r = tell_state(m);
 	if (r == 0)
 		r = task_move_save(m, parts);
+	if (r == 0 && m->row->flags & TASK_HAS_CALLBACK)
+		r = hook_on_move(m);
 	return r == 0 && task_state_terminal(to) && !was_over ? ended(m) : r;
 }
 

@@ -12,6 +12,7 @@
 #include "base/clock.h"
 #include "base/pbuf.h"
 #include "base/util.h"
+#include "service/hook_move.h"
 
 #define GRACE_DEFAULT_NS (10 * NS_PER_S)
 #define KEY_MAX 255
@@ -189,6 +190,7 @@ static void read_callback(struct reader *r, const struct pbuf_field *f)
 {
 	struct pbuf_reader in = pbuf_reader(f->bytes.data, f->bytes.len);
 	struct pbuf_field m;
+	char why[400];
 	size_t n = 0;
 
 	while (pbuf_next(&in, &m)) {
@@ -206,6 +208,8 @@ static void read_callback(struct reader *r, const struct pbuf_field *f)
 	}
 	if (r->o->callback_url == NULL)
 		wrong(r, "#/callback/url", "required", NULL, "a callback needs a url");
+	else if (r->faults != NULL && hook_policy_check(r->o->callback_url, why, sizeof why) < 0)
+		wrong(r, "#/callback/url", "address", r->o->callback_url, "%s", why);
 }
 
 static void read_key(struct reader *r, const struct pbuf_field *f)
