@@ -18,12 +18,15 @@
 
 static const struct {
 	const char *key, *header;
+	bool of_errors; /* of an answer that is one, too */
 } passed_on[] = {
-	{"location", "Location"},
-	{"retry-after", "Retry-After"},
-	{"cache-control", "Cache-Control"},
-	{"idempotency-replayed", "Idempotency-Replayed"},
-	{"preference-applied", "Preference-Applied"},
+	{"location", "Location", false},
+	{"retry-after", "Retry-After", false}, /* problem.c's own */
+	{"cache-control", "Cache-Control", false},
+	{"idempotency-replayed", "Idempotency-Replayed", true},
+	{"preference-applied", "Preference-Applied", false},
+	{"ratelimit", "RateLimit", true},
+	{"ratelimit-policy", "RateLimit-Policy", true},
 };
 
 static const char *answer_header_of(const void *from, const char *name, unsigned n)
@@ -36,12 +39,12 @@ static bool bytes_are(struct bytes b, const char *text)
 	return b.len == strlen(text) && memcmp(b.data, text, b.len) == 0;
 }
 
-static void answer_header(struct http_request *r, const struct wire_pair *pair)
+static void answer_header(struct http_request *r, const struct wire_pair *pair, bool error)
 {
 	char value[1024];
 
 	for (size_t i = 0; i < ARRAY_LEN(passed_on); i++) {
-		if (!bytes_are(pair->key, passed_on[i].key))
+		if (!bytes_are(pair->key, passed_on[i].key) || (error && !passed_on[i].of_errors))
 			continue;
 		if (pair->value.len >= sizeof value || memchr(pair->value.data, '\0', pair->value.len) != NULL)
 			return;
@@ -282,6 +285,8 @@ void answer_send(const struct answer *a, const struct wire_response *w)
 	char tag[ETAG_MAX];
 	int status;
 
+	for (size_t i = 0; i < w->n_metadata; i++)
+		answer_header(a->http, &w->metadata[i], w->code != ERRAND_OK);
 	if (w->code != ERRAND_OK) {
 		a->thread->n_errors++;
 		problem_reply_status(a->http, a->snapshot, w);
@@ -289,8 +294,6 @@ void answer_send(const struct answer *a, const struct wire_response *w)
 	}
 	status = a->plain ? 200 : answer_status(w);
 	answer_find_tag(a, status, w, tag);
-	for (size_t i = 0; i < w->n_metadata; i++)
-		answer_header(a->http, &w->metadata[i]);
 	answer_vary(a, *tag != '\0');
 	if (!a->plain && status == 200 && strcmp(http_verb(a->http), "GET") == 0)
 		link_next(a, w->payload);

@@ -18,6 +18,7 @@
 #include "service/task.h"
 #include "service/task_api.h"
 #include "service/task_draft.h"
+#include "service/task_room.h"
 
 struct durable {
 	struct request *request;    /* NULL: the client has gone */
@@ -29,6 +30,8 @@ struct durable {
 	struct task_wait *wait;     /* while it waits */
 	size_t memory;              /* of the input, until it is stored */
 	char id[UUID_TEXT_SIZE];
+	bool crowded;               /* there is little room in its queue: */
+	struct task_room room;
 };
 
 static size_t memory; /* of all inputs that are being stored */
@@ -57,10 +60,16 @@ static void put_applied(const struct durable *d, struct wire_response *w, char o
 	wire_pair_add(w->metadata, &w->n_metadata, "preference-applied", text(out));
 }
 
-static void put_replayed(const struct durable *d, struct wire_response *w)
+/* What was found when the task was to be made: room lives as long as the answer. */
+static void put_found(const struct durable *d, struct wire_response *w, struct task_room *room)
 {
 	if (d->replayed)
 		wire_pair_add(w->metadata, &w->n_metadata, "idempotency-replayed", text("true"));
+	if (!d->crowded)
+		return;
+	*room = d->room;
+	wire_pair_add(w->metadata, &w->n_metadata, "ratelimit", text(room->limit));
+	wire_pair_add(w->metadata, &w->n_metadata, "ratelimit-policy", text(room->policy));
 }
 
 static void durable_free(struct durable *d)
@@ -78,6 +87,7 @@ static void answer_error(struct durable *d, int code, const char *why, struct by
 {
 	AUTO_BUF own = BUF_INIT;
 	struct wire_response w;
+	struct task_room room;
 	struct request *r = d->request;
 
 	w.code = task_failure(code, why, &own);
@@ -87,7 +97,7 @@ static void answer_error(struct durable *d, int code, const char *why, struct by
 	w.n_metadata = 0;
 	if (w.code == ERRAND_RESOURCE_EXHAUSTED || w.code == ERRAND_UNAVAILABLE)
 		wire_pair_add(w.metadata, &w.n_metadata, "retry-after", text("1"));
-	put_replayed(d, &w);
+	put_found(d, &w, &room);
 	durable_free(d);
 	session_answer(r, &w, NULL, NULL);
 }
@@ -97,6 +107,7 @@ static void answer_task(struct durable *d, const struct task_row *row)
 {
 	AUTO_BUF packed = BUF_INIT;
 	struct wire_response w;
+	struct task_room room;
 	struct request *r = d->request;
 	char location[64], etag[TASK_ETAG_SIZE], retry[16], applied[64];
 
@@ -114,7 +125,7 @@ static void answer_task(struct durable *d, const struct task_row *row)
 	wire_pair_add(w.metadata, &w.n_metadata, "etag", text(task_etag(row, etag)));
 	wire_pair_add(w.metadata, &w.n_metadata, "cache-control", text("no-store"));
 	put_applied(d, &w, applied);
-	put_replayed(d, &w);
+	put_found(d, &w, &room);
 	durable_free(d);
 	session_answer(r, &w, NULL, NULL);
 }
@@ -122,6 +133,7 @@ static void answer_task(struct durable *d, const struct task_row *row)
 static void answer_result(struct durable *d, const struct task_row *row)
 {
 	struct wire_response w;
+	struct task_room room;
 	struct request *r = d->request;
 	char applied[64];
 
@@ -131,7 +143,7 @@ static void answer_result(struct durable *d, const struct task_row *row)
 	w.n_metadata = 0;
 	wire_pair_add(w.metadata, &w.n_metadata, "cache-control", text("no-store"));
 	put_applied(d, &w, applied);
-	put_replayed(d, &w);
+	put_found(d, &w, &room);
 	durable_free(d);
 	session_answer(r, &w, NULL, NULL);
 }
@@ -281,6 +293,7 @@ static void create(struct durable *d, const struct wire_request *w, struct bytes
 		fingerprint_make(d->method->schema->full_name, parts, ARRAY_LEN(parts), fingerprint);
 	d->memory = sizeof *d + input.len;
 	memory += d->memory;
+	d->crowded = task_room_read(d->method, NULL, &d->room);
 	task_create(&spec, on_created, d);
 }
 

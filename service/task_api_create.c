@@ -7,6 +7,7 @@
 #include "errand/status.h"
 #include "service/task_api_impl.h"
 #include "service/task_draft.h"
+#include "service/task_room.h"
 
 #define BATCH_MAX 1000
 #define FULL_RETRY_S "1" /* a queue may have room again so soon */
@@ -29,6 +30,17 @@ static bool read_key(struct task_request *r, const char **keyp)
 }
 
 /* --- one --- */
+
+/* Said before it is made: what is left then, or that there is nothing left. */
+static void set_room(struct errand_call *call, const struct task_draft *d)
+{
+	struct task_room room;
+
+	if (!task_room_read(d->method, d->queue, &room))
+		return;
+	errand_set_metadata(call, "ratelimit", room.limit);
+	errand_set_metadata(call, "ratelimit-policy", room.policy);
+}
 
 static void on_created(int code, enum task_found found, const char *why, const struct task_row *row,
 		       void *arg)
@@ -60,10 +72,12 @@ void task_api_create(Errand__V1__Tasks_Service *service, const Errand__V1__Creat
 
 	if (!read_key(r, &key))
 		return;
-	if (task_draft_read(&d, in))
+	if (task_draft_read(&d, in)) {
+		set_room(call, &d);
 		task_draft_create(&d, key, errand_metadata(call, "traceparent"), on_created, r);
-	else
+	} else {
 		task_request_fail_problem(r, d.code, d.why, &d.problem);
+	}
 	task_draft_deinit(&d);
 }
 

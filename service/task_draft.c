@@ -3,6 +3,7 @@
 #include "service/task_draft.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/pbuf.h"
@@ -57,6 +58,8 @@ static void read_options(struct task_draft *d, const Errand__V1__CreateTaskReque
 		if (f.number < FIRST_OWN)
 			buf_append(&d->options, f.start, (size_t)(r.p - f.start));
 	task_options_read(buf_bytes(&d->options), &o, faults);
+	d->queue = o.queue;
+	o.queue = NULL;
 	task_options_deinit(&o);
 }
 
@@ -99,6 +102,7 @@ void task_draft_deinit(struct task_draft *d)
 	buf_deinit(&d->input);
 	buf_deinit(&d->options);
 	buf_deinit(&d->problem);
+	free(d->queue);
 }
 
 /* --- making --- */

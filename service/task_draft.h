@@ -10,6 +10,7 @@
 struct task_draft {
 	const struct method *method;
 	struct buf input, options;  /* wire bytes, checked */
+	char *queue;                /* of the options; owned, or NULL */
 	uint8_t fingerprint[FINGERPRINT_SIZE];
 	int code;                   /* why it cannot be made; 0 = it can */
 	char why[256];

@@ -97,12 +97,18 @@ def test_create_malformed(pair):
 
 
 def test_create_queue_full(make_pair):
-    pair = make_pair(service_args=["--slots", "1", "--max-depth", "2"])
+    pair = make_pair(service_args=["--slots", "1", "--max-depth", "2", "--drain-timeout", "100ms"])
     first = create(pair, **LONG)
     pair.wait_task(first["id"], ("RUNNING",))
     answers = [pair.post("/v1/tasks", LONG) for _ in range(4)]
     assert [r.status for r in answers] == [201, 201, 429, 429], answers
     assert answers[-1].json()["code"] == "RESOURCE_EXHAUSTED" and int(answers[-1].headers["Retry-After"]) >= 1
+    r = pair.post("/test/task-sleep", {"ms": 60000})
+    assert r.status == 429 and int(r.headers["Retry-After"]) >= 1, r
+    for r in (answers[-1], r):
+        assert r.headers["RateLimit"] == '"depth";r=0;t=1', r
+        assert r.headers["RateLimit-Policy"] == '"depth";q=2;qu="tasks"', r
+    assert "RateLimit" not in answers[0].headers
     r = pair.post("/v1/tasks:batchCreate", {"requests": [LONG]})
     assert (r.status, r.json()["results"][0]["problem"]["status"]) == (200, 429), r
 

@@ -1,0 +1,26 @@
+/* task_room.c: see task_room.h. A queue has room again as soon as a task of it begins:
+ * who found it full may look again in a second. */
+#include "service/task_room.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "service/task_engine.h"
+
+#define PLENTY 10 /* of so many parts one is left: then it is said */
+
+bool task_room_read(const struct method *m, const char *queue, struct task_room *out)
+{
+	uint64_t max = engine.config.max_depth, used;
+	const struct task_queue *q;
+
+	if (queue == NULL)
+		queue = m->schema->queue != NULL && *m->schema->queue ? m->schema->queue : "default";
+	q = map_get_str(&engine.queues, queue);
+	used = q != NULL ? q->n_queued + q->n_creating : 0;
+	if (max == 0 || used < max - max / PLENTY)
+		return false;
+	snprintf(out->limit, sizeof out->limit, "\"depth\";r=%" PRIu64 ";t=1", used < max ? max - used : 0);
+	snprintf(out->policy, sizeof out->policy, "\"depth\";q=%" PRIu64 ";qu=\"tasks\"", max);
+	return true;
+}
