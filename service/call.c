@@ -61,6 +61,7 @@ void answer_deinit(struct answer *a)
 		free(a->metadata[i].value);
 	}
 	free(a->metadata);
+	call_tasks_free(a->tasks);
 	*a = (struct answer){0};
 }
 
@@ -98,9 +99,7 @@ void call_unref(struct errand_call *call)
 	background_leave(&call->after_line);
 	answer_deinit(&call->answer);
 	buf_deinit(&call->violations);
-	if (call->checkpoint_message != NULL)
-		protobuf_c_message_free_unpacked(call->checkpoint_message, NULL);
-	call->checkpoint_message = NULL;
+	call_task_deinit(call);
 	free(call->values);
 	call->values = NULL;
 	arena_deinit(&call->arena);
@@ -571,16 +570,12 @@ static struct errand_call *call_new(const struct call_params *p)
 	return call;
 }
 
-/* Metadata, task id and checkpoint into the arena. They are bounded: by the frame, by
- * ERRAND_CHECKPOINT_MAX. */
+/* Metadata and task id into the arena. They are bounded by the frame. */
 static int copy_metadata(struct errand_call *call, const struct call_params *p)
 {
 	call->task_id = p->task_id ? arena_copy(&call->arena, p->task_id, strlen(p->task_id)) : NULL;
-	if (p->checkpoint.len > 0) {
-		call->checkpoint.data = (uint8_t *)arena_copy(&call->arena, p->checkpoint.data,
-							      p->checkpoint.len);
-		call->checkpoint.len = call->checkpoint.data ? p->checkpoint.len : 0;
-	}
+	if (p->task_id != NULL)
+		call_task_init(call, p);
 	call->n_metadata = p->n_metadata;
 	if (p->n_metadata == 0)
 		return 0;

@@ -14,12 +14,30 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <stdlib.h>
 
 #include "base/buf.h"
 #include "base/list.h"
+#include "base/uuid.h"
 #include "errand/service.h"
 #include "service/registry.h"
 #include "wire/envelope.h"
+
+/* Tasks that are to be made with the answer (enqueue.c). */
+struct call_tasks {
+	struct list list;
+	size_t n;
+	void (*free_one)(struct list *node);
+};
+static inline struct call_tasks *call_tasks_free(struct call_tasks *t) /* NULL-safe; NULL */
+{
+	struct list *node;
+
+	while (t != NULL && (node = list_pop_front(&t->list)) != NULL)
+		t->free_one(node);
+	free(t);
+	return NULL;
+}
 
 /* What a call ended with. Everything owned. */
 struct answer {
@@ -35,6 +53,7 @@ struct answer {
 	int64_t retry_after_ns; /* errand_retry_after; 0 = by the rules */
 	int exit_status, exit_signal; /* errand_fail_exit; 0 */
 	bool from_exit;      /* recorded as EXIT or SIGNAL, not ERROR */
+	struct call_tasks *tasks; /* to be made if code is 0; NULL */
 };
 void answer_deinit(struct answer *a);
 
@@ -55,6 +74,9 @@ struct call_source {
 	void (*checkpoint)(struct errand_call *call, struct bytes any, void *arg);
 	void (*log)(struct errand_call *call, const char *stream, const char *line, size_t len,
 		    void *arg);
+	/* What that task answered as a packed Any; waits for the store. 0 or an error as of
+	 * errand_parent_result. Not on the loop thread. */
+	int (*parent)(const struct uuid *id, struct buf *any); /* task_parent.h */
 };
 
 struct call_params {
@@ -68,6 +90,8 @@ struct call_params {
 	const char *task_id;              /* copied; NULL = no task */
 	unsigned attempt;
 	struct bytes checkpoint;          /* a packed Any; copied; may be empty */
+	const struct uuid *parents;       /* copied */
+	size_t n_parents;
 	int64_t grace_ns;                 /* of child processes */
 	struct pool *pool;                /* where the handler runs unless it is ASYNC (that
 					   * is always on the loop); NULL: the sync pool */
@@ -100,6 +124,12 @@ void call_fail_problem(struct errand_call *call, int code, const char *message,
 		       struct bytes problem);
 
 const struct method *call_method(const struct errand_call *call);
+
+/* For errand_enqueue: a task to be made with the answer (node is in it; taken, also on
+ * failure). 0, -ERRAND_FAILED_PRECONDITION when the call has its answer already,
+ * -ERRAND_RESOURCE_EXHAUSTED at more than max. Any thread. */
+int call_add_task(struct errand_call *call, struct list *node, void (*free_one)(struct list *node),
+		  size_t max);
 
 /* For errand_run: fn(arg) on whatever thread cancels the call (or here and now when
  * it is cancelled already), once. The returned handle must be given back with

@@ -60,6 +60,12 @@ struct errand_call {
 	const char *task_id;        /* in the arena */
 	unsigned attempt;
 	struct bytes checkpoint;    /* in the arena: a packed Any of an attempt before */
+	struct call_parent {
+		struct uuid id;
+		char text[UUID_TEXT_SIZE];
+		ProtobufCMessage *result; /* L: once it was asked for */
+	} *parents;                 /* n_parents, owned */
+	size_t n_parents;
 	int64_t grace_ns;
 	struct pool *pool;          /* NULL: the loop */
 	ProtobufCMessage *input;    /* in the arena; NULL until unpacked */
@@ -153,6 +159,10 @@ void call_run_on_pool(struct pool_job *job);
 int call_unpack(struct errand_call *call, struct bytes in, char *why, size_t why_size);
 /* Answers with an error instead of calling the handler. */
 void call_refuse(struct errand_call *call, int code, const char *why);
+
+/* call_task.c: what a task's call has besides */
+void call_task_init(struct errand_call *call, const struct call_params *p);
+void call_task_deinit(struct errand_call *call);
 
 /* call_stream.c; loop thread */
 void call_stream_flush(struct errand_call *call);

@@ -1,5 +1,6 @@
 /* call_task.c: what a task's handler may ask of its call (errand/service.h): progress,
- * log, checkpoints. Any thread; what is said goes to the call's source at once. */
+ * log, checkpoints, its parents' results; and the tasks any handler makes. Any thread;
+ * what is said goes to the call's source at once. */
 #define _GNU_SOURCE
 #include <stdarg.h>
 #include <stdio.h>
@@ -20,6 +21,40 @@ const char *errand_task_id(const struct errand_call *call)
 unsigned errand_attempt(const struct errand_call *call)
 {
 	return call->attempt;
+}
+
+void call_task_init(struct errand_call *call, const struct call_params *p)
+{
+	if (p->checkpoint.len > 0) {
+		call->checkpoint.data = (uint8_t *)arena_copy(&call->arena, p->checkpoint.data,
+							      p->checkpoint.len);
+		call->checkpoint.len = call->checkpoint.data ? p->checkpoint.len : 0;
+	}
+	if (p->n_parents == 0)
+		return;
+	call->n_parents = p->n_parents;
+	call->parents = xcalloc(p->n_parents, sizeof *call->parents);
+	for (size_t i = 0; i < p->n_parents; i++) {
+		call->parents[i].id = p->parents[i];
+		uuid_format(&p->parents[i], call->parents[i].text);
+	}
+}
+
+static void free_message(ProtobufCMessage *m)
+{
+	if (m != NULL)
+		protobuf_c_message_free_unpacked(m, NULL);
+}
+
+void call_task_deinit(struct errand_call *call)
+{
+	free_message(call->checkpoint_message);
+	call->checkpoint_message = NULL;
+	for (size_t i = 0; i < call->n_parents; i++)
+		free_message(call->parents[i].result);
+	free(call->parents);
+	call->parents = NULL;
+	call->n_parents = 0;
 }
 
 /* --- messages of the module's own, as a google.protobuf.Any --- */
@@ -138,6 +173,98 @@ const ProtobufCMessage *errand_checkpoint_get(struct errand_call *call,
 	log_warn("a checkpoint is not of the type that was asked for", "method=%s task=%s type=%s",
 		 errand_method_name(call), call->task_id, type->name);
 	return NULL;
+}
+
+/* --- parents --- */
+
+size_t errand_parent_count(const struct errand_call *call)
+{
+	return call->n_parents;
+}
+
+const char *errand_parent_id(const struct errand_call *call, size_t i)
+{
+	return i < call->n_parents ? call->parents[i].text : NULL;
+}
+
+static ProtobufCMessage *parent_result(struct errand_call *call, size_t i)
+{
+	ProtobufCMessage *m;
+
+	pthread_mutex_lock(&call->lock);
+	m = call->parents[i].result;
+	pthread_mutex_unlock(&call->lock);
+	return m;
+}
+
+/* Of two threads that ask at once the first one's is kept. */
+static ProtobufCMessage *keep_result(struct errand_call *call, size_t i, ProtobufCMessage *m)
+{
+	struct call_parent *p = &call->parents[i];
+
+	pthread_mutex_lock(&call->lock);
+	if (p->result == NULL) {
+		p->result = m;
+		m = NULL;
+	}
+	pthread_mutex_unlock(&call->lock);
+	free_message(m);
+	return p->result;
+}
+
+int errand_parent_result(struct errand_call *call, size_t i,
+			 const ProtobufCMessageDescriptor *type, const ProtobufCMessage **resultp)
+{
+	AUTO_BUF any = BUF_INIT;
+	ProtobufCMessage *m;
+	int r;
+
+	*resultp = NULL;
+	if (i >= call->n_parents)
+		return -ERRAND_OUT_OF_RANGE;
+	m = parent_result(call, i);
+	if (m == NULL) {
+		if (loop_is_current() || call->source->parent == NULL)
+			return -ERRAND_FAILED_PRECONDITION;
+		r = call->source->parent(&call->parents[i].id, &any);
+		if (r < 0)
+			return r;
+		m = unpack_any(buf_bytes(&any), type);
+		if (m != NULL)
+			m = keep_result(call, i, m);
+	}
+	if (m == NULL || m->descriptor != type)
+		return -ERRAND_INVALID_ARGUMENT;
+	*resultp = m;
+	return 0;
+}
+
+/* --- tasks to be made --- */
+
+int call_add_task(struct errand_call *call, struct list *node, void (*free_one)(struct list *node),
+		  size_t max)
+{
+	struct call_tasks **tp = &call->answer.tasks;
+	int r = 0;
+
+	pthread_mutex_lock(&call->lock);
+	if (call->state >= CALL_ANSWERED || call->handler_answered) {
+		r = -ERRAND_FAILED_PRECONDITION;
+	} else if (*tp == NULL) {
+		*tp = xcalloc(1, sizeof **tp);
+		list_init(&(*tp)->list);
+		(*tp)->free_one = free_one;
+	} else if ((*tp)->n == max) {
+		r = -ERRAND_RESOURCE_EXHAUSTED;
+	}
+	if (r == 0) {
+		list_push_back(&(*tp)->list, node);
+		(*tp)->n++;
+	}
+	pthread_mutex_unlock(&call->lock);
+	if (r < 0)
+		free_one(node);
+	return r;
 }
 
 /* --- lines --- */

@@ -1,5 +1,5 @@
 /* dispatch.c: see dispatch.h. An ordinary call is made of the request as it
- * stands; its answer goes back as it comes. */
+ * stands; its answer goes back as it comes, or once the tasks it makes are stored. */
 #include "service/dispatch.h"
 
 #include <stdio.h>
@@ -10,7 +10,9 @@
 #include "base/util.h"
 #include "service/call.h"
 #include "service/durable.h"
+#include "service/enqueue.h"
 #include "service/registry.h"
+#include "service/task_api.h"
 
 static int64_t default_deadline_ns;
 
@@ -47,10 +49,10 @@ static void on_delivered(void *arg)
 	call_delivered(arg);
 }
 
-static void on_answered(struct errand_call *call, struct answer *a, void *arg)
+/* Work after the response waits until it is delivered; `held`: it does already. */
+static void send_answer(struct errand_call *call, struct answer *a, struct request *r, bool held)
 {
-	struct request *r = arg;
-	bool after = call_has_after(call);
+	bool after = held || call_has_after(call);
 	struct wire_response w;
 
 	make_utf8(a->message);
@@ -59,9 +61,70 @@ static void on_answered(struct errand_call *call, struct answer *a, void *arg)
 	w.details = buf_bytes(&a->problem);
 	w.payload = buf_bytes(&a->payload);
 	add_metadata(&w, a);
-	if (after)
+	if (after && !held)
 		call_hold(call);
 	session_answer(r, &w, after ? on_delivered : NULL, call);
+}
+
+/* --- an answer that makes tasks: it is sent once they are stored --- */
+
+struct pending {
+	struct errand_call *call;  /* held */
+	struct request *request;   /* NULL: the client has gone */
+	struct answer answer;
+};
+
+static void pending_cancelled(struct request *r)
+{
+	struct pending *p = r->op;
+
+	p->request = NULL;
+}
+
+static void fail_answer(struct answer *a, int code, const char *why)
+{
+	answer_deinit(a);
+	a->code = task_failure(code, why, &a->problem);
+	a->message = xstrdup(why);
+}
+
+static void on_committed(int code, const char *why, void *arg)
+{
+	struct pending *p = arg;
+
+	if (code != 0)
+		fail_answer(&p->answer, code, why);
+	if (p->request != NULL)
+		send_answer(p->call, &p->answer, p->request, true);
+	else
+		call_delivered(p->call);
+	answer_deinit(&p->answer);
+	free(p);
+}
+
+static void commit(struct errand_call *call, struct answer *a, struct request *r)
+{
+	struct pending *p = xcalloc(1, sizeof *p);
+	struct call_tasks *tasks = a->tasks;
+
+	call_hold(call);
+	p->call = call;
+	p->request = r;
+	p->answer = *a;
+	p->answer.tasks = NULL;
+	*a = (struct answer){.code = p->answer.code};
+	r->op = p;
+	r->cancelled = pending_cancelled;
+	r->writable = NULL;
+	enqueue_commit(tasks, on_committed, p);
+}
+
+static void on_answered(struct errand_call *call, struct answer *a, void *arg)
+{
+	if (a->code == 0 && a->tasks != NULL)
+		commit(call, a, arg);
+	else
+		send_answer(call, a, arg, false);
 }
 
 static int on_message(struct errand_call *call, struct bytes message, void *arg)
@@ -169,7 +232,7 @@ static void end_wait(struct request *r)
 {
 	struct errand_call *call;
 
-	if (r->op == NULL)
+	if (r->op == NULL || r->cancelled == pending_cancelled)
 		return;
 	if (durable_is(r)) {
 		durable_end_wait(r);

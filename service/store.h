@@ -24,7 +24,8 @@ enum store_part {
 	PART_METADATA = 8,
 	PART_OPTIONS = 16,
 	PART_CHECKPOINT = 32,
-	PART_ALL = 63,
+	PART_DETAIL = 64,
+	PART_ALL = 127,
 	PARTS_TO_RUN = PART_INPUT | PART_METADATA | PART_OPTIONS | PART_CHECKPOINT,
 };
 
@@ -40,6 +41,8 @@ enum task_flag {
 	TASK_WAITS_KEY = 64,     /* BLOCKED (or HELD) for its unique key */
 	TASK_HAS_LABELS = 128,   /* in its options */
 	TASK_HAS_PARENTS = 256,  /* its options name tasks it comes after */
+	TASK_HAS_CHECKPOINT = 512,
+	TASK_HAS_DETAIL = 1024,  /* of its progress */
 	TASK_BORN_SCHEDULED = 512, /* what it was when it was made, if not QUEUED */
 	TASK_BORN_BLOCKED = 1024,
 };
@@ -82,6 +85,7 @@ struct task_row {
 	struct buf metadata;      /* serialized request metadata kept for the handler */
 	struct buf options;       /* serialized errand.v1.TaskOptions, as given */
 	struct buf checkpoint;    /* serialized google.protobuf.Any: what an attempt saved */
+	struct buf detail;        /* the same: of its progress */
 };
 void task_row_deinit(struct task_row *t);
 /* Whose turn is first: by priority (higher first), run_at, id; as qsort wants it. */

@@ -167,7 +167,8 @@ static struct buf *part_of(struct task_row *row, unsigned part)
 	case PART_ERROR: return &row->error;
 	case PART_METADATA: return &row->metadata;
 	case PART_OPTIONS: return &row->options;
-	default: return &row->checkpoint;
+	case PART_CHECKPOINT: return &row->checkpoint;
+	default: return &row->detail;
 	}
 }
 

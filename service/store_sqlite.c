@@ -132,6 +132,7 @@ static struct buf *part_of(struct task_row *t, unsigned part)
 	case PART_METADATA: return &t->metadata;
 	case PART_OPTIONS: return &t->options;
 	case PART_CHECKPOINT: return &t->checkpoint;
+	case PART_DETAIL: return &t->detail;
 	default: return NULL;
 	}
 }

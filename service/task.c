@@ -11,6 +11,7 @@
 #include "errand/status.h"
 #include "service/hook_move.h"
 #include "service/lease.h"
+#include "service/task_after.h"
 #include "service/task_api.h"
 #include "service/task_clock.h"
 #include "service/task_engine.h"
@@ -32,6 +33,7 @@ struct ask {
 	struct task_row row;
 	struct task_changes changes;
 	const char *able;          /* "only an ended one can be retried" */
+	char say[96];              /* when that names a task */
 	struct task_patch patch;   /* labels owned */
 	char id[40]; /* as given; the longest that can be right is 36 */
 };
@@ -175,9 +177,20 @@ static int act_retry(struct ask *a, struct task_move *m)
 
 static int act_delete(struct ask *a, struct task_move *m)
 {
+	bool needed = false;
+	struct uuid child;
+	char id[UUID_TEXT_SIZE];
+	int r = 0;
+
 	if (!task_state_terminal(a->row.state))
 		return -TASK_NOT_ALLOWED;
-	return m->ops->remove(m->store, &a->row.id);
+	if (a->row.flags & TASK_HAS_CHILDREN)
+		r = task_after_needed(m->ops, m->store, &a->row.id, &needed, &child);
+	if (r < 0 || !needed)
+		return r < 0 ? r : m->ops->remove(m->store, &a->row.id);
+	snprintf(a->say, sizeof a->say, "task %s comes after it and has not ended", uuid_format(&child, id));
+	a->able = a->say;
+	return -TASK_NOT_ALLOWED;
 }
 
 static int act_hold(struct ask *a, struct task_move *m)

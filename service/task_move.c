@@ -9,6 +9,7 @@
 #include "errand/status.h"
 #include "service/fault.h"
 #include "service/hook_move.h"
+#include "service/task_after.h"
 #include "service/task_api.h"
 #include "service/task_clock.h"
 #include "service/task_pack.h"
@@ -25,13 +26,14 @@ void task_changes_reset(struct task_changes *c)
 {
 	for (size_t i = 0; i < c->n; i++)
 		change_clear(&c->list[i]);
-	c->n = 0;
+	c->n = c->n_ended = 0;
 }
 
 void task_changes_deinit(struct task_changes *c)
 {
 	task_changes_reset(c);
 	free(c->list);
+	free(c->ended);
 	*c = (struct task_changes){0};
 }
 
@@ -136,7 +138,13 @@ static int tell_state(struct task_move *m)
 /* What others wait for when a task has ended. */
 static int ended(struct task_move *m)
 {
-	return m->row->flags & TASK_HAS_UNIQUE ? task_unique_release(m) : 0;
+	int r = m->row->flags & TASK_HAS_UNIQUE ? task_unique_release(m) : 0;
+
+	if (r == 0 && m->row->flags & TASK_HAS_PARENTS)
+		r = task_after_unlink(m);
+	if (r == 0 && m->row->flags & TASK_HAS_CHILDREN)
+		r = task_after_tell(m);
+	return r;
 }
 
 /* The state, its event, the row with these parts, and what hangs on it. */
@@ -286,11 +294,17 @@ int task_move_patched(struct task_move *m, unsigned parts)
 
 /* --- attempts --- */
 
-static void forget_progress(struct task_row *row)
+/* The parts that are to be written for it. */
+static unsigned forget_progress(struct task_row *row)
 {
+	bool had_detail = row->flags & TASK_HAS_DETAIL;
+
 	row->progress = 0;
 	free(row->progress_message);
 	row->progress_message = NULL;
+	row->flags &= ~(unsigned)TASK_HAS_DETAIL;
+	buf_reset(&row->detail);
+	return had_detail ? PART_DETAIL : 0;
 }
 
 int task_move_claim(struct task_move *m, uint64_t owner, const char *name)
@@ -298,15 +312,15 @@ int task_move_claim(struct task_move *m, uint64_t owner, const char *name)
 	struct task_row *row = m->row;
 	struct attempt_row a = {.task = row->id, .number = ++row->attempt, .start_us = m->now_us,
 				.owner = (char *)name};
+	unsigned parts = forget_progress(row);
 	int r;
 
 	if (row->start_us == 0)
 		row->start_us = m->now_us;
 	row->log_bytes = row->log_dropped = 0;
 	row->owner = owner;
-	forget_progress(row);
 	r = m->ops->put_attempt(m->store, &a);
-	return r < 0 ? r : move_to(m, TASK_RUNNING, 0);
+	return r < 0 ? r : move_to(m, TASK_RUNNING, parts);
 }
 
 /* The attempt as it was begun, with its end written into it. */
@@ -341,9 +355,20 @@ static void set_error(struct task_row *row, const struct task_ending *e,
 			     *reason ? reason : NULL);
 }
 
+/* Who has succeeded need not go on anywhere. */
+static unsigned forget_checkpoint(struct task_row *row)
+{
+	bool had = row->flags & TASK_HAS_CHECKPOINT;
+
+	row->flags &= ~(unsigned)TASK_HAS_CHECKPOINT;
+	buf_reset(&row->checkpoint);
+	return had ? PART_CHECKPOINT : 0;
+}
+
 static int end_ok(struct task_move *m, const struct task_ending *e)
 {
 	struct event_row *event;
+	unsigned parts;
 	int r;
 
 	buf_deinit(&m->row->result);
@@ -353,8 +378,8 @@ static int end_ok(struct task_move *m, const struct task_ending *e)
 	if (r < 0)
 		return r;
 	m->row->result = e->result; /* lent to the row until it is written */
-	r = move_to(m, TASK_SUCCEEDED, (e->result.len ? PART_RESULT : 0) |
-		    (m->row->attempt > 1 ? PART_ERROR : 0));
+	parts = forget_checkpoint(m->row) | (e->result.len ? PART_RESULT : 0);
+	r = move_to(m, TASK_SUCCEEDED, parts | (m->row->attempt > 1 ? PART_ERROR : 0));
 	m->row->result = BUF_INIT;
 	return r;
 }
@@ -419,23 +444,36 @@ int task_move_requeue(struct task_move *m)
 	row->reason = REASON_NONE;
 	row->run_at_us = m->clock_us;
 	row->start_by_us = row->finish_by_us = 0;
-	forget_progress(row);
 	buf_reset(&row->error);
 	buf_reset(&row->result);
-	return move_to(m, TASK_QUEUED, PART_ERROR | PART_RESULT);
+	return move_to(m, TASK_QUEUED, PART_ERROR | PART_RESULT | forget_progress(row));
 }
 
 int task_move_progress(struct task_move *m, double fraction, const char *message,
 		       struct bytes detail)
 {
+	struct task_row *row = m->row;
 	struct event_row *e = next_event(m, EVENT_PROGRESS, m->now_us);
-	int r = m->ops->drop_progress(m->store, &m->row->id);
+	int r = m->ops->drop_progress(m->store, &row->id);
+	unsigned parts = forget_progress(row);
 
-	m->row->progress = fraction;
-	free(m->row->progress_message);
-	m->row->progress_message = message ? xstrdup(message) : NULL;
-	task_pack_progress(fraction, message, detail, m->row->attempt, &e->data);
-	return r < 0 ? r : add_event(m, e);
+	row->progress = fraction;
+	row->progress_message = message ? xstrdup(message) : NULL;
+	buf_append(&row->detail, detail.data, detail.len);
+	if (detail.len > 0)
+		row->flags |= TASK_HAS_DETAIL;
+	task_pack_progress(fraction, message, detail, row->attempt, &e->data);
+	if (r == 0)
+		r = add_event(m, e);
+	return r == 0 && (parts || detail.len > 0) ? task_move_save(m, PART_DETAIL) : r;
+}
+
+int task_move_checkpoint(struct task_move *m, struct bytes any)
+{
+	buf_reset(&m->row->checkpoint);
+	buf_append(&m->row->checkpoint, any.data, any.len);
+	m->row->flags |= TASK_HAS_CHECKPOINT;
+	return task_move_save(m, PART_CHECKPOINT);
 }
 
 int task_move_line(struct task_move *m, const char *stream, struct bytes text, int64_t time_us)

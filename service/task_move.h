@@ -22,6 +22,12 @@ struct task_change {
 struct task_changes {
 	struct task_change *list;  /* owned */
 	size_t n, cap;
+	struct task_ended {        /* parents whose children are still to be told (task_after.c) */
+		struct uuid id;
+		enum task_state state;
+	} *ended;                  /* owned */
+	size_t n_ended, cap_ended;
+	bool telling;              /* somebody is at it */
 };
 void task_changes_deinit(struct task_changes *c);
 void task_changes_reset(struct task_changes *c); /* before the op runs again */
@@ -72,9 +78,11 @@ int task_move_give_up(struct task_move *m, enum task_state to, enum task_reason 
  * an event that says its state; a QUEUED or SCHEDULED one moves by its new run_at. */
 int task_move_patched(struct task_move *m, unsigned parts);
 
-/* What a running attempt says; the caller writes the row with task_move_save. */
+/* What a running attempt says; the caller writes the row with task_move_save (the parts
+ * are written by these). */
 int task_move_progress(struct task_move *m, double fraction, const char *message,
 		       struct bytes detail);
+int task_move_checkpoint(struct task_move *m, struct bytes any);
 int task_move_line(struct task_move *m, const char *stream, struct bytes text, int64_t time_us);
 int task_move_save(struct task_move *m, unsigned parts);
 

@@ -194,8 +194,9 @@ void task_pack(const struct task_row *row, const struct attempt_row *attempts, s
 	put_uint(out, 5, (uint64_t)(int64_t)row->priority);
 	put_uint(out, 6, row->attempt);
 	put_uint(out, 7, row->crash_count);
-	if (row->progress != 0 || row->progress_message != NULL)
-		put_progress(out, 8, row->progress, row->progress_message, (struct bytes){0});
+	if (row->progress != 0 || row->progress_message != NULL || row->detail.len > 0)
+		put_progress(out, 8, row->progress, row->progress_message,
+			     m != NULL ? buf_bytes(&row->detail) : (struct bytes){0});
 	put_times(row, out);
 	put_labels(row, out);
 	if (row->parts & PART_INPUT && m != NULL)

@@ -17,6 +17,7 @@ void task_row_deinit(struct task_row *t)
 	buf_deinit(&t->metadata);
 	buf_deinit(&t->options);
 	buf_deinit(&t->checkpoint);
+	buf_deinit(&t->detail);
 	*t = (struct task_row){0};
 }
 

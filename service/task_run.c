@@ -15,6 +15,7 @@
 #include "base/log.h"
 #include "errand/status.h"
 #include "service/call.h"
+#include "service/enqueue.h"
 #include "service/lease.h"
 #include "service/pool.h"
 #include "service/task_api.h"
@@ -22,6 +23,7 @@
 #include "service/task_engine.h"
 #include "service/task_feed.h"
 #include "service/task_pack.h"
+#include "service/task_parent.h"
 
 #define FLUSH_NS (250 * NS_PER_MS)     /* between flushes */
 #define PROGRESS_NS (500 * NS_PER_MS)  /* between writes of progress */
@@ -72,6 +74,8 @@ struct end {
 	struct feed_batch batch;   /* the last words */
 	uint64_t dropped;
 	struct task_ending ending;
+	struct call_tasks *tasks;  /* to be made with it, when it is a success; NULL */
+	char refused[320];         /* why they must not be; "" */
 	struct task_changes changes;
 	enum task_state state;     /* after it */
 	bool fenced;               /* the row was no longer ours */
@@ -119,6 +123,8 @@ static int write_batch(struct task_move *m, const struct feed_batch *b)
 
 	if (r == 0 && b->has_progress)
 		r = task_move_progress(m, b->fraction, b->message, buf_bytes(&b->detail));
+	if (r == 0 && b->checkpoint.len > 0)
+		r = task_move_checkpoint(m, buf_bytes(&b->checkpoint));
 	return r;
 }
 
@@ -164,6 +170,9 @@ static int end_run(struct store_op *op, const struct store_ops *ops, struct stor
 	if (r == 0)
 		r = task_move_end(&m, &e->ending);
 	e->state = row.state;
+	e->refused[0] = 0;
+	if (r == 0 && e->tasks != NULL && row.state == TASK_SUCCEEDED)
+		r = enqueue_insert(e->tasks, ops, s, &e->changes, e->refused, sizeof e->refused);
 	task_row_deinit(&row);
 	return r;
 }
@@ -291,6 +300,7 @@ static void end_free(struct end *e)
 {
 	feed_batch_deinit(&e->batch);
 	task_ending_deinit(&e->ending);
+	call_tasks_free(e->tasks);
 	task_changes_deinit(&e->changes);
 	loop_timer_cancel(&e->timer);
 	free(e);
@@ -348,12 +358,27 @@ static bool end_try_again(struct end *e, int code)
 	return true;
 }
 
+/* What the handler wanted to be made with its success cannot be: so it is none. */
+static void end_otherwise(struct end *e, int code)
+{
+	e->tasks = call_tasks_free(e->tasks);
+	e->ending.outcome = OUTCOME_ERROR;
+	e->ending.final = true;
+	buf_deinit(&e->ending.result);
+	task_problem_put(&e->ending.problem, -code, 0, e->refused);
+	end_submit(e);
+}
+
 static void end_done(struct store_op *op, int code)
 {
 	struct end *e = CONTAINER_OF(op, struct end, op);
 	struct task_run *run = e->run;
 	struct task_queue *q = run->queue;
 
+	if (code < 0 && e->refused[0] != 0) {
+		end_otherwise(e, code);
+		return;
+	}
 	if (code < 0 && end_try_again(e, code))
 		return;
 	if (code == 0) {
@@ -396,13 +421,15 @@ double task_run_random(void)
 	return (double)(v >> 11 & ((1ULL << 48) - 1)) / (double)(1ULL << 48);
 }
 
-/* Takes the ending's buffers. The slot is free from here on: its thread is. */
-static struct end *run_end(struct task_run *run, struct task_ending *ending)
+/* Takes the ending's buffers, and tasks. The slot is free from here on: its thread is. */
+static struct end *run_end(struct task_run *run, struct task_ending *ending,
+			   struct call_tasks *tasks)
 {
 	struct end *e = xcalloc(1, sizeof *e);
 
 	e->run = run;
 	e->ending = *ending;
+	e->tasks = tasks;
 	e->ending.retry = run->limits.retry;
 	e->ending.random01 = task_run_random();
 	*ending = (struct task_ending){0};
@@ -425,7 +452,7 @@ static void end_with(struct task_run *run, enum task_outcome outcome, int code, 
 	struct task_ending ending = {.outcome = outcome, .final = outcome == OUTCOME_ERROR};
 
 	task_problem_put(&ending.problem, code, 0, detail);
-	run_end(run, &ending);
+	run_end(run, &ending, NULL);
 }
 
 static enum task_outcome outcome_of(const struct task_run *run, const struct answer *a,
@@ -493,7 +520,8 @@ static void on_answered(struct errand_call *call, struct answer *a, void *arg)
 		ending.final = false;
 	if (run->stuck)
 		pool_resize(run->queue->pool, -1);
-	e = run_end(run, &ending);
+	e = run_end(run, &ending, a->tasks);
+	a->tasks = NULL;
 	if (call_has_after(call)) {
 		call_hold(call);
 		e->held = call;
@@ -508,6 +536,7 @@ static const struct call_source source = {
 	.progress = on_progress,
 	.checkpoint = on_checkpoint,
 	.log = on_log,
+	.parent = task_parent_result,
 };
 
 /* The handler was told and does not stop. It cannot be killed; its slot can be
@@ -579,6 +608,7 @@ static void start_call(struct task_run *run, const struct task_row *row)
 	struct wire_pair pairs[ENVELOPE_METADATA_MAX];
 	struct task_queue *q = run->queue;
 	int64_t timeout_ns = time_of(run, row);
+	struct task_options o = {0};
 	char id[UUID_TEXT_SIZE];
 	struct call_params p = {
 		.method = run->method,
@@ -591,12 +621,18 @@ static void start_call(struct task_run *run, const struct task_row *row)
 		.task_id = uuid_format(&run->id, id),
 		.attempt = run->attempt,
 		.grace_ns = run->limits.cancel_grace_ns,
+		.checkpoint = buf_bytes(&row->checkpoint),
 	};
 
 	if (run->method->run != RUN_ASYNC && q->pool == NULL)
 		q->pool = pool_new(q->pool_name, q->slots, q->slots);
 	p.pool = q->pool;
+	if (row->flags & TASK_HAS_PARENTS)
+		task_options_read(buf_bytes(&row->options), &o, NULL);
+	p.parents = o.after;
+	p.n_parents = o.n_after;
 	run->call = call_start(&p);
+	task_options_deinit(&o);
 	start_timers(run, timeout_ns);
 }
 

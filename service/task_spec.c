@@ -6,6 +6,7 @@
 
 #include "base/clock.h"
 #include "errand/status.h"
+#include "service/task_after.h"
 #include "service/task_clock.h"
 #include "service/task_engine.h"
 #include "service/task_pack.h"
@@ -161,6 +162,16 @@ static bool key_taken(struct task_new *n, struct task_move *m, int *codep)
 	return r < 0;
 }
 
+/* A task whose parent has failed already is made all the same: its end is told as any. */
+static int make(struct task_new *n, struct task_move *m)
+{
+	int r = task_after_link(m, &n->options);
+
+	if (r == 0)
+		r = task_move_create(m);
+	return r == 0 ? task_after_made(m, &n->options) : r;
+}
+
 int task_new_insert(struct task_new *n, const struct store_ops *ops, struct store *s,
 		    struct task_changes *changes)
 {
@@ -174,12 +185,18 @@ int task_new_insert(struct task_new *n, const struct store_ops *ops, struct stor
 	n->row.flags = n->flags;
 	n->row.blockers = 0;
 	n->row.reason = REASON_NONE;
+	buf_reset(&n->row.error);
 	if (n->key != NULL && seen_before(n, &m, &r))
 		return r;
+	r = task_after_check(&m, &n->options, &n->parent);
+	if (r != 0) {
+		n->found = TASK_NO_PARENT;
+		return r < 0 ? r : 0;
+	}
 	if (n->options.unique_key != NULL && key_taken(n, &m, &r))
 		return r;
 	r = n->key != NULL ? remember_key(n, &m) : 0;
-	return r < 0 ? r : task_move_create(&m);
+	return r < 0 ? r : make(n, &m);
 }
 
 int task_key_tick(const struct store_ops *ops, struct store *s)

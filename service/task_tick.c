@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "errand/status.h"
 #include "service/lease.h"
+#include "service/task_after.h"
 #include "service/task_api.h"
 #include "service/task_clock.h"
 #include "service/task_engine.h"
@@ -66,6 +67,21 @@ int task_forget(const struct store_ops *ops, struct store *s, const struct uuid 
 	return code < 0 ? code : ops->remove(s, id);
 }
 
+/* While a task comes after it and has not ended, it is kept. */
+static int forget_one(const struct store_ops *ops, struct store *s, struct task_row *row)
+{
+	bool needed = false;
+	struct uuid child;
+	int r = 0;
+
+	if (row->flags & TASK_HAS_CHILDREN)
+		r = task_after_needed(ops, s, &row->id, &needed, &child);
+	if (r < 0 || !needed)
+		return r < 0 ? r : task_forget(ops, s, &row->id);
+	row->wake_us = task_clock_us() + LOOK_FORGET_NS / 1000;
+	return ops->update(s, row, 0);
+}
+
 static int forget_ended(const struct store_ops *ops, struct store *s)
 {
 	struct task_row rows[FORGET_MAX];
@@ -74,7 +90,7 @@ static int forget_ended(const struct store_ops *ops, struct store *s)
 
 	for (size_t i = 0; i < n; i++) {
 		if (r == 0)
-			r = task_forget(ops, s, &rows[i].id);
+			r = forget_one(ops, s, &rows[i]);
 		task_row_deinit(&rows[i]);
 	}
 	t.more = t.more || n == FORGET_MAX;

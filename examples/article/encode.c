@@ -6,7 +6,8 @@
  * that no path is taken for an option or for a protocol. Only container formats that
  * name no other files are read: a playlist could have any file of the machine read
  * out. The output grows under a name of its own beside the final one, so that an
- * attempt that was killed leaves no half video where a whole one is expected. */
+ * attempt that was killed leaves no half video where a whole one is expected; one that
+ * was killed with the output whole has saved that, and the next one only renames it. */
 #define _GNU_SOURCE
 #include "article.h"
 
@@ -75,7 +76,8 @@ static char *absolute(const char *path)
 static int fail(struct encode *e, int code, const char *field, const char *path, const char *why)
 {
 	errand_final(e->call);
-	errand_fail(e->call, code, "#/%s: %s: %s", field, path, why);
+	errand_violation(e->call, field, "article.path", "%s: %s", path, why);
+	errand_fail(e->call, code, "#/%s: %s: %s", field + 2, path, why);
 	return -1;
 }
 
@@ -85,9 +87,9 @@ static int check_input(struct encode *e, const Article__V1__EncodeRequest *in, s
 	if (stat(e->input, st) < 0)
 		return fail(e, errno == ENOENT || errno == ENOTDIR ? ERRAND_NOT_FOUND
 								   : ERRAND_INVALID_ARGUMENT,
-			    "input_path", e->input, strerror(errno));
+			    "#/input_path", e->input, strerror(errno));
 	if (!S_ISREG(st->st_mode))
-		return fail(e, ERRAND_INVALID_ARGUMENT, "input_path", e->input, "is no regular file");
+		return fail(e, ERRAND_INVALID_ARGUMENT, "#/input_path", e->input, "is no regular file");
 	return 0;
 }
 
@@ -111,11 +113,11 @@ static int check_output(struct encode *e, const Article__V1__EncodeRequest *in,
 	copy = format("%s", e->output);
 	dir = dirname(copy);
 	if (stat(dir, &st) < 0 || !S_ISDIR(st.st_mode))
-		rc = fail(e, ERRAND_NOT_FOUND, "output_path", dir, "no such directory");
+		rc = fail(e, ERRAND_NOT_FOUND, "#/output_path", dir, "no such directory");
 	else if (stat(e->output, &st) == 0 && !S_ISREG(st.st_mode))
-		rc = fail(e, ERRAND_INVALID_ARGUMENT, "output_path", e->output, "is no regular file");
+		rc = fail(e, ERRAND_INVALID_ARGUMENT, "#/output_path", e->output, "is no regular file");
 	else if (stat(e->output, &st) == 0 && st.st_ino == input->st_ino && st.st_dev == input->st_dev)
-		rc = fail(e, ERRAND_INVALID_ARGUMENT, "output_path", e->output, "is the input itself");
+		rc = fail(e, ERRAND_INVALID_ARGUMENT, "#/output_path", e->output, "is the input itself");
 	else
 		name_partial(e, dir);
 	free(copy);
@@ -167,6 +169,7 @@ static void probe(struct encode *e)
 static void progress_line(struct errand_call *call, const char *line, size_t len, void *arg)
 {
 	struct encode *e = arg;
+	Article__V1__EncodeProgress detail = ARTICLE__V1__ENCODE_PROGRESS__INIT;
 	char text[64] = "", message[64];
 
 	memcpy(text, line, len < sizeof text ? len : sizeof text - 1);
@@ -176,8 +179,11 @@ static void progress_line(struct errand_call *call, const char *line, size_t len
 	if (strncmp(text, "progress=", 9) != 0)
 		return;
 	snprintf(message, sizeof message, "frame %" PRId64, e->frame);
-	errand_progress(call, e->duration_us > 0 ? (double)e->out_us / (double)e->duration_us : 0,
-			message);
+	detail.frame = e->frame;
+	detail.seconds = (double)e->out_us / 1e6;
+	detail.of = (double)e->duration_us / 1e6;
+	errand_progress_detail(call, e->duration_us > 0 ? (double)e->out_us / (double)e->duration_us : 0,
+			       message, &detail.base);
 }
 
 static int run_ffmpeg(struct encode *e, struct errand_exit *exit)
@@ -207,13 +213,35 @@ static int sync_path(const char *path, int flags)
 	return rc;
 }
 
+/* The output is whole and would survive a power cut: that is worth remembering. */
+static int save(struct encode *e)
+{
+	Article__V1__EncodeState state = ARTICLE__V1__ENCODE_STATE__INIT;
+	struct stat st;
+
+	if (sync_path(e->partial, O_RDONLY) < 0 || stat(e->partial, &st) < 0)
+		return -1;
+	state.encoded_size = st.st_size;
+	return errand_checkpoint(e->call, &state.base);
+}
+
+/* Did an attempt before this one come as far as that? */
+static int is_encoded(struct encode *e)
+{
+	const Article__V1__EncodeState *state = (const Article__V1__EncodeState *)
+		errand_checkpoint_get(e->call, &article__v1__encode_state__descriptor);
+	struct stat st;
+
+	return state != NULL && stat(e->partial, &st) == 0 && st.st_size == state->encoded_size;
+}
+
 /* The task is not reported done before its file would survive a power cut. */
 static int publish(struct encode *e)
 {
 	char *copy = format("%s", e->output);
 	int rc;
 
-	rc = sync_path(e->partial, O_RDONLY) < 0 || rename(e->partial, e->output) < 0 ||
+	rc = save(e) < 0 || rename(e->partial, e->output) < 0 ||
 	     sync_path(dirname(copy), O_RDONLY | O_DIRECTORY) < 0;
 	if (rc)
 		errand_fail(e->call, ERRAND_UNAVAILABLE, "%s: %s", e->output, strerror(errno));
@@ -227,6 +255,8 @@ static int transcode(struct encode *e)
 	struct errand_exit exit;
 	int rc;
 
+	if (is_encoded(e))
+		return publish(e);
 	probe(e);
 	rc = run_ffmpeg(e, &exit);
 	if (rc == 0 && exit.status == 0 && publish(e) == 0)

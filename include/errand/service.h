@@ -132,6 +132,76 @@ const ProtobufCMessage *errand_checkpoint_get(struct errand_call *call,
 void errand_log(struct errand_call *call, const char *fmt, ...)
 	__attribute__((format(printf, 2, 3)));
 
+/* The tasks this one came after (TaskOptions.after), in the order they were given. */
+size_t errand_parent_count(const struct errand_call *call);
+const char *errand_parent_id(const struct errand_call *call, size_t i); /* NULL: no such one */
+/* What that parent answered, unpacked; it lives as long as the call. Reads the store and
+ * waits for it, so not on the loop thread. 0; -ERRAND_OUT_OF_RANGE no such parent;
+ * -ERRAND_FAILED_PRECONDITION it did not succeed, or this is the loop thread;
+ * -ERRAND_NOT_FOUND its record is gone; -ERRAND_INVALID_ARGUMENT it answered with another
+ * type; -ERRAND_UNAVAILABLE the store cannot be read. */
+int errand_parent_result(struct errand_call *call, size_t i,
+			 const ProtobufCMessageDescriptor *type, const ProtobufCMessage **resultp);
+
+/* --- making tasks --- */
+
+struct errand_label {
+	const char *key, *value;
+};
+
+enum errand_conflict {
+	ERRAND_CONFLICT_REFUSE = 1,   /* ALREADY_EXISTS: the call fails; 0 is the same */
+	ERRAND_CONFLICT_USE_EXISTING, /* no new task: the other one will do */
+	ERRAND_CONFLICT_WAIT,         /* BLOCKED until the key is free */
+};
+
+enum errand_after_policy {
+	ERRAND_AFTER_FAIL = 1, /* a parent that did not succeed fails it; 0 is the same */
+	ERRAND_AFTER_CANCEL,   /* ... cancels it */
+	ERRAND_AFTER_RUN,      /* it runs however its parents ended */
+};
+
+/* As errand.v1.TaskOptions; what is zero is not given: then the method's own option
+ * counts, then its queue's, then the default. */
+struct errand_task_options {
+	const char *queue;
+	int32_t priority;           /* higher first */
+	int64_t run_at_us;          /* not before; microseconds since 1970; or delay_ns */
+	int64_t delay_ns;
+	const struct errand_label *labels;
+	size_t n_labels;
+	const char *unique_key;     /* no other live task has it */
+	int64_t unique_window_ns;   /* or none made within that time */
+	enum errand_conflict on_conflict;
+	const char *const *after;   /* ids of tasks that must have ended first */
+	size_t n_after;
+	enum errand_after_policy after_policy;
+	int64_t start_deadline_ns, timeout_ns, total_timeout_ns, progress_timeout_ns;
+	int64_t cancel_grace_ns, result_ttl_ns;
+	uint32_t max_attempts;      /* of its retries */
+	int64_t retry_base_ns, retry_cap_ns;
+	double retry_factor;
+	const char *callback_url;
+	const char *const *callback_events; /* NULL-terminated; NULL: every end */
+};
+
+#define ERRAND_TASK_ID_SIZE 37
+#define ERRAND_ENQUEUE_MAX 1000 /* tasks of one call */
+
+/* Makes a task of "pkg.Service/Method" (of any kind but streams) with this input. It
+ * commits with the answer: of an ASYNC or SYNC call the answer is sent only once the
+ * task is stored (if that fails, the caller gets UNAVAILABLE instead); inside a task it
+ * is inserted in the very transaction that records its success. When the call fails, or
+ * its client has gone, or the attempt was lost to another one, nothing is made; so a
+ * task that is retried makes it once. Its id is known at once, also for `after` of the
+ * next one. The depth limit of its queue does not count: who is at work must be able to
+ * end. 0; -ERRAND_NOT_FOUND no such method; -ERRAND_INVALID_ARGUMENT the input is not the
+ * method's or breaks its rules, or an option is wrong (a log line says which);
+ * -ERRAND_RESOURCE_EXHAUSTED too many; -ERRAND_FAILED_PRECONDITION the call has been
+ * answered. options may be NULL, id too. */
+int errand_enqueue(struct errand_call *call, const char *method, const ProtobufCMessage *input,
+		   const struct errand_task_options *options, char id[ERRAND_TASK_ID_SIZE]);
+
 /* --- child processes --- */
 
 struct errand_command {

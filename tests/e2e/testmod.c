@@ -302,6 +302,137 @@ static void test__task_touch(Service *s, const Errandtest__V1__TouchRequest *in,
 		reply(done, in->name, call);
 }
 
+/* --- checkpoints --- */
+
+static void save(struct errand_call *call, int done)
+{
+	Errandtest__V1__StepsState state = ERRANDTEST__V1__STEPS_STATE__INIT;
+	char by[32];
+
+	snprintf(by, sizeof by, "attempt %u", errand_attempt(call));
+	state.done = done;
+	state.by = by;
+	errand_checkpoint(call, &state.base);
+	errand_progress_detail(call, done / 10.0, "a step", &state.base);
+}
+
+static void test__task_steps(Service *s, const Errandtest__V1__StepsRequest *in,
+			     Errandtest__V1__StepsReply_Closure done, void *call)
+{
+	const Errandtest__V1__StepsState *was =
+		(const void *)errand_checkpoint_get(call, &errandtest__v1__steps_state__descriptor);
+	Errandtest__V1__StepsState large = ERRANDTEST__V1__STEPS_STATE__INIT;
+	Errandtest__V1__StepsReply r = ERRANDTEST__V1__STEPS_REPLY__INIT;
+
+	r.began_behind = was ? was->done : 0;
+	for (int i = r.began_behind + 1; i <= in->steps; i++) {
+		save(call, i);
+		if (errand_attempt(call) == 1 && i == in->crash_at) {
+			nap(1500); /* it is stored at the latest half a second later */
+			abort();
+		}
+		if (errand_attempt(call) == 1 && i == in->fail_at) {
+			errand_fail(call, ERRAND_UNAVAILABLE, "failed behind step %d", i);
+			return;
+		}
+	}
+	large.ballast.len = (size_t)in->too_large;
+	large.ballast.data = calloc(1, large.ballast.len + 1);
+	if (in->too_large)
+		r.code = errand_checkpoint(call, &large.base);
+	free(large.ballast.data);
+	done(&r, call);
+}
+
+/* --- tasks made by handlers --- */
+
+static int enqueue_all(struct errand_call *call, const Errandtest__V1__EnqueueRequest *in,
+		       char (*ids)[ERRAND_TASK_ID_SIZE])
+{
+	struct errand_label label = {"from", in->label};
+	int rc = 0;
+
+	for (size_t i = 0; i < in->n_names && rc == 0; i++) {
+		Errandtest__V1__TouchRequest touch = ERRANDTEST__V1__TOUCH_REQUEST__INIT;
+		const char *after = in->chain && i > 0 ? ids[i - 1] : in->after;
+		struct errand_task_options o = {
+			.unique_key = *in->unique_key ? in->unique_key : NULL,
+			.delay_ns = in->delay_ms * MS,
+			.after = &after,
+			.n_after = *after ? 1 : 0,
+			.labels = &label,
+			.n_labels = *in->label ? 1 : 0,
+		};
+
+		touch.name = in->names[i];
+		rc = errand_enqueue(call, *in->method ? in->method : "errandtest.v1.Test/TaskTouch", &touch.base,
+				    &o, ids[i]);
+	}
+	return rc;
+}
+
+static void test__enqueue(Service *s, const Errandtest__V1__EnqueueRequest *in,
+			  Errandtest__V1__EnqueueReply_Closure done, void *call)
+{
+	char (*ids)[ERRAND_TASK_ID_SIZE] = calloc(in->n_names + 1, sizeof *ids);
+	Errandtest__V1__EnqueueReply r = ERRANDTEST__V1__ENQUEUE_REPLY__INIT;
+	char **texts = calloc(in->n_names + 1, sizeof *texts);
+
+	r.code = enqueue_all(call, in, ids);
+	for (size_t i = 0; i < in->n_names; i++)
+		texts[i] = ids[i];
+	r.ids = texts;
+	r.n_ids = r.code == 0 ? in->n_names : 0;
+	if (in->fail_code && (errand_task_id(call) == NULL || errand_attempt(call) <= in->fail_times))
+		errand_fail(call, in->fail_code, "failed after making them");
+	else
+		done(&r, call);
+	free(texts);
+	free(ids);
+}
+
+static void test__sync_enqueue(Service *s, const Errandtest__V1__EnqueueRequest *in,
+			       Errandtest__V1__EnqueueReply_Closure done, void *call)
+{
+	test__enqueue(s, in, done, call);
+}
+
+static void test__task_enqueue(Service *s, const Errandtest__V1__EnqueueRequest *in,
+			       Errandtest__V1__EnqueueReply_Closure done, void *call)
+{
+	test__enqueue(s, in, done, call);
+}
+
+static void test__task_join(Service *s, const Nothing *in, Done done, void *call)
+{
+	char text[1024] = "";
+
+	for (size_t i = 0; i < errand_parent_count(call); i++) {
+		const ProtobufCMessage *m;
+		int rc = errand_parent_result(call, i, &errandtest__v1__reply__descriptor, &m);
+		size_t len = strlen(text);
+
+		if (rc == 0)
+			snprintf(text + len, sizeof text - len, "%s+",
+				 ((const Errandtest__V1__Reply *)m)->message);
+		else
+			snprintf(text + len, sizeof text - len, "%d+", rc);
+	}
+	reply(done, text, call);
+}
+
+static void test__fail_fields(Service *s, const Errandtest__V1__FailRequest *in, Done done, void *call)
+{
+	errand_violation(call, "/code", "test.code", "%d is no good code", in->code);
+	errand_fail_field(call, "#/message", "test.message", "nor is this a message");
+}
+
+static void test__task_fail_fields(Service *s, const Errandtest__V1__FailRequest *in, Done done,
+				   void *call)
+{
+	test__fail_fields(s, in, done, call);
+}
+
 static void test__task_crash(Service *s, const TaskFailRequest *in, Done done, void *call)
 {
 	if (errand_attempt(call) <= in->times)
