@@ -363,6 +363,16 @@ def test_patch_preconditions(pair):
     assert patch(pair, {"id": NOBODY}, {"priority": 2}, "*").status == 404
 
 
+def test_patch_of_one_that_does_not_wait(pair):
+    task = create(pair, method=ECHO)
+    pair.wait_task(task["id"])
+    for body in ({"priority": 1}, {"run_at": "2100-01-01T00:00:00Z"}):
+        r = patch(pair, task, body, "*")
+        assert (r.status, r.json()["code"]) == (409, "FAILED_PRECONDITION"), r
+    r = patch(pair, task, {"labels": {"seen": "yes"}}, "*")
+    assert (r.status, r.json()["labels"]) == (200, {"seen": "yes"}), r
+
+
 def test_patch_run_at(pair):
     task = scheduled(pair)
     r = patch(pair, task, {"run_at": "2000-01-01T00:00:00Z"}, "*")
