@@ -15,7 +15,7 @@
  *                  answer, an event, the start of a claimed task
  *   checkpoint     the write-ahead log is about to be copied into the database
  *   move-STATE     a task's row is about to say it: move-RUNNING, move-SUCCEEDED ...
- *   upgrade        a step of the schema's upgrade is about to be committed
+ *   upgrade        a step of the schema's upgrade is about to be made
  *   backup         a step of a backup is about to be made; backup-rename: its file
  *                  is whole and is about to be named
  *

@@ -40,6 +40,12 @@ static const struct rule {
 	{"tasks that do not run with an attempt that does", "SELECT id FROM task t WHERE"
 	 " state NOT IN (2, 4) AND EXISTS (SELECT 1 FROM attempt a WHERE a.task = t.id AND"
 	 " a.outcome = 0)"},
+	{"tasks that do not run and have an owner", "SELECT id FROM task WHERE state NOT IN (2, 4) AND"
+	 " owner <> 0"},
+	{"tasks that wait for their time and never wake", "SELECT id FROM task WHERE state IN (3, 8) AND"
+	 " wake_us = 0"},
+	{"records of a kind there is not, or without a key", "SELECT key AS id FROM record WHERE"
+	 " kind < 1 OR kind > 31 OR length(key) = 0"},
 	{"events of tasks that are not there", "SELECT DISTINCT task AS id FROM event e WHERE NOT EXISTS"
 	 " (SELECT 1 FROM task t WHERE t.id = e.task)"},
 	{"attempts of tasks that are not there", "SELECT DISTINCT task AS id FROM attempt a WHERE NOT EXISTS"

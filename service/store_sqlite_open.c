@@ -292,6 +292,7 @@ static int upgrade(struct store *s, char *why, size_t size)
 			"BEGIN IMMEDIATE; %s PRAGMA application_id = %d; PRAGMA user_version = %d; COMMIT",
 			upgrades[version], SQLITE_APPLICATION_ID, version + 1);
 
+		fault_point("upgrade", NULL);
 		r = exec(s, step, why, size);
 		if (r < 0)
 			return r;
@@ -405,7 +406,8 @@ int sqlite_commit(struct store *s)
 	fault_point("before-commit", NULL);
 	r = sqlite_run(s, sqlite_statement(s, S_COMMIT));
 	if (r == 0) {
-		store_file_mark(&s->file);
+		if (s->log_pages > 0) /* a commit of nothing writes nothing */
+			store_file_mark(&s->file);
 		fault_point("after-commit", NULL);
 	}
 	return r;

@@ -47,7 +47,7 @@ def test_a_mistake_is_an_error(tmp_path):
 def test_stop_lets_a_test_look_around(make_pair):
     pair = make_pair(modules=[TESTMOD])
     pair.service.stop()
-    start_at(pair, "before-done:1:stop")
+    start_at(pair, "move-RUNNING:1:stop")
     pair.wait_ready()
     c = pair.connect()
     c.request("POST", "/test/task-echo", "{}", {"Content-Type": "application/json"})

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import sqlite3
 import stat
 import subprocess
@@ -10,7 +11,7 @@ import time
 
 import pytest
 
-from conftest import BUILD, FAULTS, TESTMOD, Pair, in_threads
+from conftest import BUILD, FAULTS, TESTMOD, TOP, Pair, in_threads
 from test_cli import errand
 from test_store import enqueue, ended_once
 
@@ -233,3 +234,52 @@ def test_killed_while_it_copies(make_pair, fault):
     assert done.returncode == 0, done
     for task_id in acked:
         ended_once(pair, task_id)
+
+
+def old_store(path):
+    """A store of schema 1, with a task in each of its states; their ids by state."""
+    with open(os.path.join(TOP, "tests", "contract", "test_store_upgrade.c"), encoding="utf-8") as f:
+        text = re.search(r"version_1\[\] =\n(.*?);\n\n", f.read(), re.S)[1]
+    db = sqlite3.connect(path, isolation_level=None)
+    db.executescript("".join(re.findall(r'"([^"]*)"', text)))
+    ids, now = {}, int(time.time() * 1e6)
+    for state in range(1, 8):
+        raw = bytes.fromhex("01930000000070008000000000%02x0000" % state)
+        begun, ended = state > 1, state > 4
+        db.execute("INSERT INTO task VALUES (?, 'errandtest.v1.Test/TaskEcho', 'default', ?, 0, ?, ?, 0, 0, ?,"
+                   " ?, ?, ?, 0, NULL, ?, 0, 0)",
+                   (raw, state, 2 if begun else 1, begun, now, begun * now, ended * now, now, state == 4))
+        if begun:
+            db.execute("INSERT INTO attempt VALUES (?, 1, ?, 5, ?, 0, 0, NULL, 'old/1')",
+                       (raw, 0 if state in (2, 4) else 1 if state == 5 else 2, 0 if state in (2, 4) else 6))
+            db.execute("INSERT INTO event VALUES (?, 2, 1, 9, ?)", (raw, bytes([0x28, state, 0x30, 1])))
+        h = raw.hex()
+        ids[state] = "-".join((h[:8], h[8:12], h[12:16], h[16:20], h[20:]))
+    db.close()
+    return ids
+
+
+@pytest.mark.skipif(not FAULTS, reason="a build without --enable-fault-injection")
+def test_killed_in_the_upgrade(make_pair):
+    """FAULTS 22: the next start finds the old file and brings it up to date; every task is there and
+    goes its way."""
+    pair = make_pair(modules=[TESTMOD])
+    pair.service.stop()
+    path = pair.path("state", "tasks.db")
+    os.unlink(path)
+    ids = old_store(path)
+    for fault in ("upgrade:1", "before-commit:1"):
+        pair.env["ERRAND_FAULT"] = fault
+        with pytest.raises(AssertionError):
+            pair.start_service()
+        assert pair.service is None or not pair.service.alive()
+    del pair.env["ERRAND_FAULT"]
+    pair.start_service()
+    pair.wait_ready()
+    ends = {1: "SUCCEEDED", 2: "SUCCEEDED", 3: "SUCCEEDED", 4: "CANCELLED", 5: "SUCCEEDED", 6: "FAILED",
+            7: "CANCELLED"}
+    for state, end in ends.items():
+        assert pair.wait_task(ids[state])["state"] == end
+    assert pair.task(ids[2])["attempt"] == 2
+    assert pair.post("/v1/store:check", {}).json()["sound"]
+    assert int(pair.get("/v1/store").json()["schema_version"]) >= 2
