@@ -42,6 +42,7 @@ static const struct rule {
 	 " a.outcome = 0)"},
 	{"tasks that do not run and have an owner", "SELECT id FROM task WHERE state NOT IN (2, 4) AND"
 	 " owner <> 0"},
+	{"tasks that run and would be woken", "SELECT id FROM task WHERE state IN (2, 4) AND wake_us <> 0"},
 	{"tasks that wait for their time and never wake", "SELECT id FROM task WHERE state IN (3, 8) AND"
 	 " wake_us = 0"},
 	{"records of a kind there is not, or without a key", "SELECT key AS id FROM record WHERE"
