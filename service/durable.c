@@ -219,7 +219,7 @@ static void on_created(int code, enum task_found found, const char *why,
 	if (d->accept && d->wait_ns == 0)
 		answer_task(d, row);
 	else
-		d->wait = task_wait(d->id, 0, d->wait_ns, on_waited, d);
+		d->wait = task_wait_made(row, d->wait_ns, on_waited, d);
 }
 
 static void on_cancelled(struct request *r)

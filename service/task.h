@@ -113,6 +113,10 @@ void task_unwatch(struct task_watch *w); /* no ended() */
 struct task_wait;
 struct task_wait *task_wait(const char *id, uint64_t version, int64_t timeout_ns, task_done done,
 			    void *arg);
+/* Waits for the end of a task whose row an op's done() has just been given: nothing is
+ * read before that, and done's row may have its result and its error alone. */
+struct task_wait *task_wait_made(const struct task_row *row, int64_t timeout_ns, task_done done,
+				 void *arg);
 void task_unwait(struct task_wait *w); /* before done() only; no done() */
 
 #endif

@@ -68,6 +68,9 @@ int task_take_back(const struct store_ops *ops, struct store *s, uint64_t owner,
 void task_publish(const struct task_changes *changes);
 void task_watch_publish(const struct task_change *change);
 void task_wait_publish(const struct task_change *change);
+/* Tells those who are content with the row as its last attempt's end leaves it:
+ * terminal, with its result and its error. */
+void task_wait_ended(const struct task_row *row);
 void task_watch_end_all(void);
 void task_wait_end_all(void);
 

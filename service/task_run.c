@@ -77,7 +77,7 @@ struct end {
 	struct call_tasks *tasks;  /* to be made with it, when it is a success; NULL */
 	char refused[320];         /* why they must not be; "" */
 	struct task_changes changes;
-	enum task_state state;     /* after it */
+	struct task_row row;       /* after it; without buffers but its error */
 	bool fenced;               /* the row was no longer ours */
 	unsigned tries;
 	struct loop_timer timer;
@@ -156,11 +156,12 @@ static int write_dropped_note(struct task_move *m, uint64_t dropped)
 static int end_run(struct store_op *op, const struct store_ops *ops, struct store *s)
 {
 	struct end *e = CONTAINER_OF(op, struct end, op);
-	struct task_row row = {0};
-	struct task_move m = task_move_begin(ops, s, &row, &e->changes);
-	int r = get_running(ops, s, &e->run->id, e->run->attempt, &row);
+	struct task_move m = task_move_begin(ops, s, &e->row, &e->changes);
+	int r;
 
+	task_row_deinit(&e->row);
 	task_changes_reset(&e->changes);
+	r = get_running(ops, s, &e->run->id, e->run->attempt, &e->row);
 	e->fenced = r > 0;
 	if (r != 0)
 		return r < 0 ? r : 0;
@@ -169,11 +170,9 @@ static int end_run(struct store_op *op, const struct store_ops *ops, struct stor
 		r = write_dropped_note(&m, e->dropped);
 	if (r == 0)
 		r = task_move_end(&m, &e->ending);
-	e->state = row.state;
 	e->refused[0] = 0;
-	if (r == 0 && e->tasks != NULL && row.state == TASK_SUCCEEDED)
+	if (r == 0 && e->tasks != NULL && e->row.state == TASK_SUCCEEDED)
 		r = enqueue_insert(e->tasks, ops, s, &e->changes, e->refused, sizeof e->refused);
-	task_row_deinit(&row);
 	return r;
 }
 
@@ -302,6 +301,7 @@ static void end_free(struct end *e)
 	task_ending_deinit(&e->ending);
 	call_tasks_free(e->tasks);
 	task_changes_deinit(&e->changes);
+	task_row_deinit(&e->row);
 	loop_timer_cancel(&e->timer);
 	free(e);
 }
@@ -314,14 +314,14 @@ static void end_log(const struct end *e)
 	if (e->fenced)
 		log_warn("an attempt's end came too late and was dropped", "task=%s attempt=%u", id,
 			 e->run->attempt);
-	else if (e->state == TASK_FAILED || e->state == TASK_RETRYING) {
+	else if (e->row.state == TASK_FAILED || e->row.state == TASK_RETRYING) {
 		AUTO_FREE char *detail = NULL;
 
 		task_problem_read(buf_bytes(&e->ending.problem), &detail);
-		log_write(e->state == TASK_FAILED ? LOG_LEVEL_WARN : LOG_LEVEL_INFO, "a task's attempt "
+		log_write(e->row.state == TASK_FAILED ? LOG_LEVEL_WARN : LOG_LEVEL_INFO, "a task's attempt "
 			  "failed", "task=%s method=%s attempt=%u outcome=%s state=%s error=\"%.200s\"", id,
 			  e->run->method ? e->run->method->schema->full_name : "?", e->run->attempt,
-			  task_outcome_name(e->ending.outcome), task_state_name(e->state), detail);
+			  task_outcome_name(e->ending.outcome), task_state_name(e->row.state), detail);
 	}
 }
 
@@ -369,6 +369,17 @@ static void end_otherwise(struct end *e, int code)
 	end_submit(e);
 }
 
+/* Who waits for the result need not read it back. */
+static void end_tell(struct end *e)
+{
+	if (e->fenced || !task_state_terminal(e->row.state))
+		return;
+	e->row.result = e->ending.result; /* lent */
+	e->row.parts = PART_RESULT | PART_ERROR;
+	task_wait_ended(&e->row);
+	e->row.result = BUF_INIT;
+}
+
 static void end_done(struct store_op *op, int code)
 {
 	struct end *e = CONTAINER_OF(op, struct end, op);
@@ -383,6 +394,7 @@ static void end_done(struct store_op *op, int code)
 		return;
 	if (code == 0) {
 		end_log(e);
+		end_tell(e);
 		task_publish(&e->changes);
 	}
 	if (e->held != NULL)

@@ -1,5 +1,6 @@
 /* task_wait.c: waiting for one task: until it has ended, or has changed, or the
- * waiter's time is over. What is told is always a row read from the store. */
+ * waiter's time is over. What is told is a row read from the store; who waits for what
+ * he has made, for its result above all, is also content with what its end wrote. */
 #include <stdio.h>
 
 #include "base/clock.h"
@@ -16,6 +17,7 @@ struct task_wait {
 	struct waited *task;    /* NULL until then */
 	bool reading, again;    /* a get is under way; another one is wanted after it */
 	bool timed_out;
+	bool content;           /* with result and error, see task_wait_made */
 	uint64_t version;       /* 0: until terminal */
 	struct loop_timer timer;
 	struct wait_read *read; /* while reading */
@@ -144,18 +146,40 @@ static void on_timeout(void *arg)
 		read_again(w);
 }
 
-struct task_wait *task_wait(const char *id, uint64_t version, int64_t timeout_ns, task_done done,
-			    void *arg)
+static struct task_wait *wait_new(int64_t timeout_ns, task_done done, void *arg)
 {
 	struct task_wait *w = xcalloc(1, sizeof *w);
 
-	w->version = version;
 	w->done = done;
 	w->arg = arg;
 	list_push_back(&unknown, &w->node);
 	if (timeout_ns >= 0)
 		loop_timer_start(&w->timer, timeout_ns, on_timeout, w);
+	return w;
+}
+
+struct task_wait *task_wait(const char *id, uint64_t version, int64_t timeout_ns, task_done done,
+			    void *arg)
+{
+	struct task_wait *w = wait_new(timeout_ns, done, arg);
+
+	w->version = version;
 	read_start(w, id);
+	return w;
+}
+
+/* What is committed from here on is published, in its order: nothing can be missed. */
+struct task_wait *task_wait_made(const struct task_row *row, int64_t timeout_ns, task_done done,
+				 void *arg)
+{
+	struct task_wait *w;
+	char id[UUID_TEXT_SIZE];
+
+	if (task_state_terminal(row->state))
+		return task_wait(uuid_format(&row->id, id), 0, timeout_ns, done, arg);
+	w = wait_new(timeout_ns, done, arg);
+	w->content = true;
+	wait_attach(w, &row->id);
 	return w;
 }
 
@@ -179,6 +203,29 @@ void task_wait_publish(const struct task_change *change)
 		if (w->version != 0 || task_state_terminal(change->is))
 			read_again(w);
 	}
+}
+
+static struct task_wait *content_wait(const struct uuid *id)
+{
+	struct waited *t = map_get(&waited_tasks, id, sizeof *id);
+
+	if (t == NULL)
+		return NULL;
+	LIST_FOREACH(node, &t->waits) {
+		struct task_wait *w = LIST_ENTRY(node, struct task_wait, node);
+
+		if (w->content)
+			return w;
+	}
+	return NULL;
+}
+
+void task_wait_ended(const struct task_row *row)
+{
+	struct task_wait *w;
+
+	while ((w = content_wait(&row->id)) != NULL)
+		wait_tell(w, 0, NULL, row);
 }
 
 static struct task_wait *any_wait(void)

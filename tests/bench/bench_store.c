@@ -240,12 +240,10 @@ static void on_end(int code, const char *why, const struct task_row *row, void *
 static void on_created(int code, enum task_found found, const char *why,
 		       const struct task_row *row, void *arg)
 {
-	char id[UUID_TEXT_SIZE];
-
 	if (code != 0)
 		abort();
 	if (wait_for_end)
-		task_wait(uuid_format(&row->id, id), 0, -1, on_end, arg);
+		task_wait_made(row, -1, on_end, arg);
 	else
 		on_end(0, NULL, row, arg);
 }

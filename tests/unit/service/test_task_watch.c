@@ -247,6 +247,63 @@ static void waiting_for_the_end(void **state)
 	task_unwait(task_wait(o.id, 0, -1, on_done, &end));
 }
 
+struct maker {
+	struct outcome made, end;
+	struct task_wait *wait;
+};
+
+static void on_made(int code, enum task_found found, const char *why, const struct task_row *row,
+		    void *arg)
+{
+	struct maker *m = arg;
+
+	on_done(code, why, row, &m->made);
+	m->wait = task_wait_made(row, -1, on_done, &m->end);
+}
+
+static void make(struct maker *m)
+{
+	struct task_spec spec = {.method = registry_method_by_name("t.T/Run"),
+				 .input = {(const uint8_t *)"in", 2}};
+
+	*m = (struct maker){0};
+	task_create(&spec, on_made, m);
+	await(outcome_done, &m->made);
+	assert_false(m->end.done);
+}
+
+/* Beside others who wait for the same, with an error, and when he has let go. */
+static void the_maker_waits_for_the_end(void **state)
+{
+	struct maker m, left;
+	struct outcome other = {0};
+
+	make(&m);
+	task_wait(m.made.id, 0, -1, on_done, &other);
+	answer_ok(await_call(1), "r");
+	await(outcome_done, &m.end);
+	assert_int_equal(m.end.state, TASK_SUCCEEDED);
+	assert_string_equal(m.end.result, "r");
+	assert_string_equal(m.end.id, m.made.id);
+	await(outcome_done, &other);
+	assert_string_equal(other.result, "r");
+
+	make(&m);
+	answer_error(await_call(2), ERRAND_FAILED_PRECONDITION, true);
+	await(outcome_done, &m.end);
+	assert_int_equal(m.end.state, TASK_FAILED);
+	assert_int_equal(m.end.problem_code, ERRAND_FAILED_PRECONDITION);
+
+	make(&m);
+	await_call(3);
+	make(&left);
+	task_unwait(left.wait);
+	answer_ok(await_call(4), "to nobody");
+	answer_ok(await_call(3), "last");
+	await(outcome_done, &m.end);
+	assert_string_equal(m.end.result, "last");
+}
+
 static char list_ids[2048];
 static struct uuid list_next;
 
@@ -298,6 +355,7 @@ int main(void)
 		BOTH(unwatching_is_silent),
 		BOTH(every_event_once_and_in_order),
 		BOTH(waiting_for_the_end),
+		BOTH(the_maker_waits_for_the_end),
 		BOTH(lists_come_in_pages),
 	};
 
