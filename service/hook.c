@@ -204,9 +204,24 @@ void hook_look_at(int64_t due_us)
 		sleep_until(due_us);
 }
 
-static void look_done(struct store_op *op, int code)
+/* Whoever asks for a look meanwhile gets it behind this one. */
+static int64_t use_rows(void)
 {
 	int64_t next = -1;
+
+	if (!hooks.draining) {
+		next = take_due();
+		hook_host_pump_all();
+	}
+	records_free(k.rows, k.n_rows);
+	k.rows = NULL;
+	k.n_rows = 0;
+	return next;
+}
+
+static void look_done(struct store_op *op, int code)
+{
+	int64_t next = code == 0 && hooks.started ? use_rows() : -1;
 
 	k.looking = false;
 	if (!hooks.started)
@@ -215,13 +230,6 @@ static void look_done(struct store_op *op, int code)
 		sleep_until(task_clock_us() + FAILED_NS / 1000);
 		return;
 	}
-	if (!hooks.draining) {
-		next = take_due();
-		hook_host_pump_all();
-	}
-	records_free(k.rows, k.n_rows);
-	k.rows = NULL;
-	k.n_rows = 0;
 	if (sweep()) {
 		k.again = false; /* it looks when it is done */
 		return;

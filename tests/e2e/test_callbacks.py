@@ -185,7 +185,7 @@ def test_verified_by_standardwebhooks(caller, receiver, node_modules):
 
 def test_events_that_are_asked_for(caller, receiver):
     task_id = caller.make({"url": receiver.url + "/events", "events": ["running", "FAILED"]}, method=FAIL,
-                          body={}, retry={"max_attempts": 1})
+                          body={"code": 3, "final": True, "times": 9})
     requests = receiver.wait("/events", 2)
     assert sorted(json.loads(r["body"])["type"] for r in requests) == ["task.failed", "task.running"]
     assert len({r["headers"]["webhook-id"] for r in requests}) == 2
@@ -416,22 +416,23 @@ def close_at_once(handler):
 
 
 def test_bad_targets_are_bounded(make_caller, receiver):
-    p = make_caller(args=("--callback-timeout", "1s", "--max-host-callbacks", "2"))
+    p = make_caller(args=("--callback-timeout", "1s", "--max-host-callbacks", "2", "--callback-failures", "1000"))
     stop = threading.Event()
     answers = {"/hang": hang(stop), "/drip": drip(stop), "/flood": flood, "/heads": header_flood,
                "/close": close_at_once}
-    bad = Receiver()
-    bad.answer = lambda path, n: answers[path]
+    bad = {path: Receiver() for path in answers}
+    for r in bad.values():
+        r.answer = lambda path, n: answers[path]
     p.wait_delivery(p.make({"url": receiver.url + "/first"}), "DELIVERED")
     before_kb, before_fds = rss_kb(p.service.pid), fd_count(p.service.pid)
     try:
         begin = time.monotonic()
-        tasks = {path: [p.make({"url": bad.url + path}) for _ in range(3)] for path in answers}
+        tasks = {path: [p.make({"url": bad[path].url + path}) for _ in range(3)] for path in answers}
         # others are served meanwhile
         for i in range(10):
             p.wait_delivery(p.make({"url": f"{receiver.url}/beside{i}"}), "DELIVERED", 10)
         assert p.wait_delivery(tasks["/flood"][0], "DELIVERED", 60)["last_status"] == 200
-        assert bad.server.flooded < 50000000
+        assert bad["/flood"].server.flooded < 50000000
         for path in ("/hang", "/drip", "/heads", "/close"):
             for task_id in tasks[path]:
                 d = p.wait_delivery(task_id, "DEAD", 90)
@@ -441,7 +442,8 @@ def test_bad_targets_are_bounded(make_caller, receiver):
         wait_until(lambda: fd_count(p.service.pid) <= before_fds + 8)
     finally:
         stop.set()
-        bad.close()
+        for r in bad.values():
+            r.close()
 
 
 def test_a_host_that_does_not_work_is_left_alone_for_a_while(make_caller, receiver):

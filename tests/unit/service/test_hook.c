@@ -279,6 +279,11 @@ static bool all_sent(void *arg)
 	return net.n_sent == 2000;
 }
 
+static bool five_sent(void *arg)
+{
+	return net.n_sent >= 5;
+}
+
 static bool all_ended(void *arg)
 {
 	return hook_in_flight() == 0;
@@ -312,6 +317,20 @@ static void a_host_that_fails_pauses(void **state)
 	net.status = 200;
 	assert_int_equal(until(0, HOOK_DELIVERED).attempt, 4);
 	assert_true(clock_mono_ns() - begun > 100 * NS_PER_MS);
+	end();
+}
+
+/* Those who wait in memory go back to the store when their host pauses. */
+static void who_waits_is_put_off(void **state)
+{
+	begin("1ms,1ms,1ms,1ms,1ms,1ms,1ms,1ms,1ms,1ms");
+	net.status = 500;
+	fill("https://fast.test/", 0, 100);
+	hook_look();
+	await(five_sent, NULL);
+	net.status = 200;
+	for (unsigned i = 0; i < 100; i++)
+		until(i, HOOK_DELIVERED);
 	end();
 }
 
@@ -363,7 +382,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		BOTH(delivered_and_shown), BOTH(given_up_then_sent_by_hand), BOTH(one_that_is_gone),
 		BOTH(who_hangs_holds_nobody), BOTH(many_for_one_host), BOTH(a_host_that_fails_pauses),
-		BOTH(forgotten_in_time),
+		BOTH(who_waits_is_put_off),		BOTH(forgotten_in_time),
 	};
 
 	return cmocka_run_group_tests(tests, make_keys, remove_keys);
