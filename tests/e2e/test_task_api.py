@@ -123,6 +123,11 @@ def test_create_unique(pair):
     pair.post(f"/v1/tasks/{task['id']}:cancel")
 
 
+def test_create_after_nobody(pair):
+    r = pair.post("/v1/tasks", {"method": ECHO, "after": [NOBODY]})
+    assert r.status == 422 and pointers(r)[0].startswith("#/after"), r
+
+
 def test_native_input(pair):
     """A client of protobuf's own gives the message itself. 19, 11: the Any's bytes."""
     def field(number, data):
