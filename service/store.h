@@ -41,10 +41,10 @@ enum task_flag {
 	TASK_WAITS_KEY = 64,     /* BLOCKED (or HELD) for its unique key */
 	TASK_HAS_LABELS = 128,   /* in its options */
 	TASK_HAS_PARENTS = 256,  /* its options name tasks it comes after */
-	TASK_HAS_CHECKPOINT = 2048,
-	TASK_HAS_DETAIL = 4096,  /* of its progress */
 	TASK_BORN_SCHEDULED = 512, /* what it was when it was made, if not QUEUED */
 	TASK_BORN_BLOCKED = 1024,
+	TASK_HAS_CHECKPOINT = 2048,
+	TASK_HAS_DETAIL = 4096,  /* of its progress */
 };
 
 /* A task's row. Strings and buffers owned; NULL and empty where there is none.

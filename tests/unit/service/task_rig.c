@@ -55,6 +55,9 @@ struct errand_call *call_start(const struct call_params *p)
 	*c = (struct errand_call){.p = *p};
 	strcpy(c->id, p->task_id);
 	buf_append(&c->payload, p->payload.data, p->payload.len);
+	buf_append(&c->checkpoint, p->checkpoint.data, p->checkpoint.len);
+	for (size_t i = 0; i < p->n_parents && i < ARRAY_LEN(c->parents); i++)
+		c->parents[i] = p->parents[i];
 	return c;
 }
 
@@ -117,6 +120,7 @@ void answer_deinit(struct answer *a)
 	free(a->message);
 	buf_deinit(&a->problem);
 	buf_deinit(&a->payload);
+	a->tasks = call_tasks_free(a->tasks);
 }
 
 void answer_ok(struct errand_call *c, const char *result)
@@ -229,15 +233,25 @@ struct outcome get(const char *id)
 	return op_with(task_get, id);
 }
 
-struct outcome create_input(const char *method, const char *input)
+static struct outcome create_spec(const char *method, const char *input, struct bytes options)
 {
 	struct outcome o = {0};
-	struct task_spec spec = {.method = registry_method_by_name(method),
+	struct task_spec spec = {.method = registry_method_by_name(method), .options = options,
 				 .input = {(uint8_t *)input, strlen(input)}};
 
 	task_create(&spec, on_created, &o);
 	await(outcome_done, &o);
 	return o;
+}
+
+struct outcome create_input(const char *method, const char *input)
+{
+	return create_spec(method, input, (struct bytes){0});
+}
+
+struct outcome create_with(const char *method, struct bytes options)
+{
+	return create_spec(method, "in", options);
 }
 
 struct outcome create(const char *method)
@@ -278,8 +292,10 @@ void start(void)
 
 static void calls_reset(void)
 {
-	for (size_t i = 0; i < n_calls; i++)
+	for (size_t i = 0; i < n_calls; i++) {
 		buf_deinit(&calls[i].payload);
+		buf_deinit(&calls[i].checkpoint);
+	}
 	n_calls = 0;
 }
 

@@ -27,7 +27,8 @@ extern bool unserved; /* as if the module were gone */
 struct errand_call {
 	struct call_params p;
 	char id[UUID_TEXT_SIZE];
-	struct buf payload;
+	struct buf payload, checkpoint;
+	struct uuid parents[4]; /* the first ones */
 	int cancel_code;
 	bool abandoned, over;
 };
@@ -83,6 +84,8 @@ struct outcome op_with(void (*op)(const char *, task_done, void *), const char *
 struct outcome get(const char *id);
 struct outcome create_input(const char *method, const char *input);
 struct outcome create(const char *method);
+/* With serialized errand.v1.TaskOptions; borrowed. */
+struct outcome create_with(const char *method, struct bytes options);
 
 /* Until the task is in that state. */
 struct outcome await_state(const char *id, enum task_state state);
