@@ -2,6 +2,8 @@
 #define _GNU_SOURCE
 #include "gateway/body.h"
 
+#include <string.h>
+
 #include "base/err.h"
 #include "base/json.h"
 #include "base/pbuf.h"
@@ -95,6 +97,19 @@ static enum request_refusal body_other(const struct body *b)
 	return REQUEST_MEDIA_TYPE;
 }
 
+/* `{}` says nothing, and many clients send it with every POST. */
+static bool body_empty_object(const struct body *b)
+{
+	static const char blank[] = " \t\r\n";
+	const char *p = (const char *)b->src->body.data, *end = p + b->src->body.len;
+	int braces = 0;
+
+	for (; p < end; p++)
+		if (memchr(blank, *p, sizeof blank - 1) == NULL && *p != "{}x"[braces++])
+			return false;
+	return braces == 2;
+}
+
 enum request_refusal body_to_wire(enum media_body form, const struct request_source *src,
 				  const struct route *r, const struct schema *schema, struct buf *out,
 				  struct fault_list *faults)
@@ -108,8 +123,8 @@ enum request_refusal body_to_wire(enum media_body form, const struct request_sou
 	enum request_refusal refusal;
 
 	if (!r->body_all && r->body == NULL)
-		return body_fault(&b, "body", "this method takes no body: its parameters go into the "
-				  "path and the query");
+		return form == BODY_JSON && body_empty_object(&b) ? REQUEST_OK : body_fault(&b, "body", "this method "
+			"takes no body: its parameters go into the path and the query");
 	if (src->header(src->from, "Content-Type", 1) != NULL) {
 		headers_fault(faults, "Content-Type", "", "is given more than once");
 		return REQUEST_FAULTS;

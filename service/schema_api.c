@@ -4,6 +4,7 @@
 #include "errand_v1.schema.h"
 #include "service/hook_api.h"
 #include "service/module.h"
+#include "service/queue_api.h"
 #include "service/registry.h"
 #include "service/server_api.h"
 #include "service/store_api.h"
@@ -23,7 +24,7 @@ static void schema__get(Errand__V1__Schema_Service *service, const Errand__V1__G
 }
 
 static Errand__V1__Schema_Service descriptors_service = ERRAND__V1__SCHEMA__INIT(schema__);
-static ProtobufCService *services[8] = {&descriptors_service.base}; /* the last is NULL */
+static ProtobufCService *services[8]; /* ends with NULL */
 
 const struct errand_module *module_builtin(void)
 {
@@ -32,12 +33,15 @@ const struct errand_module *module_builtin(void)
 		.name = "errand",
 		.services = services,
 	};
+	size_t n = 0;
 
 	/* Not constant expressions in C. */
-	services[1] = task_api_service;
-	services[2] = store_api_service;
-	services[3] = server_api_service();
-	services[4] = hook_api_service;
+	services[n++] = &descriptors_service.base;
+	services[n++] = task_api_service;
+	services[n++] = queue_api_service;
+	services[n++] = store_api_service;
+	services[n++] = server_api_service();
+	services[n++] = hook_api_service;
 	module.descriptor_set = errand_v1_schema;
 	module.descriptor_set_len = errand_v1_schema_len;
 	return &module;

@@ -227,6 +227,9 @@ struct store_ops {
 	int (*list)(struct store *s, const struct store_filter *f, struct store_page *out);
 	int (*count)(struct store *s, const char *queue, enum task_state state, uint64_t *out);
 
+	/* run_at of the QUEUED row of `queue` that waits longest, 0 = none. */
+	int (*oldest)(struct store *s, const char *queue, int64_t *run_at_us);
+
 	int (*put_attempt)(struct store *s, const struct attempt_row *a); /* insert or replace */
 	int (*attempts)(struct store *s, const struct uuid *id, struct attempt_row **out,
 			size_t *n_out); /* malloc'd array, by number */

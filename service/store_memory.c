@@ -629,6 +629,19 @@ static int memory_count(struct store *s, const char *queue, enum task_state stat
 	return 0;
 }
 
+static int memory_oldest(struct store *s, const char *queue, int64_t *run_at_us)
+{
+	const struct ordered *queued = &queue_of(s, queue)->queued;
+
+	*run_at_us = 0;
+	for (struct ordered_node *n = ordered_from(queued, NULL); n; n = ordered_after(queued, n)) {
+		int64_t at = by_turn(n)->row.run_at_us;
+
+		*run_at_us = *run_at_us ? MIN(*run_at_us, at) : at;
+	}
+	return 0;
+}
+
 /* --- attempts and events --- */
 
 static int memory_put_attempt(struct store *s, const struct attempt_row *a)
@@ -840,6 +853,7 @@ const struct store_ops store_memory = {
 	.queues = memory_queues,
 	.list = memory_list,
 	.count = memory_count,
+	.oldest = memory_oldest,
 	.put_attempt = memory_put_attempt,
 	.attempts = memory_attempts,
 	.add_event = memory_add_event,

@@ -434,6 +434,29 @@ static int sqlite_count(struct store *s, const char *queue, enum task_state stat
 	return r;
 }
 
+/* From priority to priority by the index: their number matters, not that of the rows. */
+static int sqlite_oldest(struct store *s, const char *queue, int64_t *run_at_us)
+{
+	int64_t below = INT64_MAX;
+	int r = 1;
+
+	for (*run_at_us = 0; r > 0;) {
+		sqlite3_stmt *st = sqlite_statement(s, S_OLDEST);
+		int64_t at;
+
+		bind_text(st, 1, queue);
+		sqlite3_bind_int64(st, 2, below);
+		r = sqlite_next(s, st);
+		if (r <= 0)
+			break;
+		below = sqlite3_column_int64(st, 0);
+		at = sqlite3_column_int64(st, 1);
+		sqlite3_reset(st);
+		*run_at_us = *run_at_us ? MIN(*run_at_us, at) : at;
+	}
+	return r;
+}
+
 /* --- attempts and events --- */
 
 static int sqlite_put_attempt(struct store *s, const struct attempt_row *a)
@@ -546,6 +569,7 @@ const struct store_ops store_sqlite = {
 	.queues = sqlite_queues,
 	.list = sqlite_list,
 	.count = sqlite_count,
+	.oldest = sqlite_oldest,
 	.put_attempt = sqlite_put_attempt,
 	.attempts = sqlite_attempts,
 	.add_event = sqlite_add_event,

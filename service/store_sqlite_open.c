@@ -108,6 +108,8 @@ static const char *const sql[N_STATEMENTS] = {
 	[S_COUNT] = "SELECT count(*) FROM task INDEXED BY task_state WHERE queue = ? AND state = ?",
 	[S_COUNT_QUEUED] = "SELECT count(*) FROM task INDEXED BY task_claim WHERE queue = ? AND"
 		" state = 1",
+	[S_OLDEST] = "SELECT priority, run_at_us FROM task INDEXED BY task_claim WHERE state = 1"
+		" AND queue = ? AND priority < ? ORDER BY priority DESC, run_at_us LIMIT 1",
 	[S_PUT_ATTEMPT] = "INSERT OR REPLACE INTO attempt (task, number, outcome, start_us, end_us,"
 		" exit_status, signal, error, owner) VALUES (?,?,?,?,?,?,?,?,?)",
 	[S_ATTEMPTS] = "SELECT number, outcome, start_us, end_us, exit_status, signal, error, owner"

@@ -17,6 +17,7 @@
 #include "service/task_engine.h"
 #include "service/task_pack.h"
 #include "service/task_run.h"
+#include "service/task_settings.h"
 #include "service/task_unique.h"
 
 #define RECOVER_BATCH 256
@@ -376,7 +377,7 @@ static void create_refused(struct loop_job *job)
 	char why[160];
 
 	snprintf(why, sizeof why, "queue %.60s is full (%llu tasks wait): try again later", c->queue->name,
-		 (unsigned long long)engine.config.max_depth);
+		 (unsigned long long)c->queue->max_depth);
 	c->done(ERRAND_RESOURCE_EXHAUSTED, TASK_MADE, why, NULL, c->arg);
 	create_free(c);
 }
@@ -391,7 +392,7 @@ void task_create(const struct task_spec *spec, task_created done, void *arg)
 	c->arg = arg;
 	task_new_init(&c->task, spec);
 	c->queue = q = task_queue_get(c->task.row.queue);
-	if (engine.config.max_depth > 0 && q->n_queued + q->n_creating >= engine.config.max_depth) {
+	if (q->max_depth > 0 && q->n_queued + q->n_creating >= q->max_depth) {
 		c->refused.run = create_refused;
 		loop_post(&c->refused);
 		return;
@@ -531,6 +532,8 @@ static int load_queues(void)
 	size_t n = 0;
 	int r = engine.ops->queues(engine.store, &names, &n);
 
+	for (size_t i = 0; task_settings_name(i) != NULL; i++)
+		task_queue_get(task_settings_name(i));
 	for (size_t i = 0; i < n && r == 0; i++) {
 		struct task_queue *q = task_queue_get(names[i]);
 
@@ -554,6 +557,7 @@ static void copy_config(const struct task_config *config)
 
 static void free_config(void)
 {
+	task_settings_free();
 	for (size_t i = 0; i < engine.config.n_queues; i++)
 		free((char *)engine.config.queues[i].name);
 	free((void *)engine.config.queues);
@@ -571,6 +575,8 @@ static int start_store(char *why, size_t why_size)
 	if (r == -ERRAND_RESOURCE_EXHAUSTED && engine.ops->spend_reserve != NULL &&
 	    engine.ops->take_reserve(engine.store) && engine.ops->spend_reserve(engine.store))
 		r = recover();
+	if (r == 0)
+		r = task_settings_load(engine.ops, engine.store);
 	if (r == 0)
 		r = load_queues();
 	if (r < 0) {

@@ -9,6 +9,7 @@
 #include "service/store_thread.h"
 #include "service/task.h"
 #include "service/task_move.h"
+#include "service/task_rate.h"
 
 struct pool;
 
@@ -21,7 +22,12 @@ struct task_queue {
 	char *pool_name;
 	struct claim *claim;     /* the one on its way; NULL */
 	bool again;              /* another one is wanted after it */
-	struct loop_timer timer; /* to try again */
+	struct loop_timer timer; /* to try again, or when its rate allows the next one */
+	bool paused;
+	uint64_t max_depth;      /* 0 = no bound */
+	struct task_bucket bucket;
+	struct task_meter meter; /* attempts that ended */
+	int64_t last_claim_us;   /* wall clock; 0 = none since the start */
 };
 
 struct task_engine {
@@ -42,6 +48,10 @@ extern struct task_engine engine;
 struct task_queue *task_queue_get(const char *name);
 /* Claims what the free slots can take, if there may be anything. */
 void task_queue_kick(struct task_queue *q);
+/* What is set of it (task_settings.h) counts from now on. */
+void task_queue_set(struct task_queue *q);
+/* An attempt of it has ended. */
+void task_queue_ended(struct task_queue *q);
 void task_queue_stop_all(void);
 void task_queue_free_all(void);
 

@@ -106,11 +106,15 @@ static bool is_name(const char *text)
 	return true;
 }
 
+bool task_queue_name_ok(const char *name)
+{
+	return is_name(name) && strlen(name) <= 100 && strchr(name, '/') == NULL;
+}
+
 static void read_queue(struct reader *r, const struct pbuf_field *f)
 {
 	set_text(&r->o->queue, f);
-	if (r->o->queue != NULL && (!is_name(r->o->queue) || strlen(r->o->queue) > 100 ||
-				    strchr(r->o->queue, '/') != NULL))
+	if (r->o->queue != NULL && !task_queue_name_ok(r->o->queue))
 		wrong(r, "#/queue", "name", r->o->queue,
 		      "a queue's name has letters, digits, '.', '_' and '-', at most 100");
 }

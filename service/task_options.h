@@ -8,6 +8,7 @@
 #include "service/task_state.h"
 #include "base/uuid.h"
 
+#define TASK_OPTIONS_CALLBACK 18 /* number of the field */
 #define TASK_PRIORITY_MAX 1000000
 #define TASK_LABELS_MAX 64
 #define TASK_AFTER_MAX 1000
@@ -46,6 +47,7 @@ struct task_options {
  * when there was a fault. */
 bool task_options_read(struct bytes options, struct task_options *out, struct fault_list *faults);
 void task_options_deinit(struct task_options *o);
+bool task_queue_name_ok(const char *name);
 
 /* The serialized options with these labels instead of their own. */
 void task_options_put_labels(struct bytes options, const struct task_label *labels, size_t n,

@@ -11,7 +11,9 @@
 #include "errand/status.h"
 #include "service/lease.h"
 #include "service/pool.h"
+#include "service/task_clock.h"
 #include "service/task_engine.h"
+#include "service/task_settings.h"
 
 #define TRY_AGAIN_NS NS_PER_S         /* after the store failed */
 #define LEAVE_NS (100 * NS_PER_MS)    /* for threads that have answered to come back */
@@ -46,7 +48,34 @@ struct task_queue *task_queue_get(const char *name)
 	q->slots = slots_of(name);
 	q->pool_name = xasprintf("slot-%s", name);
 	map_put_str(&engine.queues, q->name, q);
+	task_queue_set(q);
 	return q;
+}
+
+static void set_slots(struct task_queue *q, unsigned slots)
+{
+	if (q->pool != NULL)
+		pool_resize(q->pool, (int)slots - (int)q->slots);
+	q->slots = slots;
+}
+
+void task_queue_set(struct task_queue *q)
+{
+	struct queue_settings set;
+
+	task_settings_get(q->name, &set);
+	set_slots(q, set.has_slots ? set.slots : slots_of(q->name));
+	q->max_depth = set.has_depth ? set.max_depth : engine.config.max_depth;
+	q->paused = set.paused;
+	task_bucket_set(&q->bucket, set.rate, set.burst, task_clock_us());
+	queue_settings_deinit(&set);
+	if (!q->paused)
+		task_queue_kick(q);
+}
+
+void task_queue_ended(struct task_queue *q)
+{
+	task_meter_add(&q->meter, task_clock_us());
 }
 
 /* --- claiming --- */
@@ -110,6 +139,15 @@ static void on_again(void *arg)
 	task_queue_kick(arg);
 }
 
+/* The next token comes then. */
+static void wait_for_token(struct task_queue *q)
+{
+	int64_t us = task_bucket_wait_us(&q->bucket, task_clock_us());
+
+	if (us > 0 && q->timer.event == NULL)
+		loop_timer_start(&q->timer, us * 1000, on_again, q);
+}
+
 /* Fewer rows than were asked for: all that was queued by then is taken. */
 static void claim_done(struct store_op *op, int code)
 {
@@ -120,6 +158,9 @@ static void claim_done(struct store_op *op, int code)
 	claim_begin(c); /* the store may have refused it unseen */
 	q->claim = NULL;
 	q->n_busy -= (unsigned)(c->n - n);
+	task_bucket_give(&q->bucket, (unsigned)(c->n - n));
+	if (n > 0)
+		q->last_claim_us = clock_wall_us();
 	if (code < 0) {
 		q->again = false;
 		loop_timer_start(&q->timer, TRY_AGAIN_NS, on_again, q);
@@ -135,19 +176,51 @@ static void claim_done(struct store_op *op, int code)
 		task_queue_kick(q);
 }
 
-void task_queue_kick(struct task_queue *q)
+/* Slots that are free, as far as its rate allows more tasks now; they are taken. */
+static unsigned take_room(struct task_queue *q)
 {
 	unsigned room = q->slots > q->n_busy ? q->slots - q->n_busy : 0;
+
+	if (room == 0 || engine.draining || q->paused)
+		return 0;
+	room = task_bucket_room(&q->bucket, room, task_clock_us());
+	if (room == 0)
+		wait_for_token(q);
+	task_bucket_take(&q->bucket, room);
+	q->n_busy += room;
+	return room;
+}
+
+static void give_room(struct task_queue *q, unsigned room)
+{
+	task_bucket_give(&q->bucket, room);
+	q->n_busy -= room;
+}
+
+/* The claim under way takes more, or there will be another one. */
+static void claim_more(struct task_queue *q)
+{
+	unsigned room = take_room(q);
+
+	if (room > 0 && claim_grow(q->claim, room))
+		return;
+	give_room(q, room);
+	q->again = true;
+}
+
+void task_queue_kick(struct task_queue *q)
+{
 	struct claim *c;
+	unsigned room;
 
 	if (q->claim != NULL) {
-		if (room > 0 && claim_grow(q->claim, room))
-			q->n_busy += room;
-		else
-			q->again = true;
+		claim_more(q);
 		return;
 	}
-	if (room == 0 || engine.draining || (q->n_queued + q->n_creating == 0 && !q->again))
+	if (q->n_queued + q->n_creating == 0 && !q->again)
+		return;
+	room = take_room(q);
+	if (room == 0)
 		return;
 	c = xcalloc(1, sizeof *c);
 	c->queue = q;
@@ -156,7 +229,6 @@ void task_queue_kick(struct task_queue *q)
 				  .last = true};
 	q->claim = c;
 	q->again = false;
-	q->n_busy += room;
 	store_thread_submit(&c->op);
 }
 

@@ -24,6 +24,7 @@
 #include "service/task_feed.h"
 #include "service/task_pack.h"
 #include "service/task_parent.h"
+#include "service/task_settings.h"
 
 #define FLUSH_NS (250 * NS_PER_MS)     /* between flushes */
 #define PROGRESS_NS (500 * NS_PER_MS)  /* between writes of progress */
@@ -395,6 +396,7 @@ static void end_done(struct store_op *op, int code)
 	if (code == 0) {
 		end_log(e);
 		end_tell(e);
+		task_queue_ended(q);
 		task_publish(&e->changes);
 	}
 	if (e->held != NULL)
@@ -409,11 +411,12 @@ static void end_done(struct store_op *op, int code)
 static struct task_limits limits_of(const struct task_row *row)
 {
 	const struct method *m = registry_method_by_name(row->method);
+	struct schema_retry queue = task_settings_retry(row->queue);
 	struct task_options o;
 	struct task_limits l;
 
 	task_options_read(buf_bytes(&row->options), &o, NULL);
-	l = task_limits_of(&o, m ? m->schema : NULL, NULL);
+	l = task_limits_of(&o, m ? m->schema : NULL, &queue);
 	task_options_deinit(&o);
 	return l;
 }

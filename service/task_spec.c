@@ -5,11 +5,13 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/pbuf.h"
 #include "errand/status.h"
 #include "service/task_after.h"
 #include "service/task_clock.h"
 #include "service/task_engine.h"
 #include "service/task_pack.h"
+#include "service/task_settings.h"
 #include "service/task_unique.h"
 
 #define TICK_MAX 256
@@ -60,6 +62,18 @@ static bool keep_metadata(struct bytes key)
 	return true;
 }
 
+/* The queue's callback, as if the task had been told so. */
+static void add_callback(struct task_new *n)
+{
+	AUTO_BUF callback = BUF_INIT;
+
+	if (!task_settings_callback(n->row.queue, &callback))
+		return;
+	pbuf_put_bytes(&n->row.options, TASK_OPTIONS_CALLBACK, callback.data, callback.len);
+	n->row.flags |= TASK_HAS_CALLBACK;
+	n->flags = n->row.flags;
+}
+
 void task_new_init(struct task_new *n, const struct task_spec *spec)
 {
 	const struct schema_method *m = spec->method->schema;
@@ -80,6 +94,8 @@ void task_new_init(struct task_new *n, const struct task_spec *spec)
 	n->flags = row->flags;
 	buf_append(&row->input, spec->input.data, spec->input.len);
 	buf_append(&row->options, spec->options.data, spec->options.len);
+	if (n->options.callback_url == NULL)
+		add_callback(n);
 	for (size_t i = 0; i < spec->n_metadata; i++)
 		if (keep_metadata(spec->metadata[i].key))
 			task_pack_metadata(&spec->metadata[i], 1, &row->metadata);

@@ -1,0 +1,109 @@
+"""Queues as resources: concurrency, rate, depth, pause, purge, figures."""
+
+import time
+
+from conftest import wait_until
+
+
+def queue(pair, name="test"):
+    r = pair.get(f"/v1/queues/{name}")
+    assert r.status == 200, r
+    return r.json()
+
+
+def patch(pair, name, body, headers=None):
+    return pair.request("PATCH", f"/v1/queues/{name}", body, headers=headers)
+
+
+def test_a_queue_shows_what_it_does(pair):
+    assert pair.get("/v1/queues/nobody").status == 404
+    task_id = pair.submit("/test/task-echo", {})
+    pair.wait_task(task_id)
+    q = queue(pair)
+    assert q["name"] == "test" and q["paused"] is False and q["concurrency"] >= 1
+    assert int(q["stats"]["queued"]) == 0 and int(q["stats"]["ended"]) >= 1
+    assert q["stats"]["last_claim_time"] > "2026" and q["stats"]["rate"] > 0
+    r = pair.get("/v1/queues")
+    assert "test" in [x["name"] for x in r.json()["queues"]]
+
+
+def test_pause_keeps_tasks_and_resume_runs_them(pair):
+    r = pair.post("/v1/queues/test:pause", {})
+    assert r.status == 200 and r.json()["paused"] is True
+    ids = [pair.submit("/test/task-echo", {}) for _ in range(3)]
+    wait_until(lambda: int(queue(pair)["stats"]["queued"]) == 3, 10, "three queued")
+    assert all(pair.task(i)["state"] == "QUEUED" for i in ids)
+    wait_until(lambda: float(queue(pair)["stats"]["oldest_age"].rstrip("s")) > 0, 10, "an age")
+    r = pair.post("/v1/queues/test:resume", {})
+    assert r.json()["paused"] is False
+    assert all(pair.wait_task(i)["state"] == "SUCCEEDED" for i in ids)
+    assert int(queue(pair)["stats"]["queued"]) == 0
+
+
+def test_purge_cancels_what_waits_and_leaves_what_runs(pair):
+    assert patch(pair, "test", {"concurrency": 1}).status == 200
+    running = pair.submit("/test/task-sleep", {"ms": 600})
+    pair.wait_task(running, ("RUNNING",))
+    ids = [pair.submit("/test/task-echo", {}) for _ in range(5)]
+    pair.post("/v1/tasks/" + ids[0] + ":hold", {})
+    r = pair.post("/v1/queues/test:purge", {})
+    assert r.status == 200 and int(r.json()["cancelled"]) == 5
+    assert all(pair.task(i)["state"] == "CANCELLED" for i in ids)
+    assert pair.wait_task(running)["state"] == "SUCCEEDED"
+    assert patch(pair, "test", {"concurrency": 2}).status == 200
+
+
+def test_concurrency_counts_at_once(pair):
+    assert patch(pair, "test", {"concurrency": 3}).json()["concurrency"] == 3
+    ids = [pair.submit("/test/task-sleep", {"ms": 400}) for _ in range(6)]
+    wait_until(lambda: queue(pair)["stats"]["running"] == 3, 10, "three at a time")
+    assert all(pair.wait_task(i)["state"] == "SUCCEEDED" for i in ids)
+    assert queue(pair)["stats"]["running"] == 0
+
+
+def test_rate_spreads_the_starts(pair):
+    assert patch(pair, "test", {"rate": 5, "burst": 1}).status == 200
+    begun = time.monotonic()
+    ids = [pair.submit("/test/task-echo", {}) for _ in range(6)]
+    starts = sorted(pair.wait_task(i)["start_time"] for i in ids)
+    assert len(set(starts)) == 6
+    assert time.monotonic() - begun > 0.9  # five waits of 0.2 s
+    assert patch(pair, "test", {"rate": 0}).json()["rate"] == 0
+
+
+def test_depth_is_bounded_with_429(pair):
+    assert patch(pair, "test", {"max_depth": 2, "paused": True}).status == 200
+    ids = [pair.submit("/test/task-echo", {}) for _ in range(2)]
+    r = pair.post("/test/task-echo", {})
+    assert r.status == 429 and "Retry-After" in r.headers, r
+    assert "test" in r.json()["detail"]
+    assert patch(pair, "test", {"max_depth": 0, "paused": False}).status == 200
+    assert all(pair.wait_task(i)["state"] == "SUCCEEDED" for i in ids)
+
+
+def test_what_cannot_be_set_is_refused(pair):
+    r = patch(pair, "test", {"concurrency": 0, "rate": -1})
+    assert r.status == 422, r
+    assert {e["pointer"] for e in r.json()["errors"]} == {"#/concurrency", "#/rate"}
+    assert patch(pair, "a%20b", {"paused": True}).status == 422
+
+
+def test_if_match_and_settings_outlive_the_service(make_pair):
+    pair = make_pair()
+    r = patch(pair, "slow", {"concurrency": 7, "retry": {"max_attempts": 2, "base": "0.01s"}})
+    assert r.status == 200, r
+    etag = r.headers["ETag"]
+    assert patch(pair, "slow", {"rate": 9}, {"If-Match": '"99"'}).status == 412
+    assert patch(pair, "slow", {"rate": 9}, {"If-Match": etag}).status == 200
+    pair.service.stop()
+    pair.start_service()
+    pair.wait_ready()
+    q = queue(pair, "slow")
+    assert (q["concurrency"], q["rate"], q["retry"]["max_attempts"]) == (7, 9, 2)
+    assert q["retry"]["base"] == "0.010s"
+
+
+def test_no_body_and_an_empty_one_are_the_same(pair):
+    for body in (None, {}):
+        assert pair.post("/v1/queues/test:resume", body).status == 200
+    assert pair.post("/v1/queues/test:resume", {"x": 1}).status == 400
