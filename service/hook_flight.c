@@ -174,7 +174,8 @@ static void record_done(struct store_op *op, int code)
 
 static void record(struct hook_flight *f)
 {
-	f->op = (struct store_op){.run = record_run, .done = record_done, .writes = true};
+	f->op = (struct store_op){.run = record_run, .done = record_done, .writes = true,
+				  .finishes = true};
 	store_thread_submit(&f->op);
 }
 

@@ -143,7 +143,8 @@ static void *lease_main(void *arg)
 		else if (pthread_cond_timedwait(&l.change, &l.lock, &at) == ETIMEDOUT && !l.busy &&
 			 l.needed && !l.stopping) {
 			l.busy = true;
-			l.op = (struct store_op){.run = renew_run, .done = renew_done, .writes = true};
+			l.op = (struct store_op){.run = renew_run, .done = renew_done, .writes = true,
+						 .finishes = true};
 			store_thread_submit(&l.op);
 		}
 	}

@@ -217,7 +217,10 @@ static int act_run_now(struct ask *a, struct task_move *m)
 
 void task_cancel(const char *id, task_done done, void *arg)
 {
-	store_thread_submit(&ask_change(id, act_cancel, "", done, arg)->op);
+	struct ask *a = ask_change(id, act_cancel, "", done, arg);
+
+	a->op.finishes = true;
+	store_thread_submit(&a->op);
 }
 
 void task_retry(const char *id, task_done done, void *arg)

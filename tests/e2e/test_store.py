@@ -190,8 +190,8 @@ def fill(disk):
 
 
 def test_what_runs_is_recorded_on_a_full_disk(small_disk):
-    """FAULTS 5: the reserve is for what runs: each of them ends SUCCEEDED while the disk is full and
-    new tasks are refused."""
+    """FAULTS 5: the reserve is for what runs: each of them ends while the disk is full and new tasks
+    are refused; what is asked to end or to go does, too."""
     pair = SmallPair(small_disk)
     try:
         pair.start()
@@ -207,10 +207,14 @@ def test_what_runs_is_recorded_on_a_full_disk(small_disk):
                        what="a full disk")
         assert r.status == 507 and "Retry-After" in r.headers, r
         assert os.stat(reserve).st_size == 0
+        cancelled = running.pop()
+        assert pair.post(f"/v1/tasks/{cancelled}:cancel").status == 202
+        assert pair.wait_task(cancelled)["state"] == "CANCELLED"
         with open(gate, "w", encoding="utf-8"):
             pass
         for task_id in running:
             ended_once(pair, task_id)
+        assert pair.request("DELETE", f"/v1/tasks/{cancelled}").status == 204
         assert pair.post("/test/task-echo", {}).status == 507
         os.unlink(filler)
         wait_until(lambda: pair.post("/test/task-echo", {}).status == 202, 10, "room again")
