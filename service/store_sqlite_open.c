@@ -223,8 +223,8 @@ static int exec(struct store *s, const char *text, char *why, size_t size)
 		return refuse(s, why, size, ERRAND_UNAVAILABLE, "locked by another program; close it");
 	rc = sqlite_failed(s, rc);
 	snprintf(why, size, "%s%s", s->why, rc != -ERRAND_DATA_LOSS ? "" :
-		 "; the file was not changed: move it aside and restore a copy, or see what "
-		 "`sqlite3 FILE .recover` can save");
+		 "; the file was not changed: see errand-service --check-store, move it aside and "
+		 "restore a copy, or see what `sqlite3 FILE .recover` can save");
 	return rc;
 }
 
@@ -278,8 +278,8 @@ static int check_content(struct store *s, char *why, size_t size)
 	    sqlite3_step(st) != SQLITE_ROW ||
 	    strcmp((const char *)sqlite3_column_text(st, 0), "ok") != 0)
 		code = refuse(s, why, size, ERRAND_DATA_LOSS, "damaged (PRAGMA quick_check); it was not "
-			      "changed: move it aside and restore a copy, or see what "
-			      "`sqlite3 FILE .recover` can save");
+			      "changed: see errand-service --check-store, move it aside and restore a "
+			      "copy, or see what `sqlite3 FILE .recover` can save");
 	sqlite3_finalize(st);
 	return code;
 }

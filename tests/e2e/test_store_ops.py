@@ -283,3 +283,36 @@ def test_killed_in_the_upgrade(make_pair):
     assert pair.task(ids[2])["attempt"] == 2
     assert pair.post("/v1/store:check", {}).json()["sound"]
     assert int(pair.get("/v1/store").json()["schema_version"]) >= 2
+
+
+def test_what_is_refused_has_its_status(make_pair):
+    """FAULTS 8 to 10, 22: each with what to do, the file as it was."""
+    pair = make_pair(modules=[TESTMOD])
+    path = pair.path("state", "tasks.db")
+    done = service_on(path, "--socket", pair.path("other.sock"))
+    assert done.returncode == 75 and f"pid {pair.service.pid} on ".encode() in done.stderr, done
+    pair.wait_task(pair.submit("/test/task-echo", {"text_value": "x" * 100000}))
+    pair.service.stop()
+    with open(path, "rb") as f:
+        whole = f.read()
+
+    def refused(content, status, words):
+        with open(path, "wb") as f:
+            f.write(content)
+        done = service_on(path, "--socket", pair.path("other.sock"))
+        assert done.returncode == status and words.encode() in done.stderr, done
+        with open(path, "rb") as f:
+            assert f.read() == content
+    refused(whole[:len(whole) // 2 // 4096 * 4096], 65, "restore a copy")
+    refused(os.urandom(len(whole)), 65, "restore a copy")
+    refused(whole[:4096 * 3] + bytes(4096 * 2) + whole[4096 * 5:], 65, "--check-store")
+    refused(whole[:60] + b"\0\0\0\x63" + whole[64:], 78, "upgrade errand")
+    refused(whole[:68] + b"abcd" + whole[72:], 78, "another program")
+    os.rename(path, path + ".real")
+    os.symlink(path + ".real", path)
+    done = service_on(path, "--socket", pair.path("other.sock"))
+    assert done.returncode == 78 and b"symbolic link" in done.stderr, done
+    os.unlink(path)
+    with open(path, "wb") as f:
+        f.write(whole)
+    pair.start_service()
