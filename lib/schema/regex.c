@@ -11,7 +11,6 @@
 #define PCRE2_CODE_UNIT_WIDTH 8
 #include "schema/regex.h"
 
-#include <math.h>
 #include <pcre2.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -448,9 +447,13 @@ static uint32_t steps(const struct regex *x, size_t len)
 
 static size_t ways(size_t len)
 {
-	double n = sqrt((double)WAYS_TEXT / (double)(len + 1));
+	size_t square = (size_t)WAYS_TEXT / (len + 1), n = 0;
 
-	return n > WAYS_MAX ? WAYS_MAX : n < WAYS_MIN ? WAYS_MIN : (size_t)n;
+	/* Its root, bit by bit: libm for one root would cost each process 300 KB. */
+	for (size_t bit = (size_t)1 << 31; bit > 0; bit >>= 1)
+		if ((n | bit) <= square / (n | bit))
+			n |= bit;
+	return n > WAYS_MAX ? WAYS_MAX : n < WAYS_MIN ? WAYS_MIN : n;
 }
 
 int regex_match(const struct regex *x, struct bytes text)
