@@ -486,13 +486,15 @@ static enum task_outcome outcome_of(const struct task_run *run, const struct ans
 	return OUTCOME_ERROR;
 }
 
-static void take_result(struct task_ending *ending, struct answer *a)
+static void take_result(const struct task_run *run, struct task_ending *ending, struct answer *a)
 {
+	int64_t own = run->method->schema->max_result;
+	int64_t max = own > 0 ? own : engine.config.max_result;
 	char detail[128];
 
-	if (engine.config.max_result > 0 && a->payload.len > (size_t)engine.config.max_result) {
-		snprintf(detail, sizeof detail, "the result has %zu bytes, the limit is %lld (--max-result)",
-			 a->payload.len, (long long)engine.config.max_result);
+	if (max > 0 && a->payload.len > (size_t)max) {
+		snprintf(detail, sizeof detail, "the result has %zu bytes, the limit is %lld (%s)",
+			 a->payload.len, (long long)max, own > 0 ? "its method's" : "--max-result");
 		ending->outcome = OUTCOME_ERROR;
 		ending->final = true;
 		task_problem_put(&ending->problem, ERRAND_RESOURCE_EXHAUSTED, 0, detail);
@@ -528,7 +530,7 @@ static void on_answered(struct errand_call *call, struct answer *a, void *arg)
 		return;
 	ending.outcome = outcome_of(run, a, call_cancel_code(call));
 	if (ending.outcome == OUTCOME_OK)
-		take_result(&ending, a);
+		take_result(run, &ending, a);
 	else
 		take_problem(run, &ending, a);
 	if (ending.outcome == OUTCOME_TIMEOUT)

@@ -123,6 +123,7 @@ struct schema_method {
 	int64_t timeout_ns, cancel_grace_ns; /* 0 = default */
 	int64_t start_deadline_ns, total_timeout_ns, progress_timeout_ns, result_ttl_ns; /* of tasks */
 	int32_t priority;
+	int64_t max_result;    /* bytes of a task's result; 0 = default */
 	struct schema_retry retry;
 	const char *comment;   /* leading comment, or NULL */
 };

@@ -126,7 +126,7 @@ static int read_bindings(struct schema *s, struct schema_method *m, struct bytes
 
 enum { RULE_RUN = 1, RULE_QUEUE, RULE_TIMEOUT, RULE_RETRY, RULE_CANCEL_GRACE,
        RULE_START_DEADLINE, RULE_TOTAL_TIMEOUT, RULE_PROGRESS_TIMEOUT, RULE_RESULT_TTL,
-       RULE_PRIORITY,
+       RULE_PRIORITY, RULE_MAX_RESULT,
        RETRY_MAX_ATTEMPTS = 1, RETRY_BASE, RETRY_CAP, RETRY_FACTOR };
 
 /* google.protobuf.Duration; the parts of one given twice merge. */
@@ -214,6 +214,9 @@ static int read_rule(struct schema *s, struct schema_method *m, struct bytes raw
 			break;
 		case RULE_PRIORITY:
 			m->priority = (int32_t)f.value;
+			break;
+		case RULE_MAX_RESULT:
+			m->max_result = (int64_t)f.value;
 			break;
 		}
 	}

@@ -69,6 +69,14 @@ def test_progress_shows_its_detail(pair):
     assert last["detail"]["done"] == 3
 
 
+def test_a_method_s_own_cap_of_its_result(pair):
+    task = pair.wait_task(pair.submit("/test/task-small", {"text_value": "x" * 90}))
+    assert task["state"] == "SUCCEEDED", task
+    task = pair.wait_task(pair.submit("/test/task-small", {"text_value": "x" * 100}))
+    assert task["state"] == "FAILED" and task["attempt"] == 1, task
+    assert "the limit is 100 (its method's)" in task["error"]["detail"]
+
+
 # --- faults of the input ---
 
 

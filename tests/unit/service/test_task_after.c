@@ -348,7 +348,7 @@ static void a_chain_of_thousands_fails_from_its_head(void **state)
 	bool done = false;
 
 	strcpy(id, head.id);
-	for (int i = 0; i < 5000; i++)
+	for (int i = 0; i < 1500; i++)
 		add(chain, &(struct errand_task_options){.after = after, .n_after = 1}, id);
 	enqueue_commit(chain, committed, &done);
 	await(is_set, &done);
