@@ -17,7 +17,7 @@
 
 #define METADATA_MAX 64
 #define OPTIONS_CALLBACK 18 /* errand.v1.TaskOptions.callback */
-#define QUEUE_CALLBACK 15 /* errand.v1.Queue.callback */
+#define QUEUE_CALLBACK 8 /* errand.v1.Queue.callback */
 
 static struct {
 	const struct hook_rules *rules;
@@ -94,20 +94,23 @@ static void find_callback(struct bytes message, uint32_t field, struct wish *w)
 			read_callback(f.bytes, w);
 }
 
-/* The task's own callback, or its queue's. */
+/* A queue's callback is given to its tasks as they are made: it is the queue's while it is
+ * the same. */
 static int find_wish(struct task_move *m, const struct task_row *row, struct wish *w)
 {
 	struct record queue = {0};
+	struct wish queues = {0};
 	int r;
 
 	find_callback(buf_bytes(&row->options), OPTIONS_CALLBACK, w);
-	if (w->url != NULL)
+	if (w->url == NULL)
 		return 0;
-	*w = (struct wish){.queues = true};
 	r = m->ops->get_record(m->store, RECORD_QUEUE,
 			       (struct bytes){(const uint8_t *)row->queue, strlen(row->queue)}, &queue);
 	if (r == 0)
-		find_callback(buf_bytes(&queue.data), QUEUE_CALLBACK, w);
+		find_callback(buf_bytes(&queue.data), QUEUE_CALLBACK, &queues);
+	w->queues = queues.url != NULL && strcmp(queues.url, w->url) == 0;
+	free(queues.url);
 	record_deinit(&queue);
 	return r == -ERRAND_NOT_FOUND ? 0 : r;
 }

@@ -10,6 +10,8 @@
 #include "errand/status.h"
 #include "service/task_clock.h"
 
+#define GONE_MAX 1000 /* endpoints of one queue */
+
 enum { ID = 1, TASK, EVENT, URL, STATE, ATTEMPT, STATUS, ERROR, CREATED, LAST, NEXT, ENDED, QUEUE,
        OWN_BEFORE = 100, OWN_TRACE, OWN_EVENT_US, OWN_LAST_US, OWN_END_US,
        OWN_FORCED };
@@ -294,4 +296,21 @@ int hook_remove_gone(const struct store_ops *ops, struct store *s, const struct 
 
 	gone_key(d, &key);
 	return gone_is_fine(ops->remove_record(s, RECORD_CALLBACK_GONE, buf_bytes(&key)));
+}
+
+int hook_forget_gone(const struct store_ops *ops, struct store *s, const char *queue)
+{
+	AUTO_BUF prefix = BUF_INIT;
+	struct record *rows = NULL;
+	size_t n = 0;
+	int r;
+
+	buf_append_str(&prefix, "queue/");
+	buf_append(&prefix, queue, strlen(queue) + 1);
+	r = ops->list_records(s, RECORD_CALLBACK_GONE, buf_bytes(&prefix), (struct bytes){0}, GONE_MAX, &rows,
+			      &n);
+	for (size_t i = 0; i < n && r == 0; i++)
+		r = ops->remove_record(s, RECORD_CALLBACK_GONE, buf_bytes(&rows[i].key));
+	records_free(rows, n);
+	return r;
 }

@@ -55,6 +55,8 @@ int hook_put_gone(const struct store_ops *ops, struct store *s, const struct hoo
 		  int64_t due_us);
 int hook_is_gone(const struct store_ops *ops, struct store *s, const struct hook_delivery *d,
 		 bool *out);
+/* The queue is told (again) whom to call back. */
+int hook_forget_gone(const struct store_ops *ops, struct store *s, const char *queue);
 int hook_remove_gone(const struct store_ops *ops, struct store *s, const struct hook_delivery *d);
 
 #endif

@@ -329,7 +329,7 @@ static void who_waits_is_put_off(void **state)
 	hook_look();
 	await(five_sent, NULL);
 	net.status = 200;
-	for (unsigned i = 0; i < 100; i++)
+	for (unsigned i = 0; i < 100; i += 9)
 		until(i, HOOK_DELIVERED);
 	end();
 }
