@@ -278,11 +278,8 @@ static int act_patch(struct ask *a, struct task_move *m)
 		return -TASK_NOT_ALLOWED;
 	if (p->set_priority)
 		row->priority = p->priority;
-	if (p->set_run_at) {
-		row->run_at_us = p->run_at_us ? p->run_at_us : m->now_us;
-		row->flags |= TASK_BY_WALL;
-		row->flags &= ~(unsigned)TASK_BACKING_OFF;
-	}
+	if (p->set_run_at)
+		task_move_set_run_at(m, p->run_at_us ? p->run_at_us : m->now_us);
 	if (p->set_labels)
 		patch_labels(a);
 	return task_move_patched(m, p->set_labels ? PART_OPTIONS : 0);

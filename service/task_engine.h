@@ -68,6 +68,10 @@ void task_tick_start(void);
 void task_tick_stop(void);
 /* Something is due then, by the engine's or the wall clock. */
 void task_tick_at(int64_t us, bool wall);
+/* Moves those that wait and whose wake_us is reached by that clock, a batch of them.
+ * Store thread, in a transaction. */
+int task_wake_due(const struct store_ops *ops, struct store *s, bool wall,
+		  struct task_changes *changes, size_t *n_out);
 /* Ends the attempts of this owner's rows, or of all but his, LEASE_LOST; at most n of
  * them. Store thread, in a transaction. */
 int task_take_back(const struct store_ops *ops, struct store *s, uint64_t owner, bool others,

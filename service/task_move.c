@@ -277,6 +277,23 @@ int task_move_wake(struct task_move *m)
 	return task_move_save(m, 0);
 }
 
+/* One that queues already, or waits for its retry, goes on by the engine's clock. */
+void task_move_set_run_at(struct task_move *m, int64_t wall_us)
+{
+	struct task_row *row = m->row;
+	bool by_clock = row->state == TASK_RETRYING ||
+			(row->state == TASK_QUEUED && wall_us <= m->now_us);
+	int64_t at = by_clock ? wall_us - m->now_us + m->clock_us : wall_us;
+
+	if (row->start_by_us != 0)
+		row->start_by_us += at - row->run_at_us;
+	row->run_at_us = at;
+	if (by_clock)
+		return;
+	row->flags |= TASK_BY_WALL;
+	row->flags &= ~(unsigned)TASK_BACKING_OFF;
+}
+
 int task_move_patched(struct task_move *m, unsigned parts)
 {
 	struct task_row *row = m->row;

@@ -74,6 +74,8 @@ int task_move_unblock(struct task_move *m);
  * become its problem. */
 int task_move_give_up(struct task_move *m, enum task_state to, enum task_reason reason, int code,
 		      const char *detail);
+/* A new run_at, before task_move_patched; the start deadline moves along with it. */
+void task_move_set_run_at(struct task_move *m, int64_t wall_us);
 /* Priority, run_at, labels were changed in the row (with `parts`): a new version, with
  * an event that says its state; a QUEUED or SCHEDULED one moves by its new run_at. */
 int task_move_patched(struct task_move *m, unsigned parts);

@@ -136,8 +136,9 @@ static bool seen_before(struct task_new *n, struct task_move *m, int *codep)
 		memcpy(id.b, r.data.data + sizeof n->fingerprint, sizeof id.b);
 		*codep = get_other(n, m, &id);
 		seen = *codep == 0;
-		n->found = memcmp(r.data.data, n->fingerprint, sizeof n->fingerprint) == 0 ?
-			TASK_REPLAYED : TASK_KEY_REUSED;
+		if (seen)
+			n->found = memcmp(r.data.data, n->fingerprint, sizeof n->fingerprint) == 0 ?
+				TASK_REPLAYED : TASK_KEY_REUSED;
 	}
 	record_deinit(&r);
 	if (*codep == -ERRAND_NOT_FOUND)

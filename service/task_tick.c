@@ -37,7 +37,23 @@ static struct tick {
 
 /* --- the store's side --- */
 
-static int wake_all(const struct store_ops *ops, struct store *s, bool wall)
+/* Each as it is when it is its turn: the one before may have moved it (a key handed
+ * over, a parent that ended). */
+static int wake_one(const struct store_ops *ops, struct store *s, const struct uuid *id,
+		    struct task_changes *changes)
+{
+	struct task_row row = {0};
+	struct task_move m = task_move_begin(ops, s, &row, changes);
+	int r = ops->get(s, id, 0, &row);
+
+	if (r == 0 && task_state_waiting(row.state))
+		r = task_move_wake(&m);
+	task_row_deinit(&row);
+	return r;
+}
+
+int task_wake_due(const struct store_ops *ops, struct store *s, bool wall,
+		  struct task_changes *changes, size_t *n_out)
 {
 	int64_t now = wall ? clock_wall_us() : task_clock_us();
 	struct task_row *rows = xcalloc(WAKE_MAX, sizeof *rows);
@@ -45,13 +61,20 @@ static int wake_all(const struct store_ops *ops, struct store *s, bool wall)
 	int r = ops->waking(s, wall, now, WAKE_MAX, rows, &n);
 
 	for (size_t i = 0; i < n; i++) {
-		struct task_move m = task_move_begin(ops, s, &rows[i], &t.changes);
-
 		if (r == 0)
-			r = task_move_wake(&m);
+			r = wake_one(ops, s, &rows[i].id, changes);
 		task_row_deinit(&rows[i]);
 	}
 	free(rows);
+	*n_out = n;
+	return r;
+}
+
+static int wake_all(const struct store_ops *ops, struct store *s, bool wall)
+{
+	size_t n = 0;
+	int r = task_wake_due(ops, s, wall, &t.changes, &n);
+
 	t.more = t.more || n == WAKE_MAX;
 	return r;
 }

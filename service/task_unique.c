@@ -41,12 +41,31 @@ static int give(struct task_move *m, const char *key, const struct uuid *id, int
 	return code;
 }
 
+/* Its window is over, or who had it was deleted or forgotten within it. */
+static int is_over(const struct task_move *m, const struct record *r, bool *overp)
+{
+	struct task_row row = {0};
+	struct uuid id;
+	int code = 0;
+
+	*overp = r->due_us != 0 && r->due_us <= m->clock_us;
+	if (*overp || r->due_us == 0)
+		return 0;
+	memcpy(id.b, r->data.data, sizeof id.b);
+	code = m->ops->get(m->store, &id, 0, &row);
+	task_row_deinit(&row);
+	*overp = code == -ERRAND_NOT_FOUND;
+	return *overp ? 0 : code;
+}
+
 int task_unique_take(struct task_move *m, const char *key, int64_t window_us, struct uuid *holder)
 {
 	struct record r = {0};
+	bool over = false;
 	int code = holder_of(m, key, &r);
-	bool over = code == 0 && r.due_us != 0 && r.due_us <= m->clock_us;
 
+	if (code == 0)
+		code = is_over(m, &r, &over);
 	if (code == 0 && !over) {
 		memcpy(holder->b, r.data.data, sizeof holder->b);
 		code = -ERRAND_ALREADY_EXISTS;
