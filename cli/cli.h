@@ -79,6 +79,7 @@ int deliveries_command(int argc, char **argv);
 int delivery_command(int argc, char **argv);
 int dev_command(int argc, char **argv);
 int gen_command(int argc, char **argv);
+int queue_command(int argc, char **argv);
 int routes_command(int argc, char **argv);
 int store_command(int argc, char **argv);
 int task_command(int argc, char **argv);

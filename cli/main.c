@@ -13,6 +13,7 @@ static const struct command commands[] = {
 	{"call", "call a method, by name or by HTTP path", call_command, "METHOD|PATH [field=value...]"},
 	{"tasks", "list tasks", tasks_command, ""},
 	{"task", "make, show, watch or change one task", task_command, "VERB ID"},
+	{"queue", "list, change, pause or empty queues", queue_command, "VERB [NAME]"},
 	{"store", "look at, check or copy the store", store_command, "VERB"},
 	{"deliveries", "list callbacks on their way", deliveries_command, ""},
 	{"delivery", "show or resend one of them", delivery_command, "VERB ID"},

@@ -1,8 +1,10 @@
 """Queues as resources: concurrency, rate, depth, pause, purge, figures."""
 
+import json
 import time
 
 from conftest import wait_until
+from test_cli import errand
 
 
 def queue(pair, name="test"):
@@ -107,3 +109,19 @@ def test_no_body_and_an_empty_one_are_the_same(pair):
     for body in (None, {}):
         assert pair.post("/v1/queues/test:resume", body).status == 200
     assert pair.post("/v1/queues/test:resume", {"x": 1}).status == 400
+
+
+def test_the_command(pair):
+    assert "test" in errand(pair, "queue", "list").splitlines()[1]
+    q = json.loads(errand(pair, "queue", "set", "test", "concurrency=4", "retry.max_attempts=3"))
+    assert (q["concurrency"], q["retry"]["max_attempts"]) == (4, 3)
+    assert json.loads(errand(pair, "queue", "pause", "test"))["paused"] is True
+    task_id = pair.submit("/test/task-echo", {})
+    assert json.loads(errand(pair, "queue", "purge", "test"))["cancelled"] == "1"
+    assert pair.task(task_id)["state"] == "CANCELLED"
+    assert json.loads(errand(pair, "queue", "resume", "test", "-j"))["paused"] is False
+    errand(pair, "queue", "show", "nobody", status=4)
+    errand(pair, "queue", "set", "test", status=64)
+    errand(pair, "queue", "list", "x", status=64)
+    errand(pair, "queue", "shwo", "x", status=64)
+    errand(pair, "queue", "set", "test", "concurrency=none", status=65)

@@ -1,0 +1,233 @@
+/* queue.c: `errand queue VERB`: the queues of the service: how they do, and what is set. */
+#define _GNU_SOURCE
+#include <stdio.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/pbuf.h"
+#include "cli/backend.h"
+#include "cli/call_input.h"
+#include "cli/show.h"
+
+#define QUEUES_SERVICE "errand.v1.Queues"
+#define REQUEST "errand.v1.UpdateQueueRequest"
+
+struct queue_conf {
+	struct cli_common common;
+};
+
+static const struct opt options[] = {CLI_COMMON(struct queue_conf)};
+
+static const char usage[] =
+	"errand queue VERB [options] [NAME [FIELD=VALUE...]]\n\n"
+	"Verbs:\n"
+	"  list     all of them\n"
+	"  show     one: its settings and figures\n"
+	"  set      changes settings: concurrency=4 rate=10 burst=2 max_depth=1000\n"
+	"           retry.max_attempts=3 retry.base=2s\n"
+	"  pause    begins no more tasks of it\n"
+	"  resume   goes on with it\n"
+	"  purge    cancels every task of it that waits";
+
+struct verb {
+	const char *name, *method, *reply;
+};
+
+static const struct verb verbs[] = {
+	{"list", "ListQueues", "errand.v1.ListQueuesReply"},
+	{"show", "GetQueue", "errand.v1.Queue"},
+	{"set", "UpdateQueue", "errand.v1.Queue"},
+	{"pause", "PauseQueue", "errand.v1.Queue"},
+	{"resume", "ResumeQueue", "errand.v1.Queue"},
+	{"purge", "PurgeQueue", "errand.v1.PurgeQueueReply"},
+};
+
+struct queue {
+	const struct queue_conf *conf;
+	struct backend backend;
+	const struct verb *verb;
+	const char *name;
+	char **settings;
+	size_t n_settings;
+};
+
+/* --- the table --- */
+
+/* What a row of it shows. */
+struct row {
+	struct bytes name;
+	uint64_t slots, paused, queued, running;
+	double rate, ended_rate;
+	int64_t age_us;
+};
+
+static void read_stats(struct bytes stats, struct row *row)
+{
+	struct pbuf_reader r = pbuf_reader(stats.data, stats.len), age;
+	struct pbuf_field f, part;
+
+	while (pbuf_next(&r, &f))
+		switch (f.number) {
+		case 1: row->queued = f.value; break;
+		case 2: row->running = f.value; break;
+		case 3:
+			age = pbuf_reader(f.bytes.data, f.bytes.len);
+			while (pbuf_next(&age, &part))
+				row->age_us += part.number == 1 ? (int64_t)part.value * US_PER_S :
+					       (int64_t)part.value / 1000;
+			break;
+		case 4: row->ended_rate = pbuf_double(f.value); break;
+		}
+}
+
+static void read_row(struct bytes queue, struct row *row)
+{
+	struct pbuf_reader r = pbuf_reader(queue.data, queue.len);
+	struct pbuf_field f;
+
+	*row = (struct row){0};
+	while (pbuf_next(&r, &f))
+		switch (f.number) {
+		case 1: row->name = f.bytes; break;
+		case 2: row->slots = f.value; break;
+		case 3: row->rate = pbuf_double(f.value); break;
+		case 6: row->paused = f.value; break;
+		case 16: read_stats(f.bytes, row); break;
+		}
+}
+
+static void show_row(const struct row *row)
+{
+	char age[24] = "-", limit[24] = "-";
+
+	if (row->age_us > 0)
+		show_duration(row->age_us, age);
+	if (row->rate > 0)
+		snprintf(limit, sizeof limit, "%g/s", row->rate);
+	show_text(stdout, (const char *)row->name.data, row->name.len);
+	printf("%*s %7llu %7llu %8s %8.1f/s %5llu %8s %s\n", (int)(row->name.len < 20 ? 20 - row->name.len : 1),
+	       "", (unsigned long long)row->queued, (unsigned long long)row->running, age, row->ended_rate,
+	       (unsigned long long)row->slots, limit, row->paused ? "paused" : "");
+}
+
+static void show_table(struct bytes reply)
+{
+	struct pbuf_reader r = pbuf_reader(reply.data, reply.len);
+	struct pbuf_field f;
+
+	printf("%-20s %7s %7s %8s %10s %5s %8s\n", "QUEUE", "QUEUED", "RUNNING", "OLDEST", "DONE", "SLOTS",
+	       "LIMIT");
+	while (pbuf_next(&r, &f)) {
+		struct row row;
+
+		read_row(f.bytes, &row);
+		show_row(&row);
+	}
+}
+
+/* --- the call --- */
+
+static int build(struct queue *q, struct call_input *in)
+{
+	const struct schema *s = q->backend.schema;
+
+	*in = (struct call_input){.schema = s, .message = schema_message(s, REQUEST, strlen(REQUEST))};
+	if (in->message == NULL) {
+		cli_error("the service's schema has no " REQUEST);
+		return CLI_FAILED;
+	}
+	if (q->name != NULL)
+		call_input_text(in, "name", 4, q->name, strlen(q->name));
+	for (size_t i = 0; i < q->n_settings; i++)
+		if (!call_input_operand(in, q->settings[i]))
+			return CLI_USAGE;
+	if (in->faults.n == 0)
+		return CLI_OK;
+	show_faults("queue", &in->faults, q->conf->common.json);
+	return CLI_DATA;
+}
+
+static int show_reply(struct queue *q, const struct errand_reply *reply)
+{
+	const char *name = q->verb->reply;
+	const struct schema_message *m = schema_message(q->backend.schema, name, strlen(name));
+	struct bytes payload = {reply->payload, reply->payload_len};
+
+	if (q->name == NULL && !q->conf->common.json) {
+		show_table(payload);
+		return CLI_OK;
+	}
+	if (m == NULL) {
+		cli_error("the service's schema has no %s", name);
+		return CLI_FAILED;
+	}
+	return show_json(q->backend.schema, m, payload,
+			 !q->conf->common.json && show_is_terminal(stdout));
+}
+
+static int run(struct queue *q)
+{
+	struct call_input in = {0};
+	struct errand_reply *reply = NULL;
+	int r = backend_open(&q->backend, &q->conf->common);
+
+	if (r != CLI_OK)
+		return r;
+	r = backend_schema(&q->backend);
+	if (r == CLI_OK)
+		r = build(q, &in);
+	if (r == CLI_OK)
+		r = backend_call(&q->backend, QUEUES_SERVICE, q->verb->method, &in.wire, &reply);
+	if (r == CLI_OK)
+		r = show_reply(q, reply);
+	errand_reply_free(reply);
+	buf_deinit(&in.wire);
+	fault_list_deinit(&in.faults);
+	backend_close(&q->backend);
+	return r;
+}
+
+static const struct verb *find_verb(const char *name)
+{
+	struct command names[ARRAY_LEN(verbs)];
+	const struct command *found;
+
+	for (size_t i = 0; i < ARRAY_LEN(verbs); i++)
+		names[i] = (struct command){.name = verbs[i].name};
+	found = cli_command(names, ARRAY_LEN(names), "verb of errand queue", name);
+	return found != NULL ? &verbs[found - names] : NULL;
+}
+
+/* False: it is said what is missing or too much. */
+static bool read_operands(struct queue *q, char **operands, size_t n)
+{
+	bool list = strcmp(q->verb->name, "list") == 0, set = strcmp(q->verb->name, "set") == 0;
+
+	if (list ? n > 0 : set ? n < 2 : n != 1) {
+		cli_error("queue %s: %s", q->verb->name, list ? "takes options only" : set ?
+			  "name a queue and what to set of it: concurrency=4" : "name one queue");
+		return false;
+	}
+	if (list)
+		return true;
+	q->name = operands[0];
+	q->settings = operands + 1;
+	q->n_settings = n - 1;
+	return true;
+}
+
+int queue_command(int argc, char **argv)
+{
+	struct queue_conf conf;
+	struct queue q = {.conf = &conf};
+	int first = cli_parse(options, ARRAY_LEN(options), &conf, argc, argv, usage);
+
+	if (first == argc) {
+		cli_error("queue: no verb given: errand queue list|show|set|pause|resume|purge");
+		return CLI_USAGE;
+	}
+	q.verb = find_verb(argv[first]);
+	if (q.verb == NULL || !read_operands(&q, argv + first + 1, (size_t)(argc - first - 1)))
+		return CLI_USAGE;
+	return run(&q);
+}
