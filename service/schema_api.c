@@ -6,6 +6,7 @@
 #include "service/module.h"
 #include "service/queue_api.h"
 #include "service/registry.h"
+#include "service/schedule_api.h"
 #include "service/server_api.h"
 #include "service/store_api.h"
 #include "service/task_api.h"
@@ -42,6 +43,7 @@ const struct errand_module *module_builtin(void)
 	services[n++] = store_api_service;
 	services[n++] = server_api_service();
 	services[n++] = hook_api_service;
+	services[n++] = schedule_api_service;
 	module.descriptor_set = errand_v1_schema;
 	module.descriptor_set_len = errand_v1_schema_len;
 	return &module;

@@ -31,6 +31,7 @@
 #include "service/pool.h"
 #include "service/process.h"
 #include "service/registry.h"
+#include "service/schedule.h"
 #include "service/session.h"
 #include "service/store_check.h"
 #include "service/task.h"
@@ -203,6 +204,12 @@ static int start_sending(const struct errand_module *const *modules, char *why)
 	return 0;
 }
 
+static int start_schedules(const struct errand_module *const *modules, char *why)
+{
+	schedule_start();
+	return 0;
+}
+
 static int start_sessions(const struct errand_module *const *modules, char *why)
 {
 	const struct session_limits limits = {
@@ -252,6 +259,7 @@ static const struct part {
 	{start_hooks, hook_deinit},
 	{start_tasks, task_deinit},
 	{start_sending, hook_stop},
+	{start_schedules, schedule_stop},
 	{start_sessions, session_deinit},
 	{start_listener, listener_close},
 };
