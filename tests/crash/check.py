@@ -19,7 +19,7 @@ EVENT_STATE, EVENT_PROGRESS = 1, 2
 
 # how a shape of load.py may end, apart from quarantine by too many kills
 ENDINGS = {
-    "touch": (SUCCEEDED,), "echo": (SUCCEEDED,), "retry": (SUCCEEDED,), "log": (SUCCEEDED,),
+    "touch": (SUCCEEDED,), "keyed": (SUCCEEDED,), "echo": (SUCCEEDED,), "retry": (SUCCEEDED,), "log": (SUCCEEDED,),
     "sleep": (SUCCEEDED,), "large": (SUCCEEDED,), "run": (SUCCEEDED, FAILED), "fail": (FAILED,), "final": (FAILED,),
     "cancel": (SUCCEEDED, CANCELLED),
 }
@@ -169,7 +169,7 @@ def check(path, journal, effects=None, given_twice=()):
         v.quarantined += task.crashes >= QUARANTINE
         if task.state in ENDED and not ended_right(task, entry):
             v.wrong.append((task_id, f"{entry.shape} ended as {task.state}: {task.attempts}"))
-    if effects is not None:
+    if effects:
         check_effects(v, tasks, journal, effects)
     return v
 
@@ -186,7 +186,7 @@ def check_effects(v, tasks, journal, effects):
                 v.twice.append((name, f"attempt {attempt} ran twice"))
     for task_id, entry in journal.items():
         task = tasks.get(task_id)
-        if task is None or entry.shape != "touch" or task.state != SUCCEEDED:
+        if task is None or entry.shape not in ("touch", "keyed") or task.state != SUCCEEDED:
             continue
         if not 1 <= runs[f"t{entry.n}"] <= task.attempt:
             v.wrong.append((task_id, f"{runs[f't{entry.n}']} runs in {task.attempt} attempts"))

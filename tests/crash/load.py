@@ -15,6 +15,8 @@ import threading
 # shape -> (path, body of the nth); the checker knows what each of them must come to
 WORK = {
     "touch": ("/test/task-touch", lambda n: {"name": f"t{n}", "ms": n % 3 * 5}),
+    # with an Idempotency-Key, and sent again until it is answered
+    "keyed": ("/test/task-touch", lambda n: {"name": f"t{n}", "ms": n % 3 * 5}),
     "echo": ("/test/task-echo", lambda n: {"text_value": f"e{n}", "int32_value": n % 1000}),
     "retry": ("/test/task-fail", lambda n: {"code": 14, "times": n % 3}),   # then it succeeds
     "fail": ("/test/task-fail", lambda n: {"code": 14, "times": 99}),       # three attempts, FAILED
@@ -25,7 +27,7 @@ WORK = {
     "run": ("/test/task-run", lambda n: {"argv": ["/bin/true"], "fail": True}),
     "large": ("/test/task-echo", lambda n: {"text_value": "x" * 131072}),
 }
-MIX = ["touch"] * 10 + ["echo"] * 4 + ["retry"] * 2 + ["fail", "final", "log", "sleep", "cancel"]
+MIX = ["touch"] * 7 + ["keyed"] * 3 + ["echo"] * 4 + ["retry"] * 2 + ["fail", "final", "log", "sleep", "cancel"]
 
 
 class Entry:
@@ -49,6 +51,8 @@ class Load:
         self.twice = []    # ids that were given more than once
         self.numbers = itertools.count(first)  # of this load's tasks alone
         self.lost_connections = 0
+        self.unanswered = []  # numbers of `keyed` that have no answer yet
+        self.replayed = 0     # of them, those that had become tasks before
         self.stopping = False
         self.thread = None
         self.failure = None
@@ -95,38 +99,51 @@ class Load:
                     writer.close()
 
     async def _one(self, reader, writer):
-        n = next(self.numbers)
-        shape = self.random.choice(self.mix)
+        if self.unanswered:
+            n, shape = self.unanswered.pop(), "keyed"
+        else:
+            n, shape = next(self.numbers), self.random.choice(self.mix)
         path, body = WORK[shape]
-        status, answer = await request(reader, writer, "POST", path, body(n))
+        key = f"Idempotency-Key: \"k{n}\"\r\n" if shape == "keyed" else ""
+        try:
+            status, head, answer = await request(reader, writer, "POST", path, body(n), key)
+        except (OSError, EOFError):
+            if key:
+                self.unanswered.append(n)
+            raise
         self.statuses[status] += 1
-        if status != 202:
+        if status not in (200, 201, 202):
+            if key:
+                self.unanswered.append(n)  # 502: it may have become a task
             await asyncio.sleep(0.02)
             return
+        self.replayed += b"idempotency-replayed" in head.lower()
         task_id = json.loads(answer)["id"]
         if task_id in self.journal:
             self.twice.append(task_id)
         entry = self.journal[task_id] = Entry(shape, n)
         if shape == "cancel":
-            status, answer = await request(reader, writer, "POST", f"/v1/tasks/{task_id}:cancel")
+            status, _, _ = await request(reader, writer, "POST", f"/v1/tasks/{task_id}:cancel")
             entry.cancelled = status in (200, 202)
         if self.rate:
             await asyncio.sleep(1 / self.rate)
 
 
-async def request(reader, writer, method, path, body=None):
+async def request(reader, writer, method, path, body=None, headers=""):
+    """Status, head and body; an OSError or EOFError when the connection ended first."""
     data = b"" if body is None else json.dumps(body).encode()
-    kind = "" if body is None else "Content-Type: application/json\r\n"
-    writer.write(f"{method} {path} HTTP/1.1\r\nHost: x\r\n{kind}Content-Length: {len(data)}\r\n\r\n".encode() + data)
+    if body is not None:
+        headers += "Content-Type: application/json\r\n"
+    writer.write(f"{method} {path} HTTP/1.1\r\nHost: x\r\n{headers}"
+                 f"Content-Length: {len(data)}\r\n\r\n".encode() + data)
     return await asyncio.wait_for(answer_of(reader), 60)
 
 
 async def answer_of(reader):
-    """Status and body; EOFError when the connection ended first."""
     head = await reader.readuntil(b"\r\n\r\n")
     length = 0
     for line in head.split(b"\r\n")[1:]:
         name, _, value = line.partition(b":")
         if name.lower() == b"content-length":
             length = int(value)
-    return int(head.split(b" ", 2)[1]), await reader.readexactly(length)
+    return int(head.split(b" ", 2)[1]), head, await reader.readexactly(length)

@@ -39,6 +39,8 @@ def one(name, rounds):
     except Exception:  # pylint: disable=broad-except
         traceback.print_exc()
         return f"| {name} | {rounds} | | | | | | | FAILED |", False
+    if rig.load.replayed:
+        rig.note(f"{rig.load.replayed} sent again with their Idempotency-Key, and replayed")
     print(f"{name}: {time.monotonic() - begin:.1f} s, {v}", file=sys.stderr, flush=True)
     return (f"| {name} | {rounds} | {v.acked} | {v.finished} | {len(v.lost)} | {len(v.twice)} | {v.again} | "
             f"{ms(rig.recoveries)} | {'; '.join(rig.notes)}{'' if v.good else ' WRONG'} |"), v.good
