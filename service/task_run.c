@@ -2,7 +2,7 @@
  * store. An end is fenced by the attempt's number: it is written only while the
  * row still says that this attempt runs. Loop thread, but for the ops' run().
  *
- *   started ─▶ [progress, lines: flush op]* ─▶ answered ─▶ end op ─▶ freed
+ *   started ─▶ [progress, lines: task_flush.c]* ─▶ answered ─▶ end op ─▶ freed
  *
  * An end that cannot be written (disk full) is tried again until it can: the task
  * stays RUNNING in the store meanwhile, and if we die, recovery sees to it. */
@@ -21,13 +21,11 @@
 #include "service/task_api.h"
 #include "service/task_clock.h"
 #include "service/task_engine.h"
-#include "service/task_feed.h"
+#include "service/task_flush.h"
 #include "service/task_pack.h"
 #include "service/task_parent.h"
 #include "service/task_settings.h"
 
-#define FLUSH_NS (250 * NS_PER_MS)     /* between flushes */
-#define PROGRESS_NS (500 * NS_PER_MS)  /* between writes of progress */
 #define END_AGAIN_NS NS_PER_S
 #define END_TRIES_STOPPING 3           /* of an end that is INTERRUPTED */
 
@@ -43,30 +41,17 @@ struct task_run {
 	struct task_row row;       /* until then */
 	struct task_limits limits;
 	struct errand_call *call;  /* NULL before it is started, once answered or abandoned */
-	struct feed *feed;
+	struct task_flush flush;   /* what it says on its way to the store */
 	bool cancel_asked, interrupted;
 	bool slot_free;            /* the slot is not counted (any more) */
 	bool stuck;                /* it was given up: the pool has a thread more */
 	bool stalled;              /* no progress for too long: it was told to stop */
-	struct loop_timer stuck_timer, flush_timer, stall_timer;
-	struct flush *flush;       /* the op under way; NULL */
-	int64_t flush_ns, progress_ns; /* when the last of each began */
-	uint64_t dropped;          /* bytes of log lines, for the note at the end */
+	struct loop_timer stuck_timer, stall_timer;
 	struct end *end;           /* the op under way, or to be tried again */
 };
 
 static struct list to_start = LIST_INIT(to_start); /* runs; start_job is deferred while there are */
 static struct loop_job start_job;
-
-/* What was said since the last flush, written in one op. */
-struct flush {
-	struct store_op op;
-	struct task_run *run;      /* NULL: it is gone */
-	struct uuid id;
-	uint32_t attempt;
-	struct feed_batch batch;
-	struct task_changes changes;
-};
 
 struct end {
 	struct store_op op;
@@ -86,66 +71,6 @@ struct end {
 
 /* --- the store's side --- */
 
-/* The row while this attempt runs; 1: it does not (any more). */
-static int get_running(const struct store_ops *ops, struct store *s, const struct uuid *id,
-		       uint32_t attempt, struct task_row *row)
-{
-	int r = ops->get(s, id, 0, row);
-
-	if (r == -ERRAND_NOT_FOUND)
-		return 1;
-	if (r == 0 && (row->attempt != attempt || row->owner != lease_owner() ||
-		       (row->state != TASK_RUNNING && row->state != TASK_CANCELLING))) {
-		task_row_deinit(row);
-		return 1;
-	}
-	return r;
-}
-
-static int write_lines(struct task_move *m, const struct feed_batch *b)
-{
-	int r = 0;
-
-	LIST_FOREACH(node, &b->lines) {
-		const struct task_line *l = LIST_ENTRY(node, struct task_line, node);
-
-		if (r == 0)
-			r = task_move_line(m, l->stream, (struct bytes){(const uint8_t *)l->text, l->len},
-					   l->time_us);
-	}
-	m->row->log_bytes += b->n_bytes;
-	m->row->log_dropped += b->dropped;
-	return r;
-}
-
-static int write_batch(struct task_move *m, const struct feed_batch *b)
-{
-	int r = write_lines(m, b);
-
-	if (r == 0 && b->has_progress)
-		r = task_move_progress(m, b->fraction, b->message, buf_bytes(&b->detail));
-	if (r == 0 && b->checkpoint.len > 0)
-		r = task_move_checkpoint(m, buf_bytes(&b->checkpoint));
-	return r;
-}
-
-static int flush_run(struct store_op *op, const struct store_ops *ops, struct store *s)
-{
-	struct flush *f = CONTAINER_OF(op, struct flush, op);
-	struct task_row row = {0};
-	struct task_move m = task_move_begin(ops, s, &row, &f->changes);
-	int r = get_running(ops, s, &f->id, f->attempt, &row);
-
-	task_changes_reset(&f->changes);
-	if (r != 0)
-		return r < 0 ? r : 0;
-	r = write_batch(&m, &f->batch);
-	if (r == 0)
-		r = task_move_save(&m, 0);
-	task_row_deinit(&row);
-	return r;
-}
-
 static int write_dropped_note(struct task_move *m, uint64_t dropped)
 {
 	char text[64];
@@ -162,11 +87,11 @@ static int end_run(struct store_op *op, const struct store_ops *ops, struct stor
 
 	task_row_deinit(&e->row);
 	task_changes_reset(&e->changes);
-	r = get_running(ops, s, &e->run->id, e->run->attempt, &e->row);
+	r = task_flush_row(ops, s, &e->run->id, e->run->attempt, &e->row);
 	e->fenced = r > 0;
 	if (r != 0)
 		return r < 0 ? r : 0;
-	r = write_batch(&m, &e->batch);
+	r = task_flush_write(&m, &e->batch);
 	if (r == 0 && e->dropped > 0)
 		r = write_dropped_note(&m, e->dropped);
 	if (r == 0)
@@ -177,82 +102,7 @@ static int end_run(struct store_op *op, const struct store_ops *ops, struct stor
 	return r;
 }
 
-/* --- progress and lines --- */
-
-static void feed_on_news(void *arg);
-
-static void flush_free(struct flush *f)
-{
-	feed_batch_deinit(&f->batch);
-	task_changes_deinit(&f->changes);
-	free(f);
-}
-
-/* Lines count as dropped. */
-static void flush_failed(struct task_run *run, struct flush *f)
-{
-	run->dropped += f->batch.n_bytes;
-	feed_again(feed_number(run->feed), &f->batch);
-}
-
-static void flush_done(struct store_op *op, int code)
-{
-	struct flush *f = CONTAINER_OF(op, struct flush, op);
-	struct task_run *run = f->run;
-
-	if (code == 0)
-		task_publish(&f->changes);
-	if (run != NULL) {
-		run->flush = NULL;
-		if (code < 0)
-			flush_failed(run, f);
-		feed_on_news(run);
-	}
-	flush_free(f);
-}
-
-static void flush_now(void *arg)
-{
-	struct task_run *run = arg;
-	int64_t now = clock_mono_ns();
-	bool progress = now - run->progress_ns >= PROGRESS_NS;
-	struct flush *f = xcalloc(1, sizeof *f);
-
-	feed_take(run->feed, progress, &f->batch);
-	run->dropped += f->batch.dropped;
-	if (feed_batch_empty(&f->batch)) {
-		flush_free(f);
-		feed_on_news(run);
-		return;
-	}
-	run->flush_ns = now;
-	if (f->batch.has_progress || f->batch.checkpoint.len > 0)
-		run->progress_ns = now;
-	f->run = run;
-	f->id = run->id;
-	f->attempt = run->attempt;
-	f->op = (struct store_op){.run = flush_run, .done = flush_done, .writes = true};
-	run->flush = f;
-	store_thread_submit(&f->op);
-}
-
-/* Something waits: flush it as soon as the pace allows. */
-static void feed_on_news(void *arg)
-{
-	struct task_run *run = arg;
-	enum feed_news news;
-	int64_t at;
-
-	if (run->flush != NULL || run->end != NULL || run->flush_timer.event != NULL ||
-	    (news = feed_news(run->feed)) == FEED_NOTHING)
-		return;
-	at = news == FEED_LINES ? run->flush_ns + FLUSH_NS : run->progress_ns + PROGRESS_NS;
-	at -= clock_mono_ns();
-	if (at <= 0)
-		flush_now(run);
-	else
-		loop_timer_start(&run->flush_timer, at, flush_now, run);
-}
+/* --- progress, checkpoints and lines --- */
 
 static void on_progress(struct errand_call *call, double fraction, const char *message,
 			struct bytes detail, void *arg)
@@ -278,12 +128,9 @@ static void run_free(struct task_run *run)
 	map_remove(&engine.runs, &run->id, sizeof run->id);
 	if (--engine.n_runs == 0)
 		lease_needed(false);
-	if (run->flush != NULL)
-		run->flush->run = NULL;
-	loop_timer_cancel(&run->flush_timer);
 	loop_timer_cancel(&run->stuck_timer);
 	loop_timer_cancel(&run->stall_timer);
-	feed_free(run->feed);
+	task_flush_deinit(&run->flush);
 	list_remove(&run->start_node);
 	task_row_deinit(&run->row);
 	free(run);
@@ -448,12 +295,10 @@ static struct end *run_end(struct task_run *run, struct task_ending *ending,
 	e->ending.retry = run->limits.retry;
 	e->ending.random01 = task_run_random();
 	*ending = (struct task_ending){0};
-	feed_take(run->feed, true, &e->batch);
-	e->dropped = run->dropped + e->batch.dropped;
+	e->dropped = task_flush_end(&run->flush, &e->batch);
 	e->op = (struct store_op){.run = end_run, .done = end_done, .writes = true, .finishes = true};
 	run->end = e;
 	run->call = NULL;
-	loop_timer_cancel(&run->flush_timer);
 	loop_timer_cancel(&run->stuck_timer);
 	loop_timer_cancel(&run->stall_timer);
 	end_submit(e);
@@ -520,7 +365,8 @@ static void take_problem(const struct task_run *run, struct task_ending *ending,
 
 static void on_answered(struct errand_call *call, struct answer *a, void *arg)
 {
-	struct task_run *run = feed_owner((uintptr_t)arg);
+	struct task_flush *flush = feed_owner((uintptr_t)arg);
+	struct task_run *run = flush ? CONTAINER_OF(flush, struct task_run, flush) : NULL;
 	struct task_ending ending = {.final = a->final, .exit_status = a->exit_status,
 				     .signal = a->exit_signal,
 				     .retry_after_us = a->retry_after_ns / 1000};
@@ -586,11 +432,11 @@ static void give_up_after(struct task_run *run, int64_t ns)
 static void on_stall(void *arg)
 {
 	struct task_run *run = arg;
-	int64_t left = run->flush_ns + run->limits.progress_timeout_ns - clock_mono_ns();
+	int64_t left = run->flush.flush_ns + run->limits.progress_timeout_ns - clock_mono_ns();
 
 	if (run->call == NULL)
 		return;
-	if (left <= 0 && feed_news(run->feed) == FEED_NOTHING && run->flush == NULL) {
+	if (left <= 0 && !task_flush_busy(&run->flush)) {
 		run->stalled = true;
 		give_up_after(run, 0);
 		call_cancel(run->call, ERRAND_DEADLINE_EXCEEDED, false);
@@ -616,7 +462,7 @@ static void start_timers(struct task_run *run, int64_t timeout_ns)
 		give_up_after(run, timeout_ns);
 	if (run->limits.progress_timeout_ns == 0)
 		return;
-	run->flush_ns = clock_mono_ns();
+	run->flush.flush_ns = clock_mono_ns();
 	loop_timer_start(&run->stall_timer, run->limits.progress_timeout_ns, on_stall, run);
 }
 
@@ -630,7 +476,7 @@ static void start_call(struct task_run *run, const struct task_row *row)
 	struct call_params p = {
 		.method = run->method,
 		.source = &source,
-		.arg = (void *)feed_number(run->feed),
+		.arg = (void *)feed_number(run->flush.feed),
 		.payload = buf_bytes(&row->input),
 		.metadata = pairs,
 		.n_metadata = task_read_metadata(&row->metadata, pairs, ARRAY_LEN(pairs)),
@@ -690,8 +536,7 @@ void task_run_start(struct task_queue *q, struct task_row *row)
 	run->attempt = row->attempt;
 	run->queue = q;
 	run->method = registry_method_by_name(row->method);
-	run->feed = feed_new(engine.config.max_log, feed_on_news, run);
-	run->flush_ns = run->progress_ns = INT64_MIN / 2;
+	task_flush_init(&run->flush, &run->id, run->attempt);
 	run->limits = limits_of(row);
 	run->row = *row;
 	*row = (struct task_row){0};
