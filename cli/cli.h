@@ -78,6 +78,7 @@ int convert_command(int argc, char **argv);
 int deliveries_command(int argc, char **argv);
 int delivery_command(int argc, char **argv);
 int dev_command(int argc, char **argv);
+int events_command(int argc, char **argv);
 int gen_command(int argc, char **argv);
 int queue_command(int argc, char **argv);
 int routes_command(int argc, char **argv);

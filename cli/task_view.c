@@ -11,7 +11,7 @@
 
 static const char *const state_names[TASK_N_STATES] = {
 	"STATE_UNSPECIFIED", "QUEUED", "RUNNING", "RETRYING", "CANCELLING",
-	"SUCCEEDED", "FAILED", "CANCELLED",
+	"SUCCEEDED", "FAILED", "CANCELLED", "SCHEDULED", "BLOCKED", "HELD", "EXPIRED",
 };
 
 const char *task_view_state_name(int state)
@@ -29,7 +29,8 @@ int task_view_state_by_name(const char *name)
 
 bool task_view_ended(int state)
 {
-	return state == TASK_SUCCEEDED || state == TASK_FAILED || state == TASK_CANCELLED;
+	return state == TASK_SUCCEEDED || state == TASK_FAILED || state == TASK_CANCELLED ||
+	       state == TASK_EXPIRED;
 }
 
 int task_view_exit(int state)

@@ -1,4 +1,4 @@
-/* tasks.c: `errand tasks`: a table of tasks, newest first. */
+/* tasks.c: `errand tasks`: a table of tasks, newest first if nothing else is said. */
 #define _GNU_SOURCE
 #include <libsmartcols.h>
 #include <stdio.h>
@@ -13,7 +13,7 @@
 
 struct tasks_conf {
 	struct cli_common common;
-	const char *state, *queue, *method;
+	const char *state, *queue, *method, *filter, *order_by;
 	int64_t limit;
 };
 
@@ -21,10 +21,15 @@ struct tasks_conf {
 static const struct opt options[] = {
 	CLI_COMMON(struct tasks_conf),
 	{"state", 0, OPT_STRING, O(state), NULL, 0, 0, "STATE",
-	 "only those: queued, running, retrying, cancelling, succeeded, failed, cancelled"},
+	 "only those: queued, running, retrying, cancelling, succeeded, failed, cancelled, scheduled, "
+	 "blocked, held, expired"},
 	{"queue", 'q', OPT_STRING, O(queue), NULL, 0, 0, "QUEUE", "only those of this queue"},
 	{"method", 'm', OPT_STRING, O(method), NULL, 0, 0, "METHOD",
 	 "only those of this method, pkg.Service/Method"},
+	{"filter", 'f', OPT_STRING, O(filter), NULL, 0, 0, "EXPRESSION",
+	 "only those that it takes, such as 'state = FAILED AND labels.customer = x'"},
+	{"order-by", 'o', OPT_STRING, O(order_by), NULL, 0, 0, "FIELD [desc]",
+	 "create_time, end_time, priority or run_at; default 'create_time desc'"},
 	{"limit", 'n', OPT_INT, O(limit), "50", 1, 100000, "N", "at most so many"},
 };
 #undef O
@@ -57,6 +62,10 @@ static int fetch_page(struct backend *b, const struct tasks_conf *conf, int stat
 	pbuf_put_uint(&in, 4, (uint64_t)MIN(conf->limit - l->n, PAGE));
 	if (l->token != NULL)
 		pbuf_put_str(&in, 5, l->token);
+	if (conf->filter != NULL)
+		pbuf_put_str(&in, 6, conf->filter);
+	if (conf->order_by != NULL)
+		pbuf_put_str(&in, 7, conf->order_by);
 	free(l->token);
 	l->token = NULL;
 	result = backend_call(b, TASKS_SERVICE, "ListTasks", &in, &reply);
@@ -244,8 +253,8 @@ int tasks_command(int argc, char **argv)
 		return CLI_USAGE;
 	}
 	if (conf.state != NULL && (state = task_view_state_by_name(conf.state)) < 0) {
-		cli_error("tasks: --state %s: use queued, running, retrying, cancelling, "
-			  "succeeded, failed or cancelled", conf.state);
+		cli_error("tasks: --state %s: use queued, running, retrying, cancelling, succeeded, "
+			  "failed, cancelled, scheduled, blocked, held or expired", conf.state);
 		return CLI_USAGE;
 	}
 	r = backend_open(&b, &conf.common);

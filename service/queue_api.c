@@ -14,10 +14,12 @@
 #include "service/task_api.h"
 #include "service/task_clock.h"
 #include "service/task_engine.h"
+#include "service/task_filter.h"
 #include "service/task_options.h"
 #include "service/task_settings.h"
 
 #define PURGE_BATCH 256
+#define PURGE_LOOK 2000 /* rows looked at for a batch */
 
 enum { NAME = 1, CONCURRENCY, RATE, BURST, MAX_DEPTH, PAUSED, RETRY, CALLBACK, STATS = 16, ETAG };
 enum { STAT_QUEUED = 1, STAT_RUNNING, STAT_OLDEST, STAT_RATE, STAT_CLAIM, STAT_ENDED };
@@ -36,10 +38,11 @@ struct request {
 	uint64_t version;
 	/* of a purge */
 	struct task_changes changes;
-	struct store_filter filter;
+	struct task_filter *filter; /* those of the queue */
+	struct store_scan scan;
 	size_t state;
 	bool more;                /* of this state, after `last` */
-	struct uuid last;
+	struct store_place last;
 	size_t n_batch;
 	uint64_t n_cancelled;
 };
@@ -64,6 +67,7 @@ static void request_free(struct request *r)
 	buf_deinit(&r->patch);
 	buf_deinit(&r->data);
 	task_changes_deinit(&r->changes);
+	task_filter_free(r->filter);
 	free(r);
 }
 
@@ -346,10 +350,8 @@ static int purge_run(struct store_op *op, const struct store_ops *ops, struct st
 	int code;
 
 	task_changes_reset(&r->changes);
-	r->filter.state = waiting[r->state];
-	r->filter.queue = r->names[0];
-	r->filter.limit = PURGE_BATCH;
-	code = ops->list(s, &r->filter, &page);
+	r->scan.state = waiting[r->state];
+	code = ops->scan(s, &r->scan, &page);
 	if (code < 0)
 		return code;
 	for (size_t i = 0; code == 0 && i < page.n; i++) {
@@ -380,8 +382,8 @@ static void purge_done(struct store_op *op, int code)
 	task_publish(&r->changes);
 	r->n_cancelled += r->n_batch;
 	r->state += !r->more;
-	r->filter.after_set = r->more;
-	r->filter.after = r->last;
+	r->scan.after_set = r->more;
+	r->scan.after = r->last;
 	if (r->state < ARRAY_LEN(waiting)) {
 		store_thread_submit(&r->op);
 		return;
@@ -394,11 +396,16 @@ static void purge_queue(Errand__V1__Queues_Service *service, const Errand__V1__G
 			Errand__V1__PurgeQueueReply_Closure done, void *call)
 {
 	struct request *r;
+	char why[64];
 
 	if (!known(call, in->name))
 		return;
 	r = request_new(call, (ProtobufCClosure)done, &errand__v1__purge_queue_reply__descriptor);
 	request_name(r, in->name);
+	task_filter_parse("", &r->filter, why, sizeof why);
+	task_filter_and_text(r->filter, "queue", in->name);
+	r->scan = (struct store_scan){.index = INDEX_STATE, .backward = true, .filter = r->filter,
+				      .limit = PURGE_BATCH, .look = PURGE_LOOK};
 	r->op = (struct store_op){.run = purge_run, .done = purge_done, .writes = true, .finishes = true};
 	store_thread_submit(&r->op);
 }

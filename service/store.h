@@ -114,26 +114,49 @@ struct event_row {
 };
 void event_row_deinit(struct event_row *e);
 
-/* What list shows: newest first (id descending); 0/NULL members do not filter. */
-struct store_filter {
-	enum task_state state;
-	const char *method, *queue;
-	bool after_set;
-	struct uuid after; /* the last id of the page before */
-	size_t limit;      /* rows given at most, > 0 */
+/* The indexes by which rows are walked, in their order. */
+enum store_index {
+	INDEX_ID,     /* all, by id */
+	INDEX_STATE,  /* those of one state, by id */
+	INDEX_TURN,   /* QUEUED ones of one queue, as they are claimed (task_row_turn) */
+	INDEX_RUN_AT, /* SCHEDULED and RETRYING ones, by run_at, id */
+	INDEX_END,    /* ended ones, by end, id */
 };
 
 #define TASK_STATES_MAX 16 /* higher than any enum task_state */
 
-#define STORE_LIST_SCAN 10000 /* rows looked at for one page */
+/* A place in an index: what it orders by (priority and run_at, run_at, end; 0), then
+ * the id. */
+struct store_place {
+	int64_t major, minor;
+	struct uuid id;
+};
+struct store_place store_place_of(enum store_index index, const struct task_row *row);
 
-/* A page. rows owned, with PART_ERROR only. more: there may be rows after `last`,
- * the last one looked at. */
+struct task_filter;
+
+/* A walk through an index, which looks at a bounded number of rows. */
+struct store_scan {
+	enum store_index index;
+	bool backward;
+	enum task_state state; /* of INDEX_STATE */
+	const char *queue;     /* of INDEX_TURN */
+	bool after_set;
+	struct store_place after; /* begins behind it */
+	bool stop_set;
+	struct uuid stop;      /* of INDEX_ID and INDEX_STATE: ends before the first id beyond it */
+	const struct task_filter *filter; /* NULL: takes all */
+	size_t limit;          /* rows given at most, > 0 */
+	size_t look;           /* rows looked at, at most, > 0 */
+};
+
+/* A page. rows owned, with PART_ERROR and, where they have labels, PART_OPTIONS. more:
+ * there may be rows after `last`, the place of the last one looked at. */
 struct store_page {
 	struct task_row *rows;
 	size_t n;
 	bool more;
-	struct uuid last;
+	struct store_place last;
 };
 void store_page_deinit(struct store_page *p);
 
@@ -152,6 +175,7 @@ enum record_kind {
 	RECORD_DELIVERY,     /* by id; due: the next attempt (hook_record.h) */
 	RECORD_DELIVERY_TASK,   /* by id of a delivery: what it tells */
 	RECORD_CALLBACK_GONE,   /* whose endpoint, its URL; due: forgotten */
+	RECORD_LABEL,        /* label, its value, the id of who has it (task_list.c) */
 };
 
 struct record {
@@ -224,7 +248,7 @@ struct store_ops {
 		     size_t *n_out);
 	/* Names of queues that have QUEUED rows; owned array of owned strings. */
 	int (*queues)(struct store *s, char ***out, size_t *n_out);
-	int (*list)(struct store *s, const struct store_filter *f, struct store_page *out);
+	int (*scan)(struct store *s, const struct store_scan *scan, struct store_page *out);
 	int (*count)(struct store *s, const char *queue, enum task_state state, uint64_t *out);
 
 	/* run_at of the QUEUED row of `queue` that waits longest, 0 = none. */

@@ -4,27 +4,7 @@
 #include <string.h>
 
 #include "errand/status.h"
-#include "service/ordered.h"
-#include "service/store.h"
-
-struct memory_queue;
-
-struct memory_task {
-	struct ordered_node by_id, by_turn, by_wake; /* by_turn: in its queue, while QUEUED */
-	struct memory_queue *queue;
-	struct task_row row;
-	struct attempt_row *attempts; /* by number */
-	size_t n_attempts;
-	struct event_row *events; /* by seq */
-	size_t n_events, cap_events;
-};
-
-struct memory_queue {
-	char *name;
-	struct ordered queued; /* by_turn nodes */
-	size_t n_state[TASK_N_STATES];
-	struct memory_queue *next;
-};
+#include "service/store_memory.h"
 
 /* One change, with what it took away (owned). */
 struct undo {
@@ -37,106 +17,6 @@ struct undo {
 	struct event_row event;
 	size_t at; /* of the attempt or event in its array */
 };
-
-struct memory_record {
-	struct ordered_node by_key, by_due; /* by_due: while due_us > 0 */
-	struct record record;
-};
-
-struct store {
-	struct ordered tasks; /* by_id nodes */
-	struct ordered waking[2], forgettable; /* by_wake nodes; waking by clock */
-	struct ordered records, due_records;   /* by_key and by_due nodes */
-	struct memory_queue *queues;
-	struct undo *undo;
-	size_t n_undo, cap_undo;
-	uint64_t n_changes;
-};
-
-static struct memory_task *by_id(const struct ordered_node *n)
-{
-	return n ? CONTAINER_OF(n, struct memory_task, by_id) : NULL;
-}
-
-static struct memory_task *by_turn(const struct ordered_node *n)
-{
-	return n ? CONTAINER_OF(n, struct memory_task, by_turn) : NULL;
-}
-
-static int compare_id(const struct ordered_node *a, const struct ordered_node *b)
-{
-	return memcmp(&by_id(a)->row.id, &by_id(b)->row.id, sizeof(struct uuid));
-}
-
-static int compare_turn(const struct ordered_node *a, const struct ordered_node *b)
-{
-	return task_row_turn(&by_turn(a)->row, &by_turn(b)->row);
-}
-
-static struct memory_task *by_wake(const struct ordered_node *n)
-{
-	return n ? CONTAINER_OF(n, struct memory_task, by_wake) : NULL;
-}
-
-static int compare_wake(const struct ordered_node *a, const struct ordered_node *b)
-{
-	const struct task_row *x = &by_wake(a)->row, *y = &by_wake(b)->row;
-
-	if (x->wake_us != y->wake_us)
-		return x->wake_us < y->wake_us ? -1 : 1;
-	return memcmp(&x->id, &y->id, sizeof x->id);
-}
-
-/* --- indexes --- */
-
-static struct memory_queue *queue_of(struct store *s, const char *name)
-{
-	struct memory_queue *q = s->queues;
-
-	while (q != NULL && strcmp(q->name, name) != 0)
-		q = q->next;
-	if (q == NULL) {
-		q = xcalloc(1, sizeof *q);
-		q->name = xstrdup(name);
-		q->queued.compare = compare_turn;
-		q->next = s->queues;
-		s->queues = q;
-	}
-	return q;
-}
-
-static struct ordered *wake_set(struct store *s, const struct task_row *row)
-{
-	if (row->wake_us <= 0)
-		return NULL;
-	return task_state_waiting(row->state) ? &s->waking[row->wake_wall] :
-	       task_state_terminal(row->state) ? &s->forgettable : NULL;
-}
-
-static void index_add(struct store *s, struct memory_task *t)
-{
-	t->queue->n_state[t->row.state]++;
-	if (t->row.state == TASK_QUEUED)
-		ordered_insert(&t->queue->queued, &t->by_turn);
-	if (wake_set(s, &t->row) != NULL)
-		ordered_insert(wake_set(s, &t->row), &t->by_wake);
-}
-
-static void index_remove(struct store *s, struct memory_task *t)
-{
-	t->queue->n_state[t->row.state]--;
-	if (t->row.state == TASK_QUEUED)
-		ordered_remove(&t->queue->queued, &t->by_turn);
-	if (wake_set(s, &t->row) != NULL)
-		ordered_remove(wake_set(s, &t->row), &t->by_wake);
-}
-
-static struct memory_task *find(struct store *s, const struct uuid *id)
-{
-	struct memory_task key = {.row.id = *id}, *t = by_id(ordered_from(&s->tasks, &key.by_id));
-
-	return t != NULL && memcmp(&t->row.id, id, sizeof *id) == 0 ? t : NULL;
-}
 
 static void task_free(struct memory_task *t)
 {
@@ -173,7 +53,7 @@ static struct buf *part_of(struct task_row *row, unsigned part)
 }
 
 /* A deep copy with these parts. */
-static void copy_row(struct task_row *to, const struct task_row *from, unsigned parts)
+void memory_copy_row(struct task_row *to, const struct task_row *from, unsigned parts)
 {
 	*to = *from;
 	to->parts = parts;
@@ -321,19 +201,19 @@ static void take_back(struct store *s, struct undo *u)
 
 	switch (u->kind) {
 	case UNDO_INSERT:
-		index_remove(s, t);
+		memory_index_remove(s, t);
 		ordered_remove(&s->tasks, &t->by_id);
 		task_free(t);
 		break;
 	case UNDO_REMOVE:
 		ordered_insert(&s->tasks, &t->by_id);
-		index_add(s, t);
+		memory_index_add(s, t);
 		break;
 	case UNDO_UPDATE:
-		index_remove(s, t);
+		memory_index_remove(s, t);
 		task_row_deinit(&t->row);
 		t->row = u->row;
-		index_add(s, t);
+		memory_index_add(s, t);
 		break;
 	case UNDO_ATTEMPT_NEW:
 		attempt_row_deinit(&t->attempts[--t->n_attempts]);
@@ -395,9 +275,7 @@ static uint64_t memory_changes(struct store *s)
 static int memory_open(const char *arg, struct store **out, char *why, size_t why_size)
 {
 	*out = xcalloc(1, sizeof **out);
-	(*out)->tasks.compare = compare_id;
-	(*out)->waking[0].compare = (*out)->waking[1].compare = compare_wake;
-	(*out)->forgettable.compare = compare_wake;
+	memory_index_init(*out);
 	(*out)->records.compare = compare_key;
 	(*out)->due_records.compare = compare_due;
 	return 0;
@@ -406,7 +284,7 @@ static int memory_open(const char *arg, struct store **out, char *why, size_t wh
 static void memory_close(struct store *s)
 {
 	memory_rollback(s);
-	for (struct memory_task *t; (t = by_id(ordered_from(&s->tasks, NULL))) != NULL;) {
+	for (struct memory_task *t; (t = memory_by_id(ordered_from(&s->tasks, NULL))) != NULL;) {
 		ordered_remove(&s->tasks, &t->by_id);
 		task_free(t);
 	}
@@ -434,24 +312,24 @@ static int memory_insert(struct store *s, const struct task_row *row)
 {
 	struct memory_task *t;
 
-	if (find(s, &row->id) != NULL)
+	if (memory_find(s, &row->id) != NULL)
 		return -ERRAND_UNAVAILABLE;
 	t = xcalloc(1, sizeof *t);
-	copy_row(&t->row, row, PART_ALL);
-	t->queue = queue_of(s, row->queue);
+	memory_copy_row(&t->row, row, PART_ALL);
+	t->queue = memory_queue_of(s, row->queue);
 	ordered_insert(&s->tasks, &t->by_id);
-	index_add(s, t);
+	memory_index_add(s, t);
 	changed(s, UNDO_INSERT, t);
 	return 0;
 }
 
 static int memory_get(struct store *s, const struct uuid *id, unsigned parts, struct task_row *out)
 {
-	struct memory_task *t = find(s, id);
+	struct memory_task *t = memory_find(s, id);
 
 	if (t == NULL)
 		return -ERRAND_NOT_FOUND;
-	copy_row(out, &t->row, parts);
+	memory_copy_row(out, &t->row, parts);
 	return 0;
 }
 
@@ -464,8 +342,8 @@ static int memory_find_tail(struct store *s, const char *tail, struct uuid *out)
 	if (!uuid_tail_parse(tail, &want))
 		return -ERRAND_NOT_FOUND;
 	for (; n != NULL && n_found < 2; n = ordered_after(&s->tasks, n))
-		if (uuid_tail_match(&want, &by_id(n)->row.id)) {
-			*out = by_id(n)->row.id;
+		if (uuid_tail_match(&want, &memory_by_id(n)->row.id)) {
+			*out = memory_by_id(n)->row.id;
 			n_found++;
 		}
 	return n_found == 0 ? -ERRAND_NOT_FOUND : n_found > 1 ? -ERRAND_FAILED_PRECONDITION : 0;
@@ -474,18 +352,18 @@ static int memory_find_tail(struct store *s, const char *tail, struct uuid *out)
 /* The new row: row's members over the old row's fixed ones and unwritten parts. */
 static int memory_update(struct store *s, const struct task_row *row, unsigned parts)
 {
-	struct memory_task *t = find(s, &row->id);
+	struct memory_task *t = memory_find(s, &row->id);
 	struct task_row now;
 	struct undo *u;
 
 	if (t == NULL)
 		return 0;
 	u = changed(s, UNDO_UPDATE, t);
-	copy_row(&now, row, parts);
+	memory_copy_row(&now, row, parts);
 	free(now.method);
 	free(now.queue);
 	free(now.schedule);
-	index_remove(s, t);
+	memory_index_remove(s, t);
 	u->row = t->row;
 	now.parts = PART_ALL;
 	now.method = copy_text(u->row.method);
@@ -496,17 +374,17 @@ static int memory_update(struct store *s, const struct task_row *row, unsigned p
 		if (!(parts & part))
 			copy_buf(part_of(&now, part), part_of(&u->row, part));
 	t->row = now;
-	index_add(s, t);
+	memory_index_add(s, t);
 	return 0;
 }
 
 static int memory_remove(struct store *s, const struct uuid *id)
 {
-	struct memory_task *t = find(s, id);
+	struct memory_task *t = memory_find(s, id);
 
 	if (t == NULL)
 		return 0;
-	index_remove(s, t);
+	memory_index_remove(s, t);
 	ordered_remove(&s->tasks, &t->by_id);
 	changed(s, UNDO_REMOVE, t);
 	return 0;
@@ -515,12 +393,12 @@ static int memory_remove(struct store *s, const struct uuid *id)
 static int memory_claimable(struct store *s, const char *queue, size_t n, struct task_row *out,
 			    size_t *n_out)
 {
-	struct memory_queue *q = queue_of(s, queue);
+	struct memory_queue *q = memory_queue_of(s, queue);
 	struct ordered_node *node = ordered_from(&q->queued, NULL);
 
 	*n_out = 0;
 	for (; node != NULL && *n_out < n; node = ordered_after(&q->queued, node))
-		copy_row(&out[(*n_out)++], &by_turn(node)->row, PARTS_TO_RUN);
+		memory_copy_row(&out[(*n_out)++], &memory_by_turn(node)->row, PARTS_TO_RUN);
 	return 0;
 }
 
@@ -530,14 +408,14 @@ static void wake_rows(const struct ordered *set, int64_t now_us, size_t n, struc
 	struct ordered_node *node = ordered_from(set, NULL);
 
 	*n_out = 0;
-	for (; node != NULL && *n_out < n && by_wake(node)->row.wake_us <= now_us;
+	for (; node != NULL && *n_out < n && memory_by_wake(node)->row.wake_us <= now_us;
 	     node = ordered_after(set, node))
-		copy_row(&out[(*n_out)++], &by_wake(node)->row, 0);
+		memory_copy_row(&out[(*n_out)++], &memory_by_wake(node)->row, 0);
 }
 
 static int64_t first_wake(const struct ordered *set)
 {
-	struct memory_task *t = by_wake(ordered_from(set, NULL));
+	struct memory_task *t = memory_by_wake(ordered_from(set, NULL));
 
 	return t ? t->row.wake_us : 0;
 }
@@ -575,11 +453,11 @@ static int memory_owned(struct store *s, uint64_t owner, bool others, size_t n,
 
 	*n_out = 0;
 	for (; node != NULL && *n_out < n; node = ordered_after(&s->tasks, node)) {
-		const struct task_row *row = &by_id(node)->row;
+		const struct task_row *row = &memory_by_id(node)->row;
 
 		if ((row->state == TASK_RUNNING || row->state == TASK_CANCELLING) &&
 		    (row->owner == owner) != others)
-			copy_row(&out[(*n_out)++], row, 0);
+			memory_copy_row(&out[(*n_out)++], row, 0);
 	}
 	return 0;
 }
@@ -596,46 +474,19 @@ static int memory_queues(struct store *s, char ***out, size_t *n_out)
 	return 0;
 }
 
-static bool filter_takes(const struct store_filter *f, const struct task_row *row)
-{
-	return (!f->state || f->state == row->state) &&
-	       (f->method == NULL || strcmp(f->method, row->method) == 0) &&
-	       (f->queue == NULL || strcmp(f->queue, row->queue) == 0);
-}
-
-static int memory_list(struct store *s, const struct store_filter *f, struct store_page *out)
-{
-	struct memory_task key = {.row.id = f->after};
-	struct ordered_node *node = ordered_before(&s->tasks, f->after_set ? &key.by_id : NULL);
-	size_t looked = 0;
-
-	*out = (struct store_page){.rows = xcalloc(f->limit, sizeof *out->rows)};
-	for (; node != NULL && !out->more; node = ordered_before(&s->tasks, node)) {
-		const struct task_row *row = &by_id(node)->row;
-
-		if (filter_takes(f, row))
-			copy_row(&out->rows[out->n++], row, PART_ERROR);
-		if (out->n == f->limit || ++looked == STORE_LIST_SCAN) {
-			out->last = row->id;
-			out->more = true;
-		}
-	}
-	return 0;
-}
-
 static int memory_count(struct store *s, const char *queue, enum task_state state, uint64_t *out)
 {
-	*out = queue_of(s, queue)->n_state[state];
+	*out = memory_queue_of(s, queue)->n_state[state];
 	return 0;
 }
 
 static int memory_oldest(struct store *s, const char *queue, int64_t *run_at_us)
 {
-	const struct ordered *queued = &queue_of(s, queue)->queued;
+	const struct ordered *queued = &memory_queue_of(s, queue)->queued;
 
 	*run_at_us = 0;
 	for (struct ordered_node *n = ordered_from(queued, NULL); n; n = ordered_after(queued, n)) {
-		int64_t at = by_turn(n)->row.run_at_us;
+		int64_t at = memory_by_turn(n)->row.run_at_us;
 
 		*run_at_us = *run_at_us ? MIN(*run_at_us, at) : at;
 	}
@@ -646,7 +497,7 @@ static int memory_oldest(struct store *s, const char *queue, int64_t *run_at_us)
 
 static int memory_put_attempt(struct store *s, const struct attempt_row *a)
 {
-	struct memory_task *t = find(s, &a->task);
+	struct memory_task *t = memory_find(s, &a->task);
 	size_t i = 0;
 	struct undo *u;
 
@@ -667,7 +518,7 @@ static int memory_put_attempt(struct store *s, const struct attempt_row *a)
 static int memory_attempts(struct store *s, const struct uuid *id, struct attempt_row **out,
 			   size_t *n_out)
 {
-	struct memory_task *t = find(s, id);
+	struct memory_task *t = memory_find(s, id);
 
 	*n_out = t ? t->n_attempts : 0;
 	*out = *n_out ? xcalloc(*n_out, sizeof **out) : NULL;
@@ -678,7 +529,7 @@ static int memory_attempts(struct store *s, const struct uuid *id, struct attemp
 
 static int memory_add_event(struct store *s, const struct uuid *id, const struct event_row *e)
 {
-	struct memory_task *t = find(s, id);
+	struct memory_task *t = memory_find(s, id);
 	struct event_row copy;
 
 	if (t == NULL)
@@ -691,7 +542,7 @@ static int memory_add_event(struct store *s, const struct uuid *id, const struct
 
 static int memory_drop_progress(struct store *s, const struct uuid *id)
 {
-	struct memory_task *t = find(s, id);
+	struct memory_task *t = memory_find(s, id);
 	size_t i = t ? t->n_events : 0;
 	struct undo *u;
 
@@ -708,7 +559,7 @@ static int memory_drop_progress(struct store *s, const struct uuid *id)
 static int memory_events(struct store *s, const struct uuid *id, uint64_t after,
 			 enum event_kind kind, size_t limit, struct event_row **out, size_t *n_out)
 {
-	struct memory_task *t = find(s, id);
+	struct memory_task *t = memory_find(s, id);
 
 	*n_out = 0;
 	*out = t ? xcalloc(limit, sizeof **out) : NULL;
@@ -851,7 +702,7 @@ const struct store_ops store_memory = {
 	.next_forget = memory_next_forget,
 	.owned = memory_owned,
 	.queues = memory_queues,
-	.list = memory_list,
+	.scan = memory_scan,
 	.count = memory_count,
 	.oldest = memory_oldest,
 	.put_attempt = memory_put_attempt,

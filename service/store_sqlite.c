@@ -15,12 +15,12 @@
 
 /* --- values --- */
 
-static void bind_id(sqlite3_stmt *st, int at, const struct uuid *id)
+void sqlite_bind_id(sqlite3_stmt *st, int at, const struct uuid *id)
 {
 	sqlite3_bind_blob(st, at, id->b, sizeof id->b, SQLITE_STATIC);
 }
 
-static void bind_text(sqlite3_stmt *st, int at, const char *text)
+void sqlite_bind_text(sqlite3_stmt *st, int at, const char *text)
 {
 	sqlite3_bind_text(st, at, text, -1, SQLITE_STATIC);
 }
@@ -37,7 +37,7 @@ static int run_with_id(struct store *s, enum statement which, const struct uuid 
 {
 	sqlite3_stmt *st = sqlite_statement(s, which);
 
-	bind_id(st, 1, id);
+	sqlite_bind_id(st, 1, id);
 	return sqlite_run(s, st);
 }
 
@@ -66,7 +66,7 @@ void sqlite_column_buf(sqlite3_stmt *st, int at, struct buf *out)
 
 static void bind_task(sqlite3_stmt *st, const struct task_row *t)
 {
-	bind_id(st, 1, &t->id);
+	sqlite_bind_id(st, 1, &t->id);
 	sqlite3_bind_int(st, 4, t->state);
 	sqlite3_bind_int(st, 5, t->priority);
 	sqlite3_bind_int64(st, 6, (int64_t)t->version);
@@ -77,7 +77,7 @@ static void bind_task(sqlite3_stmt *st, const struct task_row *t)
 	sqlite3_bind_int64(st, 12, t->end_us);
 	sqlite3_bind_int64(st, 13, t->run_at_us);
 	sqlite3_bind_double(st, 14, t->progress);
-	bind_text(st, 15, t->progress_message);
+	sqlite_bind_text(st, 15, t->progress_message);
 	sqlite3_bind_int64(st, 16, t->flags);
 	sqlite3_bind_int64(st, 17, (int64_t)t->log_bytes);
 	sqlite3_bind_int64(st, 18, (int64_t)t->log_dropped);
@@ -91,12 +91,12 @@ static void bind_task(sqlite3_stmt *st, const struct task_row *t)
 	sqlite3_bind_int64(st, 26, (int64_t)t->owner);
 }
 
-static void read_task(sqlite3_stmt *st, struct task_row *t)
+void sqlite_borrow_task(sqlite3_stmt *st, struct task_row *t)
 {
 	*t = (struct task_row){0};
 	column_id(st, 0, &t->id);
-	t->method = column_text(st, 1);
-	t->queue = column_text(st, 2);
+	t->method = (char *)sqlite3_column_text(st, 1);
+	t->queue = (char *)sqlite3_column_text(st, 2);
 	t->state = (enum task_state)sqlite3_column_int(st, 3);
 	t->priority = sqlite3_column_int(st, 4);
 	t->version = (uint64_t)sqlite3_column_int64(st, 5);
@@ -108,7 +108,7 @@ static void read_task(sqlite3_stmt *st, struct task_row *t)
 	t->end_us = sqlite3_column_int64(st, 11);
 	t->run_at_us = sqlite3_column_int64(st, 12);
 	t->progress = sqlite3_column_double(st, 13);
-	t->progress_message = column_text(st, 14);
+	t->progress_message = (char *)sqlite3_column_text(st, 14);
 	t->flags = (unsigned)sqlite3_column_int64(st, 15);
 	t->log_bytes = (uint64_t)sqlite3_column_int64(st, 16);
 	t->log_dropped = (uint64_t)sqlite3_column_int64(st, 17);
@@ -120,6 +120,15 @@ static void read_task(sqlite3_stmt *st, struct task_row *t)
 	t->reason = (enum task_reason)sqlite3_column_int(st, 23);
 	t->blockers = (uint32_t)sqlite3_column_int64(st, 24);
 	t->owner = (uint64_t)sqlite3_column_int64(st, 25);
+	t->schedule = (char *)sqlite3_column_text(st, 26);
+}
+
+void sqlite_read_task(sqlite3_stmt *st, struct task_row *t)
+{
+	sqlite_borrow_task(st, t);
+	t->method = column_text(st, 1);
+	t->queue = column_text(st, 2);
+	t->progress_message = column_text(st, 14);
 	t->schedule = column_text(st, 26);
 }
 
@@ -142,14 +151,14 @@ static int put_part(struct store *s, const struct task_row *t, unsigned part)
 	const struct buf *b = part_of((struct task_row *)t, part);
 	sqlite3_stmt *st = sqlite_statement(s, b->len ? S_PUT_DATA : S_DROP_DATA);
 
-	bind_id(st, 1, &t->id);
+	sqlite_bind_id(st, 1, &t->id);
 	sqlite3_bind_int(st, 2, (int)part);
 	if (b->len)
 		sqlite_bind_buf(st, 3, b);
 	return sqlite_run(s, st);
 }
 
-static int read_parts(struct store *s, unsigned parts, struct task_row *t)
+int sqlite_read_parts(struct store *s, unsigned parts, struct task_row *t)
 {
 	sqlite3_stmt *st;
 	int r;
@@ -158,7 +167,7 @@ static int read_parts(struct store *s, unsigned parts, struct task_row *t)
 	if (parts == 0)
 		return 0;
 	st = sqlite_statement(s, S_GET_DATA);
-	bind_id(st, 1, &t->id);
+	sqlite_bind_id(st, 1, &t->id);
 	while ((r = sqlite_next(s, st)) > 0) {
 		unsigned part = (unsigned)sqlite3_column_int(st, 0);
 
@@ -176,10 +185,10 @@ static int sqlite_insert(struct store *s, const struct task_row *t)
 	int r;
 
 	bind_task(st, t);
-	bind_text(st, 2, t->method);
-	bind_text(st, 3, t->queue);
+	sqlite_bind_text(st, 2, t->method);
+	sqlite_bind_text(st, 3, t->queue);
 	sqlite3_bind_int64(st, 10, t->create_us);
-	bind_text(st, 27, t->schedule);
+	sqlite_bind_text(st, 27, t->schedule);
 	r = sqlite_run(s, st);
 	for (unsigned part = 1; part < PART_ALL && r == 0; part <<= 1)
 		if (part_of((struct task_row *)t, part)->len)
@@ -192,13 +201,13 @@ static int sqlite_get(struct store *s, const struct uuid *id, unsigned parts, st
 	sqlite3_stmt *st = sqlite_statement(s, S_GET);
 	int r;
 
-	bind_id(st, 1, id);
+	sqlite_bind_id(st, 1, id);
 	r = sqlite_next(s, st);
 	if (r <= 0)
 		return r < 0 ? r : -ERRAND_NOT_FOUND;
-	read_task(st, out);
+	sqlite_read_task(st, out);
 	sqlite3_reset(st);
-	r = read_parts(s, parts, out);
+	r = sqlite_read_parts(s, parts, out);
 	if (r < 0)
 		task_row_deinit(out);
 	return r;
@@ -264,7 +273,7 @@ static int read_tasks(struct store *s, sqlite3_stmt *st, struct task_row *rows, 
 	int r = 0;
 
 	while (*np < max && (r = sqlite_next(s, st)) > 0)
-		read_task(st, &rows[(*np)++]);
+		sqlite_read_task(st, &rows[(*np)++]);
 	sqlite3_reset(st);
 	return r < 0 ? r : 0;
 }
@@ -276,11 +285,11 @@ static int sqlite_claimable(struct store *s, const char *queue, size_t n, struct
 	int r;
 
 	*n_out = 0;
-	bind_text(st, 1, queue);
+	sqlite_bind_text(st, 1, queue);
 	sqlite3_bind_int64(st, 2, (int64_t)n);
 	r = read_tasks(s, st, out, n, n_out);
 	for (size_t i = 0; i < *n_out && r == 0; i++)
-		r = read_parts(s, PARTS_TO_RUN, &out[i]);
+		r = sqlite_read_parts(s, PARTS_TO_RUN, &out[i]);
 	for (; r < 0 && *n_out > 0; --*n_out)
 		task_row_deinit(&out[*n_out - 1]);
 	return r;
@@ -355,7 +364,7 @@ static int sqlite_queues(struct store *s, char ***out, size_t *n_out)
 		sqlite3_stmt *st = sqlite_statement(s, S_QUEUES);
 		char *name;
 
-		bind_text(st, 1, last);
+		sqlite_bind_text(st, 1, last);
 		r = sqlite_next(s, st);
 		name = r > 0 ? column_text(st, 0) : NULL;
 		sqlite3_reset(st);
@@ -367,58 +376,6 @@ static int sqlite_queues(struct store *s, char ***out, size_t *n_out)
 	return MIN(r, 0);
 }
 
-static bool filter_takes(const struct store_filter *f, sqlite3_stmt *st)
-{
-	return (f->method == NULL || strcmp(f->method, (const char *)sqlite3_column_text(st, 1)) == 0) &&
-	       (f->queue == NULL || strcmp(f->queue, (const char *)sqlite3_column_text(st, 2)) == 0);
-}
-
-/* By id or by state and id; what is left of the filter is looked at here, so that
- * a page costs at most STORE_LIST_SCAN rows. */
-static int list_rows(struct store *s, const struct store_filter *f, sqlite3_stmt *st,
-		     struct store_page *out)
-{
-	size_t looked = 0, cap = 0;
-	int r = 0;
-
-	while (!out->more && (r = sqlite_next(s, st)) > 0) {
-		if (filter_takes(f, st)) {
-			if (out->n == cap)
-				out->rows = xrealloc(out->rows,
-						     (cap = cap ? 2 * cap : 64) * sizeof *out->rows);
-			read_task(st, &out->rows[out->n++]);
-		}
-		if (out->n == f->limit || ++looked == STORE_LIST_SCAN) {
-			column_id(st, 0, &out->last);
-			out->more = true;
-		}
-	}
-	sqlite3_reset(st);
-	return r;
-}
-
-static int sqlite_list(struct store *s, const struct store_filter *f, struct store_page *out)
-{
-	static const uint8_t top[17] = {0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
-					0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff};
-	sqlite3_stmt *st = sqlite_statement(s, f->state ? S_LIST_STATE : S_LIST);
-	int r;
-
-	*out = (struct store_page){0};
-	if (f->after_set)
-		bind_id(st, 1, &f->after);
-	else
-		sqlite3_bind_blob(st, 1, top, sizeof top, SQLITE_STATIC);
-	if (f->state)
-		sqlite3_bind_int(st, 2, f->state);
-	r = list_rows(s, f, st, out);
-	for (size_t i = 0; i < out->n && r >= 0; i++)
-		r = read_parts(s, PART_ERROR, &out->rows[i]);
-	if (r < 0)
-		store_page_deinit(out);
-	return r < 0 ? r : 0;
-}
-
 static int sqlite_count(struct store *s, const char *queue, enum task_state state, uint64_t *out)
 {
 	enum statement which = state == TASK_QUEUED ? S_COUNT_QUEUED : S_COUNT;
@@ -426,7 +383,7 @@ static int sqlite_count(struct store *s, const char *queue, enum task_state stat
 	int64_t n = 0;
 	int r;
 
-	bind_text(st, 1, queue);
+	sqlite_bind_text(st, 1, queue);
 	if (which == S_COUNT)
 		sqlite3_bind_int(st, 2, state);
 	r = sqlite_number(s, st, &n);
@@ -444,7 +401,7 @@ static int sqlite_oldest(struct store *s, const char *queue, int64_t *run_at_us)
 		sqlite3_stmt *st = sqlite_statement(s, S_OLDEST);
 		int64_t at;
 
-		bind_text(st, 1, queue);
+		sqlite_bind_text(st, 1, queue);
 		sqlite3_bind_int64(st, 2, below);
 		r = sqlite_next(s, st);
 		if (r <= 0)
@@ -463,7 +420,7 @@ static int sqlite_put_attempt(struct store *s, const struct attempt_row *a)
 {
 	sqlite3_stmt *st = sqlite_statement(s, S_PUT_ATTEMPT);
 
-	bind_id(st, 1, &a->task);
+	sqlite_bind_id(st, 1, &a->task);
 	sqlite3_bind_int64(st, 2, a->number);
 	sqlite3_bind_int(st, 3, a->outcome);
 	sqlite3_bind_int64(st, 4, a->start_us);
@@ -471,7 +428,7 @@ static int sqlite_put_attempt(struct store *s, const struct attempt_row *a)
 	sqlite3_bind_int(st, 6, a->exit_status);
 	sqlite3_bind_int(st, 7, a->signal);
 	sqlite_bind_buf(st, 8, &a->error);
-	bind_text(st, 9, a->owner);
+	sqlite_bind_text(st, 9, a->owner);
 	return sqlite_run(s, st);
 }
 
@@ -483,7 +440,7 @@ static int sqlite_attempts(struct store *s, const struct uuid *id, struct attemp
 
 	*out = NULL;
 	*n_out = 0;
-	bind_id(st, 1, id);
+	sqlite_bind_id(st, 1, id);
 	while ((r = sqlite_next(s, st)) > 0) {
 		struct attempt_row *a;
 
@@ -506,7 +463,7 @@ static int sqlite_add_event(struct store *s, const struct uuid *id, const struct
 {
 	sqlite3_stmt *st = sqlite_statement(s, S_ADD_EVENT);
 
-	bind_id(st, 1, id);
+	sqlite_bind_id(st, 1, id);
 	sqlite3_bind_int64(st, 2, (int64_t)e->seq);
 	sqlite3_bind_int(st, 3, e->kind);
 	sqlite3_bind_int64(st, 4, e->time_us);
@@ -527,7 +484,7 @@ static int sqlite_events(struct store *s, const struct uuid *id, uint64_t after,
 
 	*out = NULL;
 	*n_out = 0;
-	bind_id(st, 1, id);
+	sqlite_bind_id(st, 1, id);
 	sqlite3_bind_int64(st, 2, (int64_t)MIN(after, (uint64_t)INT64_MAX));
 	sqlite3_bind_int(st, 3, (int)kind);
 	sqlite3_bind_int64(st, 4, (int64_t)limit);
@@ -567,7 +524,7 @@ const struct store_ops store_sqlite = {
 	.next_forget = sqlite_next_forget,
 	.owned = sqlite_owned,
 	.queues = sqlite_queues,
-	.list = sqlite_list,
+	.scan = sqlite_scan,
 	.count = sqlite_count,
 	.oldest = sqlite_oldest,
 	.put_attempt = sqlite_put_attempt,

@@ -16,7 +16,10 @@ enum statement {
 	S_BEGIN, S_COMMIT, S_ROLLBACK, S_INSERT, S_GET, S_UPDATE, S_REMOVE, S_REMOVE_DATA,
 	S_REMOVE_ATTEMPTS, S_REMOVE_EVENTS, S_PUT_DATA, S_DROP_DATA, S_GET_DATA, S_TAIL,
 	S_CLAIMABLE, S_WAKING, S_NEXT_WAKE, S_FORGETTABLE, S_NEXT_FORGET, S_OWNED, S_QUEUES,
-	S_LIST, S_LIST_STATE, S_COUNT, S_COUNT_QUEUED, S_OLDEST, S_PUT_ATTEMPT, S_ATTEMPTS, S_ADD_EVENT,
+	S_SCAN_ID, S_SCAN_ID_BACK, S_SCAN_STATE, S_SCAN_STATE_BACK, S_SCAN_TURN, S_SCAN_TURN_REST,
+	S_SCAN_TURN_BACK, S_SCAN_TURN_BACK_REST, S_SCAN_RUN_AT, S_SCAN_RUN_AT_BACK, S_SCAN_END,
+	S_SCAN_END_BACK, S_COUNT, S_COUNT_QUEUED, S_OLDEST, S_PUT_ATTEMPT, S_ATTEMPTS,
+	S_ADD_EVENT,
 	S_DROP_PROGRESS, S_EVENTS, S_PUT_RECORD, S_GET_RECORD, S_REMOVE_RECORD, S_LIST_RECORDS,
 	S_DUE_RECORDS, S_NEXT_RECORD, S_COUNT_RECORDS, N_STATEMENTS
 };
@@ -69,9 +72,19 @@ int sqlite_next(struct store *s, sqlite3_stmt *st);
 /* Of a statement that gives one number; NULL is 0. */
 int sqlite_number(struct store *s, sqlite3_stmt *st, int64_t *out);
 
+void sqlite_bind_id(sqlite3_stmt *st, int at, const struct uuid *id);
+void sqlite_bind_text(sqlite3_stmt *st, int at, const char *text); /* borrowed; NULL is NULL */
+/* A row of the columns HOT, with none of its parts. */
+void sqlite_read_task(sqlite3_stmt *st, struct task_row *t);
+/* The same, its texts the statement's: good until that goes on. */
+void sqlite_borrow_task(sqlite3_stmt *st, struct task_row *t);
+int sqlite_read_parts(struct store *s, unsigned parts, struct task_row *t);
 /* An empty buffer is NULL. */
 void sqlite_bind_buf(sqlite3_stmt *st, int at, const struct buf *b);
 void sqlite_column_buf(sqlite3_stmt *st, int at, struct buf *out);
+
+/* store_sqlite_scan.c */
+int sqlite_scan(struct store *s, const struct store_scan *scan, struct store_page *out);
 
 /* store_sqlite_record.c */
 int sqlite_put_record(struct store *s, const struct record *r);

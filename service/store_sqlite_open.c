@@ -54,6 +54,8 @@ static const char *const upgrades[] = {
 	"UPDATE task SET wake_us = end_us + ttl_us WHERE state IN (5, 6, 7);"
 	"CREATE INDEX task_wake ON task (wake_wall, wake_us) WHERE wake_us > 0 AND end_us = 0;"
 	"CREATE INDEX task_forget ON task (wake_us) WHERE wake_us > 0 AND end_us > 0;"
+	"CREATE INDEX task_run_at ON task (run_at_us) WHERE state IN (3, 8);"
+	"CREATE INDEX task_end ON task (end_us) WHERE end_us > 0;"
 	"CREATE TABLE record (kind INTEGER NOT NULL, key BLOB NOT NULL, due_us INTEGER NOT NULL,"
 	" data BLOB, PRIMARY KEY (kind, key)) WITHOUT ROWID;"
 	"CREATE INDEX record_due ON record (kind, due_us) WHERE due_us > 0;",
@@ -102,9 +104,30 @@ static const char *const sql[N_STATEMENTS] = {
 		" AND (owner = ?1) <> ?2 LIMIT ?3",
 	[S_QUEUES] = "SELECT min(queue) FROM task INDEXED BY task_claim WHERE state = 1 AND"
 		" queue > ?",
-	[S_LIST] = "SELECT " HOT " FROM task WHERE id < ? ORDER BY id DESC",
-	[S_LIST_STATE] = "SELECT " HOT " FROM task INDEXED BY task_state WHERE id < ? AND state = ?"
-		" ORDER BY id DESC",
+	[S_SCAN_ID] = "SELECT " HOT " FROM task WHERE id > ?1 ORDER BY id",
+	[S_SCAN_ID_BACK] = "SELECT " HOT " FROM task WHERE id < ?1 ORDER BY id DESC",
+	[S_SCAN_STATE] = "SELECT " HOT " FROM task INDEXED BY task_state WHERE id > ?1 AND"
+		" state = ?2 ORDER BY id",
+	[S_SCAN_STATE_BACK] = "SELECT " HOT " FROM task INDEXED BY task_state WHERE id < ?1 AND"
+		" state = ?2 ORDER BY id DESC",
+	/* the rest of a priority, then the others */
+	[S_SCAN_TURN] = "SELECT " HOT " FROM task INDEXED BY task_claim WHERE state = 1 AND"
+		" queue = ?2 AND priority = ?3 AND (run_at_us, id) > (?4, ?1) ORDER BY run_at_us, id",
+	[S_SCAN_TURN_REST] = "SELECT " HOT " FROM task INDEXED BY task_claim WHERE state = 1 AND"
+		" queue = ?2 AND priority < ?3 ORDER BY priority DESC, run_at_us, id",
+	[S_SCAN_TURN_BACK] = "SELECT " HOT " FROM task INDEXED BY task_claim WHERE state = 1 AND"
+		" queue = ?2 AND priority = ?3 AND (run_at_us, id) < (?4, ?1)"
+		" ORDER BY run_at_us DESC, id DESC",
+	[S_SCAN_TURN_BACK_REST] = "SELECT " HOT " FROM task INDEXED BY task_claim WHERE state = 1 AND"
+		" queue = ?2 AND priority > ?3 ORDER BY priority, run_at_us DESC, id DESC",
+	[S_SCAN_RUN_AT] = "SELECT " HOT " FROM task INDEXED BY task_run_at WHERE state IN (3, 8) AND"
+		" (run_at_us, id) > (?2, ?1) ORDER BY run_at_us, id",
+	[S_SCAN_RUN_AT_BACK] = "SELECT " HOT " FROM task INDEXED BY task_run_at WHERE"
+		" state IN (3, 8) AND (run_at_us, id) < (?2, ?1) ORDER BY run_at_us DESC, id DESC",
+	[S_SCAN_END] = "SELECT " HOT " FROM task INDEXED BY task_end WHERE end_us > 0 AND"
+		" (end_us, id) > (?2, ?1) ORDER BY end_us, id",
+	[S_SCAN_END_BACK] = "SELECT " HOT " FROM task INDEXED BY task_end WHERE end_us > 0"
+		" AND (end_us, id) < (?2, ?1) ORDER BY end_us DESC, id DESC",
 	[S_COUNT] = "SELECT count(*) FROM task INDEXED BY task_state WHERE queue = ? AND state = ?",
 	[S_COUNT_QUEUED] = "SELECT count(*) FROM task INDEXED BY task_claim WHERE queue = ? AND"
 		" state = 1",

@@ -15,6 +15,8 @@
 #include "service/task_api.h"
 #include "service/task_clock.h"
 #include "service/task_engine.h"
+#include "service/task_list.h"
+#include "service/task_live.h"
 #include "service/task_pack.h"
 #include "service/task_run.h"
 #include "service/task_settings.h"
@@ -187,6 +189,8 @@ static int act_delete(struct ask *a, struct task_move *m)
 		return -TASK_NOT_ALLOWED;
 	if (a->row.flags & TASK_HAS_CHILDREN)
 		r = task_after_needed(m->ops, m->store, &a->row.id, &needed, &child);
+	if (r == 0 && !needed)
+		r = task_labels_drop(m->ops, m->store, &a->row);
 	if (r < 0 || !needed)
 		return r < 0 ? r : m->ops->remove(m->store, &a->row.id);
 	snprintf(a->say, sizeof a->say, "task %s comes after it and has not ended", uuid_format(&child, id));
@@ -255,22 +259,25 @@ void task_run_now(const char *id, task_done done, void *arg)
 					"retry can be run now", done, arg)->op);
 }
 
-static void patch_labels(struct ask *a)
+static int patch_labels(struct ask *a, struct task_move *m)
 {
 	AUTO_BUF options = BUF_INIT;
 	struct task_row *row = &a->row;
+	int r = task_labels_drop(m->ops, m->store, row);
 
 	task_options_put_labels(buf_bytes(&row->options), a->patch.labels, a->patch.n_labels, &options);
 	buf_reset(&row->options);
 	buf_append(&row->options, options.data, options.len);
 	row->flags &= ~(unsigned)TASK_HAS_LABELS;
 	row->flags |= a->patch.n_labels ? TASK_HAS_LABELS : 0;
+	return r < 0 ? r : task_labels_put(m->ops, m->store, row);
 }
 
 static int act_patch(struct ask *a, struct task_move *m)
 {
 	const struct task_patch *p = &a->patch;
 	struct task_row *row = &a->row;
+	int r = 0;
 
 	if (p->version != 0 && p->version != row->version)
 		return -TASK_STALE;
@@ -281,8 +288,8 @@ static int act_patch(struct ask *a, struct task_move *m)
 	if (p->set_run_at)
 		task_move_set_run_at(m, p->run_at_us ? p->run_at_us : m->now_us);
 	if (p->set_labels)
-		patch_labels(a);
-	return task_move_patched(m, p->set_labels ? PART_OPTIONS : 0);
+		r = patch_labels(a, m);
+	return r < 0 ? r : task_move_patched(m, p->set_labels ? PART_OPTIONS : 0);
 }
 
 void task_patch(const char *id, const struct task_patch *patch, task_done done, void *arg)
@@ -401,102 +408,6 @@ void task_create(const struct task_spec *spec, task_created done, void *arg)
 	q->n_creating++;
 	store_thread_submit(&c->op);
 	task_queue_kick(q);
-}
-
-/* --- lists --- */
-
-struct list_op {
-	struct store_op op;
-	struct store_filter filter; /* strings owned */
-	struct store_page page;
-	task_list_done done;
-	void *arg;
-};
-
-static int list_run(struct store_op *op, const struct store_ops *ops, struct store *s)
-{
-	struct list_op *l = CONTAINER_OF(op, struct list_op, op);
-
-	store_page_deinit(&l->page);
-	return ops->list(s, &l->filter, &l->page);
-}
-
-static void list_op_done(struct store_op *op, int code)
-{
-	struct list_op *l = CONTAINER_OF(op, struct list_op, op);
-	const struct store_page *p = &l->page;
-	char why[320];
-
-	if (code == 0)
-		l->done(0, NULL, p->rows, p->n, p->more ? &p->last : NULL, l->arg);
-	else
-		l->done(task_caller_code(code), task_why(code, "", why, sizeof why), NULL, 0, NULL, l->arg);
-	store_page_deinit(&l->page);
-	free((char *)l->filter.method);
-	free((char *)l->filter.queue);
-	free(l);
-}
-
-void task_list(const struct store_filter *filter, task_list_done done, void *arg)
-{
-	struct list_op *l = xcalloc(1, sizeof *l);
-
-	l->filter = *filter;
-	l->filter.method = filter->method ? xstrdup(filter->method) : NULL;
-	l->filter.queue = filter->queue ? xstrdup(filter->queue) : NULL;
-	l->done = done;
-	l->arg = arg;
-	l->op = (struct store_op){.run = list_run, .done = list_op_done};
-	store_thread_submit(&l->op);
-}
-
-struct attempts_op {
-	struct store_op op;
-	struct attempt_row *rows;
-	size_t n;
-	task_attempts_done done;
-	void *arg;
-	char id[40];
-};
-
-static int attempts_run(struct store_op *op, const struct store_ops *ops, struct store *s)
-{
-	struct attempts_op *a = CONTAINER_OF(op, struct attempts_op, op);
-	struct task_row row = {0};
-	struct uuid id;
-	int r = task_find(ops, s, a->id, &id);
-
-	attempt_rows_free(a->rows, a->n);
-	a->rows = NULL;
-	a->n = 0;
-	if (r == 0)
-		r = task_read(ops, s, &id, 0, &row);
-	task_row_deinit(&row);
-	return r < 0 ? r : ops->attempts(s, &id, &a->rows, &a->n);
-}
-
-static void attempts_op_done(struct store_op *op, int code)
-{
-	struct attempts_op *a = CONTAINER_OF(op, struct attempts_op, op);
-	char why[320];
-
-	if (code == 0)
-		a->done(0, NULL, a->rows, a->n, a->arg);
-	else
-		a->done(task_caller_code(code), task_why(code, a->id, why, sizeof why), NULL, 0, a->arg);
-	attempt_rows_free(a->rows, a->n);
-	free(a);
-}
-
-void task_attempts(const char *id, task_attempts_done done, void *arg)
-{
-	struct attempts_op *a = xcalloc(1, sizeof *a);
-
-	snprintf(a->id, sizeof a->id, "%s", id);
-	a->done = done;
-	a->arg = arg;
-	a->op = (struct store_op){.run = attempts_run, .done = attempts_op_done};
-	store_thread_submit(&a->op);
 }
 
 /* --- start and stop --- */
@@ -651,8 +562,10 @@ static void publish(const struct task_change *c)
 
 void task_publish(const struct task_changes *changes)
 {
-	for (size_t i = 0; i < changes->n; i++)
+	for (size_t i = 0; i < changes->n; i++) {
 		publish(&changes->list[i]);
+		task_live_publish(&changes->list[i]);
+	}
 	hook_publish(changes);
 }
 
@@ -670,11 +583,13 @@ void task_deinit(void)
 	lease_stop();
 	task_watch_end_all();
 	task_wait_end_all();
+	task_live_end_all();
 	store_thread_stop();
 	task_tick_stop();
 	task_run_free_all();
 	task_watch_end_all();
 	task_wait_end_all();
+	task_live_end_all();
 	loop_timer_cancel(&engine.interrupt_timer);
 	task_queue_free_all();
 	free_config();

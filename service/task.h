@@ -81,12 +81,13 @@ struct task_patch {
 };
 void task_patch(const char *id, const struct task_patch *patch, task_done done, void *arg);
 
-/* next: the filter's `after` for the next page, NULL on the last one (a page with
- * few or no rows may have one: pages are bounded by what is looked at, too). */
+/* next: the token of the next page, NULL on the last one (a page with few or no rows
+ * may have one: pages are bounded by what is looked at, too). */
 typedef void (*task_list_done)(int code, const char *why, const struct task_row *rows, size_t n,
-			       const struct uuid *next, void *arg);
-/* filter's strings are copied. */
-void task_list(const struct store_filter *filter, task_list_done done, void *arg);
+			       const char *next, void *arg);
+struct task_query;
+/* Takes what is in the query (task_list.h). */
+void task_list(const struct task_query *query, task_list_done done, void *arg);
 typedef void (*task_attempts_done)(int code, const char *why, const struct attempt_row *rows,
 				   size_t n, void *arg);
 void task_attempts(const char *id, task_attempts_done done, void *arg);

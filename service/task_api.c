@@ -9,7 +9,8 @@
 #include "base/clock.h"
 #include "base/pbuf.h"
 #include "service/task_api_impl.h"
-#include "service/task_page.h"
+#include "service/task_list.h"
+#include "service/task_live_api.h"
 #include "service/task_pack.h"
 #include "service/task_stream.h"
 
@@ -152,10 +153,9 @@ static void get_result(Errand__V1__Tasks_Service *service, const Errand__V1__Get
 /* --- lists --- */
 
 static void got_list(int code, const char *why, const struct task_row *rows, size_t n,
-		     const struct uuid *next, void *arg)
+		     const char *next, void *arg)
 {
 	struct task_request *r = arg;
-	char token[TASK_PAGE_TOKEN_SIZE];
 
 	if (code != 0) {
 		task_request_fail(r, code, why);
@@ -168,41 +168,31 @@ static void got_list(int code, const char *why, const struct task_row *rows, siz
 		pbuf_put_bytes(&r->out, 1, task.data, task.len);
 	}
 	if (next != NULL)
-		pbuf_put_str(&r->out, 2, task_page_token(&r->filter, next, token));
+		pbuf_put_str(&r->out, 2, next);
 	errand_set_metadata(r->call, "cache-control", "no-store");
 	task_request_answer(r);
-}
-
-static const char *text_or_null(const char *text)
-{
-	return text != NULL && *text != 0 ? text : NULL;
 }
 
 static void list_tasks(Errand__V1__Tasks_Service *service, const Errand__V1__ListTasksRequest *in,
 		       Errand__V1__ListTasksReply_Closure done, void *call)
 {
-	struct store_filter f = {
-		.state = (enum task_state)in->state,
-		.method = text_or_null(in->method),
-		.queue = text_or_null(in->queue),
+	const struct task_query_words words = {
+		.state = (int)in->state, .method = in->method, .queue = in->queue,
+		.filter = in->filter, .order_by = in->order_by, .page_token = in->page_token,
 		.limit = in->page_size > 0 ? (size_t)in->page_size : PAGE_DEFAULT,
 	};
-	struct task_request *r;
+	struct task_query query;
+	const char *word;
+	char why[512];
 
-	if (in->page_size < 0 || in->page_size > PAGE_MAX) {
+	if (in->page_size < 0 || in->page_size > PAGE_MAX)
 		errand_fail(call, ERRAND_INVALID_ARGUMENT, "page_size: %d is not in 0 to %d", in->page_size,
 			    PAGE_MAX);
-	} else if ((int)in->state < 0 || in->state > ERRAND__V1__TASK__STATE__EXPIRED) {
-		errand_fail(call, ERRAND_INVALID_ARGUMENT, "state: %d is no state of a task",
-			    (int)in->state);
-	} else if (!task_page_parse(in->page_token, &f)) {
-		errand_fail(call, ERRAND_INVALID_ARGUMENT, "page_token: it is not from a list with this "
-			    "filter; leave it out to begin at the first page");
-	} else {
-		r = task_request_new(call, (ProtobufCClosure)done, &errand__v1__list_tasks_reply__descriptor);
-		r->filter = f;
-		task_list(&f, got_list, r);
-	}
+	else if (task_query_read(&words, &query, &word, why, sizeof why) < 0)
+		errand_fail(call, ERRAND_INVALID_ARGUMENT, "%s: %s", word, why);
+	else
+		task_list(&query, got_list, task_request_new(call, (ProtobufCClosure)done,
+							&errand__v1__list_tasks_reply__descriptor));
 }
 
 static void got_attempts(int code, const char *why, const struct attempt_row *rows, size_t n,
@@ -234,6 +224,7 @@ static Errand__V1__Tasks_Service tasks = {
 	.list_tasks = list_tasks,
 	.get_result = get_result,
 	.watch_events = task_stream_events,
+	.watch_all = task_live_api_watch,
 	.get_logs = task_stream_logs,
 	.list_attempts = list_attempts,
 	.create_task = task_api_create,

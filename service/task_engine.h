@@ -100,7 +100,7 @@ int task_find(const struct store_ops *ops, struct store *s, const char *text, st
 int task_read(const struct store_ops *ops, struct store *s, const struct uuid *id, unsigned parts,
 	      struct task_row *out);
 /* task_tick.c: its record goes, a tombstone stays. Store thread. */
-int task_forget(const struct store_ops *ops, struct store *s, const struct uuid *id);
+int task_forget(const struct store_ops *ops, struct store *s, const struct task_row *row);
 /* Words for an op's failure; into why, which is returned. */
 const char *task_why(int code, const char *id, char *why, size_t size);
 

@@ -12,6 +12,8 @@
 #include "service/task_after.h"
 #include "service/task_api.h"
 #include "service/task_clock.h"
+#include "service/task_list.h"
+#include "service/task_live.h"
 #include "service/task_pack.h"
 #include "service/task_unique.h"
 
@@ -20,6 +22,7 @@ static void change_clear(struct task_change *c)
 	event_rows_free(c->rows, c->n);
 	free(c->queue);
 	free(c->method);
+	c->row = task_live_row_free(c->row);
 }
 
 void task_changes_reset(struct task_changes *c)
@@ -112,9 +115,23 @@ static void set_wake(struct task_row *row, int64_t clock_us)
 		row->wake_us = 0;
 }
 
+/* For the filters of those who watch all tasks. */
+static int note_row(struct task_move *m)
+{
+	struct task_change *c;
+
+	if (!atomic_load_explicit(&task_live_on, memory_order_relaxed))
+		return 0;
+	c = change_of(m);
+	task_live_row_free(c->row);
+	return task_live_row(m->ops, m->store, m->row, &c->row);
+}
+
 int task_move_save(struct task_move *m, unsigned parts)
 {
-	return m->ops->update(m->store, m->row, parts);
+	int r = m->ops->update(m->store, m->row, parts);
+
+	return r < 0 ? r : note_row(m);
 }
 
 static int tell_state(struct task_move *m)
@@ -209,6 +226,7 @@ int task_move_create(struct task_move *m)
 {
 	struct task_row *row = m->row;
 	struct task_change *c = change_of(m);
+	int r;
 
 	row->state = place_of(row, m);
 	if (row->state == TASK_BLOCKED)
@@ -221,7 +239,10 @@ int task_move_create(struct task_move *m)
 	c->flags = row->flags;
 	c->wake_us = row->wake_us;
 	c->wake_wall = row->wake_wall;
-	return m->ops->insert(m->store, row);
+	r = m->ops->insert(m->store, row);
+	if (r == 0)
+		r = task_labels_put(m->ops, m->store, row);
+	return r < 0 ? r : note_row(m);
 }
 
 int task_move_hold(struct task_move *m)

@@ -16,6 +16,7 @@ struct task_change {
 	int64_t wake_us;           /* of the row */
 	bool wake_wall;
 	struct event_row *rows;    /* its new events; owned */
+	struct task_row *row;      /* as it was left, while task_live_on; owned, NULL */
 	size_t n, cap;
 };
 

@@ -104,6 +104,12 @@ void task_pack_state(enum task_state state, uint32_t attempt, const struct buf *
 		put_message(out, 10, error);
 }
 
+void task_pack_created(unsigned flags, struct buf *out)
+{
+	task_pack_state(flags & TASK_BORN_BLOCKED ? TASK_BLOCKED :
+			flags & TASK_BORN_SCHEDULED ? TASK_SCHEDULED : TASK_QUEUED, 0, &BUF_INIT, out);
+}
+
 void task_pack_progress(double fraction, const char *message, struct bytes detail, uint32_t attempt,
 			struct buf *out)
 {

@@ -8,6 +8,8 @@
 /* Event data as event_row has it: fields 5 to 10 of TaskEvent. error may be empty. */
 void task_pack_state(enum task_state state, uint32_t attempt, const struct buf *error,
 		     struct buf *out);
+/* Of the creation, which the store does not keep: flags are the row's. */
+void task_pack_created(unsigned flags, struct buf *out);
 void task_pack_progress(double fraction, const char *message, struct bytes detail, uint32_t attempt,
 			struct buf *out);
 void task_pack_line(const char *stream, struct bytes text, int64_t time_us, uint32_t attempt,

@@ -1,79 +1,96 @@
-/* task_page.c: see task_page.h. base64url without padding (RFC 4648, 5) over 16
- * bytes of id and 4 bytes of FNV-1a over the filter; a token outlives the process. */
+/* task_page.c: see task_page.h. base64url without padding (RFC 4648, 5) over two
+ * numbers, 16 bytes of id and 4 bytes of FNV-1a over filter and order; a token outlives
+ * the process. */
 #include "service/task_page.h"
 
 #include <string.h>
 
+#define RAW_SIZE 36
+
 static const char alphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 
-static uint32_t hash_text(uint32_t h, const char *text)
+static void query_mark(const struct task_query *q, uint8_t out[4])
 {
-	for (const char *p = text ? text : ""; *p; p++)
-		h = (h ^ (uint8_t)*p) * 16777619u;
-	return (h ^ 0xff) * 16777619u; /* no byte of UTF-8: ends a member */
-}
+	AUTO_BUF text = BUF_INIT;
+	uint32_t h = 2166136261u;
 
-static void filter_mark(const struct store_filter *f, uint8_t out[4])
-{
-	uint32_t h = (2166136261u ^ (uint32_t)f->state) * 16777619u;
-
-	h = hash_text(hash_text(h, f->method), f->queue);
+	buf_append_byte(&text, (uint8_t)(q->order * 2 + q->desc));
+	task_filter_print(q->filter, &text);
+	for (size_t i = 0; i < text.len; i++)
+		h = (h ^ text.data[i]) * 16777619u;
 	for (int i = 0; i < 4; i++)
 		out[i] = (uint8_t)(h >> (8 * i));
 }
 
-char *task_page_token(const struct store_filter *f, const struct uuid *last,
+static void put_number(uint8_t *out, int64_t n)
+{
+	for (int i = 0; i < 8; i++)
+		out[i] = (uint8_t)((uint64_t)n >> (8 * i));
+}
+
+static int64_t get_number(const uint8_t *raw)
+{
+	uint64_t n = 0;
+
+	for (int i = 0; i < 8; i++)
+		n |= (uint64_t)raw[i] << (8 * i);
+	return (int64_t)n;
+}
+
+char *task_page_token(const struct task_query *q, const struct store_place *last,
 		      char out[TASK_PAGE_TOKEN_SIZE])
 {
-	uint8_t raw[20];
-	uint32_t bits = 0;
+	uint8_t raw[RAW_SIZE];
 	char *p = out;
-	int n = 0;
 
-	memcpy(raw, last->b, 16);
-	filter_mark(f, raw + 16);
-	for (size_t i = 0; i < sizeof raw; i++)
-		for (bits = bits << 8 | raw[i], n += 8; n >= 6; n -= 6)
-			*p++ = alphabet[bits >> (n - 6) & 63];
-	*p++ = alphabet[bits << (6 - n) & 63];
+	put_number(raw, last->major);
+	put_number(raw + 8, last->minor);
+	memcpy(raw + 16, last->id.b, 16);
+	query_mark(q, raw + 32);
+	for (size_t i = 0; i < RAW_SIZE; i += 3) {
+		uint32_t bits = (uint32_t)raw[i] << 16 | (uint32_t)raw[i + 1] << 8 | raw[i + 2];
+
+		for (int shift = 18; shift >= 0; shift -= 6)
+			*p++ = alphabet[bits >> shift & 63];
+	}
 	*p = 0;
 	return out;
 }
 
-static bool decode(const char *token, uint8_t raw[20])
+static bool decode(const char *token, uint8_t raw[RAW_SIZE])
 {
-	uint32_t bits = 0;
-	size_t at = 0;
-	int n = 0;
-
 	if (strlen(token) != TASK_PAGE_TOKEN_SIZE - 1)
 		return false;
-	for (const char *p = token; *p; p++) {
-		const char *digit = strchr(alphabet, *p);
+	for (size_t at = 0; at < RAW_SIZE; at += 3, token += 4) {
+		uint32_t bits = 0;
 
-		if (digit == NULL)
-			return false;
-		bits = bits << 6 | (uint32_t)(digit - alphabet);
-		n += 6;
-		if (n >= 8 && at < 20) {
-			n -= 8;
-			raw[at++] = (uint8_t)(bits >> n);
+		for (int i = 0; i < 4; i++) {
+			const char *digit = strchr(alphabet, token[i]);
+
+			if (digit == NULL)
+				return false;
+			bits = bits << 6 | (uint32_t)(digit - alphabet);
 		}
+		raw[at] = (uint8_t)(bits >> 16);
+		raw[at + 1] = (uint8_t)(bits >> 8);
+		raw[at + 2] = (uint8_t)bits;
 	}
-	return (bits & 3) == 0;
+	return true;
 }
 
-bool task_page_parse(const char *token, struct store_filter *f)
+bool task_page_parse(const char *token, struct task_query *q)
 {
-	uint8_t raw[20], mark[4];
+	uint8_t raw[RAW_SIZE], mark[4];
 
-	f->after_set = false;
+	q->after_set = false;
 	if (token == NULL || *token == 0)
 		return true;
-	filter_mark(f, mark);
-	if (!decode(token, raw) || memcmp(raw + 16, mark, sizeof mark) != 0)
+	query_mark(q, mark);
+	if (!decode(token, raw) || memcmp(raw + 32, mark, sizeof mark) != 0)
 		return false;
-	memcpy(f->after.b, raw, 16);
-	f->after_set = true;
+	q->after.major = get_number(raw);
+	q->after.minor = get_number(raw + 8);
+	memcpy(q->after.id.b, raw + 16, 16);
+	q->after_set = true;
 	return true;
 }

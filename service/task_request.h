@@ -13,7 +13,6 @@ struct task_request {
 	const ProtobufCMessageDescriptor *reply; /* type of the answer */
 	struct task_wait *wait;       /* while waiting */
 	struct buf out;               /* the answer, so far */
-	struct store_filter filter;   /* of a list; strings are the input's */
 	bool cancels;                 /* CancelTask: 202 while it is being stopped */
 };
 

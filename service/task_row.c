@@ -124,3 +124,18 @@ bool uuid_tail_match(const struct uuid_tail *t, const struct uuid *id)
 		return false;
 	return t->n_nibbles % 2 == 0 || (id->b[15 - bytes] & 0x0f) == t->id.b[15 - bytes];
 }
+
+struct store_place store_place_of(enum store_index index, const struct task_row *row)
+{
+	struct store_place p = {.id = row->id};
+
+	if (index == INDEX_TURN) {
+		p.major = row->priority;
+		p.minor = row->run_at_us;
+	} else if (index == INDEX_RUN_AT) {
+		p.major = row->run_at_us;
+	} else if (index == INDEX_END) {
+		p.major = row->end_us;
+	}
+	return p;
+}

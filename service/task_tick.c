@@ -13,6 +13,7 @@
 #include "service/task_api.h"
 #include "service/task_clock.h"
 #include "service/task_engine.h"
+#include "service/task_list.h"
 #include "service/task_run.h"
 #include "service/task_unique.h"
 
@@ -79,15 +80,17 @@ static int wake_all(const struct store_ops *ops, struct store *s, bool wall)
 	return r;
 }
 
-int task_forget(const struct store_ops *ops, struct store *s, const struct uuid *id)
+int task_forget(const struct store_ops *ops, struct store *s, const struct task_row *row)
 {
 	struct record r = {.kind = RECORD_TOMBSTONE, .due_us = task_clock_us() + TOMBSTONE_US};
 	int code;
 
-	buf_append(&r.key, id->b, sizeof id->b);
+	buf_append(&r.key, row->id.b, sizeof row->id.b);
 	code = ops->put_record(s, &r);
 	record_deinit(&r);
-	return code < 0 ? code : ops->remove(s, id);
+	if (code == 0)
+		code = task_labels_drop(ops, s, row);
+	return code < 0 ? code : ops->remove(s, &row->id);
 }
 
 /* While a task comes after it and has not ended, it is kept. */
@@ -100,7 +103,7 @@ static int forget_one(const struct store_ops *ops, struct store *s, struct task_
 	if (row->flags & TASK_HAS_CHILDREN)
 		r = task_after_needed(ops, s, &row->id, &needed, &child);
 	if (r < 0 || !needed)
-		return r < 0 ? r : task_forget(ops, s, &row->id);
+		return r < 0 ? r : task_forget(ops, s, row);
 	row->wake_us = task_clock_us() + LOOK_FORGET_NS / 1000;
 	return ops->update(s, row, 0);
 }

@@ -62,9 +62,7 @@ static void add_creation(struct read *r, const struct task_row *row)
 {
 	struct event_row e = {.seq = 1, .kind = EVENT_STATE, .time_us = row->create_us};
 
-	task_pack_state(row->flags & TASK_BORN_BLOCKED ? TASK_BLOCKED :
-			row->flags & TASK_BORN_SCHEDULED ? TASK_SCHEDULED : TASK_QUEUED, 0,
-			&BUF_INIT, &e.data);
+	task_pack_created(row->flags, &e.data);
 	r->rows = xrealloc(r->rows, (r->n + 1) * sizeof *r->rows);
 	memmove(r->rows + 1, r->rows, r->n++ * sizeof *r->rows);
 	r->rows[0] = e;

@@ -413,13 +413,13 @@ static void owned_and_queues_and_count(void **state)
 }
 
 /* The page's ids as "3 2 ", and "+" when there may be more. */
-static const char *list_text(struct fixture *f, struct store_filter *filter)
+static const char *scan_text(struct fixture *f, struct store_scan *scan)
 {
 	static char text[256];
 	struct store_page page;
 	size_t at = 0;
 
-	assert_int_equal(f->ops->list(f->s, filter, &page), 0);
+	assert_int_equal(f->ops->scan(f->s, scan, &page), 0);
 	text[0] = 0;
 	for (size_t i = 0; i < page.n; i++) {
 		assert_int_equal(page.rows[i].input.len, 0);
@@ -427,50 +427,62 @@ static const char *list_text(struct fixture *f, struct store_filter *filter)
 	}
 	if (page.more)
 		snprintf(text + at, sizeof text - at, "+");
-	filter->after = page.last;
-	filter->after_set = page.more;
+	scan->after = page.last;
+	scan->after_set = page.more;
 	store_page_deinit(&page);
 	return text;
 }
 
-static void list_pages_newest_first(void **state)
+/* What it is used for is tests/contract/test_list.c's. */
+static void walks_each_index_both_ways(void **state)
 {
+	static const struct {
+		enum store_index index;
+		const char *there, *back;
+	} table[] = {
+		{INDEX_ID, "1 2 3 4 5 6 ", "6 5 4 3 2 1 "},
+		{INDEX_STATE, "1 4 6 ", "6 4 1 "},
+		{INDEX_TURN, "4 6 ", "6 4 "},
+		{INDEX_RUN_AT, "3 5 ", "5 3 "},
+		{INDEX_END, "2 ", "2 "},
+	};
 	struct fixture *f = *state;
-	struct store_filter all = {.limit = 2};
-	struct store_filter queued = {.limit = 10, .state = TASK_QUEUED};
-	struct store_filter queue = {.limit = 10, .queue = "b"};
-	struct store_filter method = {.limit = 10, .method = "pkg.S/M"};
-	struct store_filter none = {.limit = 10, .method = "pkg.S/N"};
+	ROW ended = row_of(2);
 
 	put_in(f, 1, "a", TASK_QUEUED, 0, 1);
-	put_in(f, 2, "b", TASK_SUCCEEDED, 0, 1);
-	put_in(f, 3, "a", TASK_QUEUED, 0, 1);
-	put_in(f, 4, "b", TASK_QUEUED, 0, 1);
-	assert_string_equal(list_text(f, &all), "4 3 +");
-	put_in(f, 5, "b", TASK_QUEUED, 0, 1); /* newer: not on a page after */
-	assert_string_equal(list_text(f, &all), "2 1 +");
-	assert_string_equal(list_text(f, &all), "");
-	assert_string_equal(list_text(f, &queued), "5 4 3 1 ");
-	assert_string_equal(list_text(f, &queue), "5 4 2 ");
-	assert_string_equal(list_text(f, &method), "5 4 3 2 1 ");
-	assert_string_equal(list_text(f, &none), "");
+	ended.state = TASK_SUCCEEDED;
+	ended.end_us = 7;
+	put(f, &ended);
+	put_in(f, 3, "a", TASK_RETRYING, 0, 1);
+	put_in(f, 4, "b", TASK_QUEUED, 5, 9);
+	put_in(f, 5, "a", TASK_SCHEDULED, 0, 2);
+	put_in(f, 6, "b", TASK_QUEUED, 0, 1);
+	for (size_t i = 0; i < ARRAY_LEN(table); i++) {
+		struct store_scan scan = {.index = table[i].index, .state = TASK_QUEUED, .queue = "b",
+					  .limit = 10, .look = 10};
+
+		assert_string_equal(scan_text(f, &scan), table[i].there);
+		scan.backward = true;
+		assert_string_equal(scan_text(f, &scan), table[i].back);
+	}
 }
 
-static void a_page_looks_at_a_bounded_number(void **state)
+static void a_walk_has_bounds(void **state)
 {
 	struct fixture *f = *state;
-	struct store_filter rare = {.limit = 10, .queue = "rare"};
+	struct store_scan two = {.limit = 2, .look = 10, .backward = true};
+	struct store_scan look = {.limit = 10, .look = 3};
+	struct store_scan stop = {.limit = 10, .look = 10, .stop_set = true, .stop = id_of(3)};
 
-	put_in(f, 0, "rare", TASK_QUEUED, 0, 1);
-	begin(f);
-	for (unsigned i = 1; i <= STORE_LIST_SCAN; i++) {
-		ROW t = row_of(i);
-
-		assert_int_equal(f->ops->insert(f->s, &t), 0);
-	}
-	commit(f);
-	assert_string_equal(list_text(f, &rare), "+");
-	assert_string_equal(list_text(f, &rare), "0 ");
+	for (unsigned i = 1; i <= 4; i++)
+		put_in(f, i, "a", TASK_QUEUED, 0, 1);
+	assert_string_equal(scan_text(f, &two), "4 3 +");
+	put_in(f, 5, "b", TASK_QUEUED, 0, 1); /* newer: not on a page after */
+	assert_string_equal(scan_text(f, &two), "2 1 +");
+	assert_string_equal(scan_text(f, &two), "");
+	assert_string_equal(scan_text(f, &look), "1 2 3 +");
+	assert_string_equal(scan_text(f, &look), "4 5 ");
+	assert_string_equal(scan_text(f, &stop), "1 2 3 ");
 }
 
 static void attempts_come_by_number(void **state)
@@ -613,8 +625,8 @@ int main(void)
 		BOTH(records_by_key),
 		BOTH(records_by_time),
 		BOTH(owned_and_queues_and_count),
-		BOTH(list_pages_newest_first),
-		BOTH(a_page_looks_at_a_bounded_number),
+		BOTH(walks_each_index_both_ways),
+		BOTH(a_walk_has_bounds),
 		BOTH(attempts_come_by_number),
 		BOTH(events_come_in_order),
 		BOTH(remove_takes_all_of_it),

@@ -119,11 +119,12 @@ static void events(struct fixture *f)
 
 static void page_of(struct fixture *f, enum task_state state, bool middle)
 {
-	struct store_filter filter = {.state = state, .limit = 50, .after_set = middle,
-				      .after = id_of(n_rows * 3 / 4)};
+	struct store_scan scan = {.index = state ? INDEX_STATE : INDEX_ID, .backward = true,
+				  .state = state, .limit = 50, .look = 1000, .after_set = middle,
+				  .after.id = id_of(n_rows * 3 / 4)};
 	struct store_page page;
 
-	assert_int_equal(f->ops->list(f->s, &filter, &page), 0);
+	assert_int_equal(f->ops->scan(f->s, &scan, &page), 0);
 	assert_int_equal(page.n, 50);
 	store_page_deinit(&page);
 }

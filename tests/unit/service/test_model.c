@@ -420,7 +420,7 @@ static int forget(struct side *side)
 
 	for (size_t i = 0; i < n; i++) {
 		if (r == 0)
-			r = task_forget(side->ops, side->s, &rows[i].id);
+			r = task_forget(side->ops, side->s, &rows[i]);
 		task_row_deinit(&rows[i]);
 	}
 	return r;

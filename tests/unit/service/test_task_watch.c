@@ -12,6 +12,7 @@
 #include "base/log.h"
 #include "base/pbuf.h"
 #include "errand/status.h"
+#include "service/task_page.h"
 
 /* --- progress and logs --- */
 
@@ -305,10 +306,10 @@ static void the_maker_waits_for_the_end(void **state)
 }
 
 static char list_ids[2048];
-static struct uuid list_next;
+static char list_next[TASK_PAGE_TOKEN_SIZE];
 
 static void on_list(int code, const char *why, const struct task_row *rows, size_t n,
-		    const struct uuid *next, void *arg)
+		    const char *next, void *arg)
 {
 	char id[UUID_TEXT_SIZE];
 
@@ -317,26 +318,33 @@ static void on_list(int code, const char *why, const struct task_row *rows, size
 		strcat(list_ids, uuid_format(&rows[i].id, id));
 	*(bool *)arg = true;
 	if (next != NULL)
-		list_next = *next;
+		strcpy(list_next, next);
+}
+
+static void list(const struct task_query_words *words)
+{
+	struct task_query query;
+	bool done = false;
+	const char *word;
+	char why[256];
+
+	assert_int_equal(task_query_read(words, &query, &word, why, sizeof why), 0);
+	task_list(&query, on_list, &done);
+	await(is_set, &done);
 }
 
 static void lists_come_in_pages(void **state)
 {
-	struct store_filter f = {.limit = 2, .method = "t.T/Slow"};
+	struct task_query_words w = {.limit = 2, .method = "t.T/Slow"};
 	struct outcome o[4];
-	bool done = false;
 
 	for (int i = 0; i < 4; i++)
 		o[i] = create(i == 1 ? "t.T/Run" : "t.T/Slow");
 	/* Ids of one millisecond are in no order: the list's is by id. */
 	list_ids[0] = 0;
-	task_list(&f, on_list, &done);
-	await(is_set, &done);
-	f.after = list_next;
-	f.after_set = true;
-	done = false;
-	task_list(&f, on_list, &done);
-	await(is_set, &done);
+	list(&w);
+	w.page_token = list_next;
+	list(&w);
 	for (int i = 0; i < 4; i++)
 		assert_true((strstr(list_ids, o[i].id) != NULL) == (i != 1));
 	assert_int_equal(strlen(list_ids), 3 * 36);
