@@ -100,11 +100,14 @@ static int transaction(struct fixture *f, const struct model *m, struct model *n
 		r = step(f, next, (n * 5 + i * 7) % TASKS);
 	if (r == 0)
 		r = f->ops->commit(f->s);
-	if (r < 0)
+	if (r < 0) {
 		f->ops->rollback(f->s);
-	else
-		f->ops->tidy(f->s);
-	return r;
+		return r;
+	}
+	f->ops->tidy(f->s);
+	if (n % 16 == 5) /* if it fails, what comes next does or does not: the model is the same */
+		f->ops->vacuum_step(f->s, 8);
+	return 0;
 }
 
 /* --- what is found --- */
@@ -230,7 +233,8 @@ static void after_a_failed_sync_nothing_is_acknowledged(void **state)
 				if (!failed)
 					m = next;
 			}
-			assert_true(failed);
+			if (!failed)
+				fail_msg("sync %ld of %ld failed, and nobody noticed", n, n_ops);
 		}
 		close_store(f);
 		assert_found(f, &m, &next, n);
