@@ -25,7 +25,7 @@ static const char usage[] =
 	"  check    is it sound? the exit status is 1 when it is not\n"
 	"  backup   copy it to FILE, which must not be there, while the service runs\n"
 	"  vacuum   give its unused pages back to the file system\n\n"
-	"Of a store whose service does not start: errand-service --store sqlite:FILE --check-store";
+	"A store whose service does not start is checked by errand-service(8) itself.";
 
 /* One verb under way. */
 struct store {
