@@ -82,6 +82,7 @@ int events_command(int argc, char **argv);
 int gen_command(int argc, char **argv);
 int queue_command(int argc, char **argv);
 int routes_command(int argc, char **argv);
+int schedule_command(int argc, char **argv);
 int store_command(int argc, char **argv);
 int task_command(int argc, char **argv);
 int task_create_command(int argc, char **argv);

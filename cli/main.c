@@ -14,6 +14,7 @@ static const struct command commands[] = {
 	{"tasks", "list tasks", tasks_command, ""},
 	{"task", "make, show, watch or change one task", task_command, "VERB ID"},
 	{"queue", "list, change, pause or empty queues", queue_command, "VERB [NAME]"},
+	{"schedule", "tasks made by the clock", schedule_command, "VERB"},
 	{"store", "look at, check or copy the store", store_command, "VERB"},
 	{"deliveries", "list callbacks on their way", deliveries_command, ""},
 	{"delivery", "show or resend one of them", delivery_command, "VERB ID"},

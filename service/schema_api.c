@@ -25,7 +25,7 @@ static void schema__get(Errand__V1__Schema_Service *service, const Errand__V1__G
 }
 
 static Errand__V1__Schema_Service descriptors_service = ERRAND__V1__SCHEMA__INIT(schema__);
-static ProtobufCService *services[8]; /* ends with NULL */
+static ProtobufCService *services[12]; /* ends with NULL */
 
 const struct errand_module *module_builtin(void)
 {

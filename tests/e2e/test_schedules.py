@@ -2,12 +2,14 @@
 that the test moves, never by waiting for a minute to pass."""
 
 import datetime
+import json
 import os
 import struct
 import time
 
 import pytest
 from conftest import BUILD, FAULTS, SANITIZED, Pair, wait_until
+from test_cli import errand
 
 ECHO = "errandtest.v1.Test/TaskEcho"
 SLEEP = "errandtest.v1.Test/TaskSleep"
@@ -369,3 +371,28 @@ def test_killed_while_firing(clocked):
     pair.wait_ready()
     now = wait_made(pair, "shot", 1)
     assert (now["n_made"], len(pair.tasks("shot"))) == ("1", 1)
+
+
+# --- errand schedule ---
+
+def test_command(pair):
+    def run(*args, **more):
+        return json.loads(errand(pair, "schedule", *args, **more))
+
+    made = run("create", "--id", "cli", "-z", "Asia/Kathmandu", "--overlap", "cancel-running", "--missed", "run-all",
+               "--paused", "-q", "elsewhere", "-p", "4", "@daily", "TaskEcho", "text_value=hi")
+    assert (made["overlap"], made["missed"], made["paused"]) == ("CANCEL_RUNNING", "RUN_ALL", True)
+    assert (made["cron"], made["time_zone"], made["method"]) == ("@daily", "Asia/Kathmandu", ECHO)
+    assert (made["options"]["queue"], made["options"]["priority"]) == ("elsewhere", 4)
+    assert made["input"]["text_value"] == "hi"
+    assert run("show", "cli") == made
+    assert "cli" in [json.loads(line)["id"] for line in errand(pair, "schedule", "list").splitlines()]
+    assert run("set", "--cron", "@hourly", "--if-match", made["etag"], "cli")["cron"] == "@hourly"
+    errand(pair, "schedule", "set", "--cron", "@daily", "--if-match", made["etag"], "cli", status=1)
+    assert run("resume", "cli")["next_time"]
+    assert run("pause", "cli")["paused"]
+    assert run("trigger", "cli")["schedule"] == "cli"
+    assert errand(pair, "schedule", "delete", "cli") == ""
+    errand(pair, "schedule", "show", "cli", status=4)
+    errand(pair, "schedule", "create", "@daily", status=64)
+    errand(pair, "schedule", "sho", "cli", status=64)
