@@ -293,13 +293,17 @@ static int check_owner(struct store *s, char *why, size_t size)
 static int check_content(struct store *s, char *why, size_t size)
 {
 	sqlite3_stmt *st = NULL;
+	const char *said = NULL;
 	int code = 0;
 
 	if (s->file.size > (s->file.unclean ? CHECK_UNCLEAN_SIZE : CHECK_SIZE))
 		return 0;
-	if (sqlite3_prepare_v2(s->db, "PRAGMA quick_check(1)", -1, &st, NULL) != SQLITE_OK ||
-	    sqlite3_step(st) != SQLITE_ROW ||
-	    strcmp((const char *)sqlite3_column_text(st, 0), "ok") != 0)
+	if (sqlite3_prepare_v2(s->db, "PRAGMA quick_check(1)", -1, &st, NULL) == SQLITE_OK &&
+	    sqlite3_step(st) == SQLITE_ROW)
+		said = (const char *)sqlite3_column_text(st, 0);
+	if (said == NULL && sqlite3_errcode(s->db) == SQLITE_NOMEM)
+		code = refuse(s, why, size, ERRAND_UNAVAILABLE, "there is no memory to check it");
+	else if (said == NULL || strcmp(said, "ok") != 0)
 		code = refuse(s, why, size, ERRAND_DATA_LOSS, "damaged (PRAGMA quick_check); it was not "
 			      "changed: see errand-service --check-store, move it aside and restore a "
 			      "copy, or see what `sqlite3 FILE .recover` can save");
@@ -312,6 +316,8 @@ static int upgrade(struct store *s, char *why, size_t size)
 {
 	int version = (int)sqlite_pragma(s, "PRAGMA user_version");
 
+	if (version < 0) /* it could not be read: no memory, no disk */
+		return refuse(s, why, size, ERRAND_UNAVAILABLE, sqlite3_errmsg(s->db));
 	for (int r; version < SCHEMA_VERSION; version++) {
 		AUTO_FREE char *step = xasprintf(
 			"BEGIN IMMEDIATE; %s PRAGMA application_id = %d; PRAGMA user_version = %d; COMMIT",
