@@ -235,6 +235,8 @@ static Errand__V1__Tasks_Service tasks = {
 	.hold_task = task_api_hold,
 	.release_task = task_api_release,
 	.run_task_now = task_api_run_now,
+	.cancel_tasks = task_api_cancel_many,
+	.retry_tasks = task_api_retry_many,
 	.delete_task = task_api_delete,
 };
 

@@ -31,4 +31,10 @@ void task_api_delete(Errand__V1__Tasks_Service *service, const Errand__V1__GetTa
 void task_api_patch(Errand__V1__Tasks_Service *service, const Errand__V1__UpdateTaskRequest *in,
 		    Errand__V1__Task_Closure done, void *call);
 
+/* task_api_bulk.c */
+void task_api_cancel_many(Errand__V1__Tasks_Service *service, const Errand__V1__BulkRequest *in,
+			  Errand__V1__BulkReply_Closure done, void *call);
+void task_api_retry_many(Errand__V1__Tasks_Service *service, const Errand__V1__BulkRequest *in,
+			 Errand__V1__BulkReply_Closure done, void *call);
+
 #endif

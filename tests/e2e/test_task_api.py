@@ -416,6 +416,43 @@ def test_delete(pair):
     assert pair.request("DELETE", f"/v1/tasks/{NOBODY}").status == 404
 
 
+# --- bulk ---
+
+def test_bulk_cancel_and_retry(make_pair):
+    pair = make_pair()
+    ids = [scheduled(pair, queue="bulk" if i % 2 else "other", labels={"n": str(i)})["id"] for i in range(20)]
+    r = pair.post("/v1/tasks:cancel", {"filter": 'queue = "bulk"', "dry_run": True})
+    assert r.status == 200, r
+    assert (r.json()["matched"], r.json()["changed"], r.json()["complete"]) == ("10", "10", True)
+    assert sorted(r.json()["ids"]) == sorted(ids[1::2])
+    assert {pair.task(i)["state"] for i in ids} == {"SCHEDULED"}
+    r = pair.post("/v1/tasks:cancel", {"filter": 'queue = "bulk"'})
+    assert (r.json()["matched"], r.json()["changed"]) == ("10", "10"), r
+    assert [pair.task(i)["state"] for i in ids] == ["SCHEDULED", "CANCELLED"] * 10
+    r = pair.post("/v1/tasks:cancel", {"filter": "queue = bulk OR queue = other"})
+    assert (r.json()["matched"], r.json()["changed"]) == ("20", "10"), r
+    r = pair.post("/v1/tasks:retry", {"filter": 'labels.n = "3"'})
+    assert (r.json()["matched"], r.json()["ids"]) == ("1", [ids[3]]), r
+    assert pair.wait_task(ids[3], ("SUCCEEDED",))
+
+
+def test_bulk_over_pages(make_pair):
+    pair = make_pair(store="memory")
+    for _ in range(3):
+        r = pair.post("/v1/tasks:batchCreate", {"requests": [{"method": ECHO, "delay": "3600s"}] * 400})
+        assert r.status == 200, r
+    r = pair.post("/v1/tasks:cancel", {"filter": "state = SCHEDULED"})
+    assert (r.json()["matched"], r.json()["changed"], r.json()["complete"]) == ("1200", "1200", True), r
+    assert len(r.json()["ids"]) == 100
+
+
+def test_bulk_needs_a_filter(pair):
+    for verb in ("cancel", "retry"):
+        for bad in ("", "  ", "state = ", "nope = 1"):
+            r = pair.post(f"/v1/tasks:{verb}", {"filter": bad})
+            assert (r.status, pointers(r)) == (422, ["#/filter"]), (bad, r)
+
+
 # --- around ---
 
 def test_server(pair):
