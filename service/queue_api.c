@@ -11,6 +11,7 @@
 #include "errand/service.h"
 #include "errand/v1/queues.pb-c.h"
 #include "service/call.h"
+#include "service/hook_move.h"
 #include "service/task_api.h"
 #include "service/task_clock.h"
 #include "service/task_engine.h"
@@ -310,10 +311,18 @@ static void update_queue(Errand__V1__Queues_Service *service,
 			 const Errand__V1__UpdateQueueRequest *in, Errand__V1__Queue_Closure done,
 			 void *call)
 {
-	struct request *r = one_queue(call, (ProtobufCClosure)done, in->name);
 	size_t len = protobuf_c_message_get_packed_size(&in->base);
-	uint8_t *room = buf_reserve(&r->patch, len + 1);
+	struct request *r;
+	uint8_t *room;
+	char why[400];
 
+	if (in->callback != NULL && in->callback->url[0] != 0 &&
+	    hook_policy_check(in->callback->url, why, sizeof why) < 0) {
+		errand_fail_field(call, "#/callback/url", "address", "%s", why);
+		return;
+	}
+	r = one_queue(call, (ProtobufCClosure)done, in->name);
+	room = buf_reserve(&r->patch, len + 1);
 	r->patch.len = protobuf_c_message_pack(&in->base, room);
 	change_start(r);
 }

@@ -9,6 +9,7 @@
 #include "base/map.h"
 #include "base/pbuf.h"
 #include "errand/status.h"
+#include "service/hook_record.h"
 #include "service/task.h"
 
 enum { NAME = 1, CONCURRENCY, RATE, BURST, MAX_DEPTH, PAUSED, RETRY, CALLBACK, VERSION = 17 };
@@ -217,6 +218,17 @@ static void merge(struct bytes from, struct bytes patch, struct buf *out)
 			buf_append(out, f.start, (size_t)(r.p - f.start));
 }
 
+static bool has_callback(struct bytes patch)
+{
+	struct pbuf_reader r = pbuf_reader(patch.data, patch.len);
+	struct pbuf_field f;
+
+	while (pbuf_next(&r, &f))
+		if (f.number == CALLBACK)
+			return true;
+	return false;
+}
+
 int task_settings_put(const struct store_ops *ops, struct store *s, const char *queue,
 		      struct bytes patch, uint64_t version, struct buf *out)
 {
@@ -235,6 +247,8 @@ int task_settings_put(const struct store_ops *ops, struct store *s, const char *
 		merge(patch, (struct bytes){0}, &now.data);
 		pbuf_put_uint(&now.data, VERSION, q.version + 1);
 		r = ops->put_record(s, &now);
+		if (r == 0 && has_callback(patch))
+			r = hook_forget_gone(ops, s, queue);
 		buf_reset(out);
 		buf_append(out, now.data.data, now.data.len);
 	}

@@ -600,3 +600,12 @@ def test_errand_deliveries(caller, receiver):
     assert errand("delivery", "show", task_id + "-999").returncode == 4
     assert errand("delivery", "explode", "x").returncode == 64
     assert errand("deliveries", "--state", "lost").returncode == 64
+
+
+def test_a_queue_has_one_for_its_tasks(caller, receiver):
+    r = caller.request("PATCH", "/v1/queues/test", {"callback": {"url": "http://10.0.0.1/"}})
+    assert r.status == 422 and r.json()["errors"][0]["pointer"] == "#/callback/url", r
+    assert caller.request("PATCH", "/v1/queues/test", {"callback": {"url": receiver.url + "/queue"}}).status == 200
+    task_id = caller.submit("/test/task-echo", {})
+    d = caller.wait_delivery(task_id, "DELIVERED")
+    assert d["queue"] == "test" and len(receiver.of("/queue")) == 1
