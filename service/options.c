@@ -43,6 +43,8 @@ static const struct opt table[] = {
 	{"max-depth", 0, OPT_INT, AT(max_depth), "1000000", 0, INT64_MAX, "N",
 	 "tasks waiting in one queue; 0: no bound"},
 	{"max-result", 0, OPT_SIZE, AT(max_result), "1M", 1, 4 << 20, "SIZE", "result of a task"},
+	{"result-ttl", 0, OPT_TIME, AT(result_ttl), "7d", NS_PER_S, 87600 * HOUR, "TIME",
+	 "an ended task is kept for so long"},
 	{"max-log", 0, OPT_SIZE, AT(max_log), "1M", 0, 1LL << 40, "SIZE", "log of one attempt"},
 	{"sync-threads", 0, OPT_INT, AT(sync_threads), "0", 0, 10000, "N",
 	 "threads for SYNC methods; 0: two per processor"},

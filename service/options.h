@@ -16,7 +16,7 @@ struct options {
 	/* As given; strings are borrowed from argv. */
 	const char *socket, *store, *state, *mode, *group, *log_level;
 	struct opt_list modules, queues, allow_uid, allow_gid;
-	int64_t slots, max_depth, max_result, max_log, store_reserve;
+	int64_t slots, max_depth, max_result, result_ttl, max_log, store_reserve;
 	int64_t sync_threads, sync_queue, background_threads, background_queue;
 	int64_t loop_limit, drain_timeout, default_deadline, frame_timeout, stall_timeout;
 	int64_t max_connections, max_calls, max_calls_user, max_input, max_output, max_output_user;

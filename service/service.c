@@ -178,6 +178,7 @@ static int start_tasks(const struct errand_module *const *modules, char *why)
 		.n_queues = options.queues.n,
 		.max_depth = (uint64_t)options.max_depth,
 		.max_result = options.max_result,
+		.result_ttl_us = options.result_ttl / 1000,
 		.max_log = options.max_log,
 		.store_reserve = options.store_reserve,
 		.store_died = store_died,

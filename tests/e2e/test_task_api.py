@@ -273,6 +273,13 @@ def test_get_unknown_and_forgotten(pair):
     assert pair.post(f"/v1/tasks/{task['id']}:retry").status == 410
 
 
+def test_the_service_says_how_long_ended_tasks_are_kept(make_pair):
+    pair = make_pair(service_args=["--result-ttl", "1s"])
+    task = create(pair, method=ECHO)
+    pair.wait_task(task["id"])
+    wait_until(lambda: pair.get(f"/v1/tasks/{task['id']}").status == 410, 20, "the task is forgotten")
+
+
 def test_list_pages_have_links(pair):
     tasks = [scheduled(pair, queue="links")["id"] for _ in range(5)]
     path, seen = "/v1/tasks?queue=links&page_size=2", []
