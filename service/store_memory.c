@@ -81,89 +81,6 @@ static void copy_event(struct event_row *to, const struct event_row *from)
 	copy_buf(&to->data, &from->data);
 }
 
-/* --- records --- */
-
-static struct memory_record *by_key(const struct ordered_node *n)
-{
-	return n ? CONTAINER_OF(n, struct memory_record, by_key) : NULL;
-}
-
-static struct memory_record *by_due(const struct ordered_node *n)
-{
-	return n ? CONTAINER_OF(n, struct memory_record, by_due) : NULL;
-}
-
-static int key_order(const struct record *a, const struct record *b)
-{
-	int r;
-
-	if (a->kind != b->kind)
-		return a->kind < b->kind ? -1 : 1;
-	r = memcmp(a->key.data, b->key.data, MIN(a->key.len, b->key.len));
-	return r != 0 ? r : (a->key.len > b->key.len) - (a->key.len < b->key.len);
-}
-
-static int compare_key(const struct ordered_node *a, const struct ordered_node *b)
-{
-	return key_order(&by_key(a)->record, &by_key(b)->record);
-}
-
-static int compare_due(const struct ordered_node *a, const struct ordered_node *b)
-{
-	const struct record *x = &by_due(a)->record, *y = &by_due(b)->record;
-
-	if (x->kind != y->kind)
-		return x->kind < y->kind ? -1 : 1;
-	if (x->due_us != y->due_us)
-		return x->due_us < y->due_us ? -1 : 1;
-	return key_order(x, y);
-}
-
-static void record_link(struct store *s, struct memory_record *r)
-{
-	ordered_insert(&s->records, &r->by_key);
-	if (r->record.due_us > 0)
-		ordered_insert(&s->due_records, &r->by_due);
-}
-
-static void record_unlink(struct store *s, struct memory_record *r)
-{
-	ordered_remove(&s->records, &r->by_key);
-	if (r->record.due_us > 0)
-		ordered_remove(&s->due_records, &r->by_due);
-}
-
-static void record_free(struct memory_record *r)
-{
-	if (r != NULL)
-		record_deinit(&r->record);
-	free(r);
-}
-
-static void copy_record(struct record *to, const struct record *from)
-{
-	*to = *from;
-	copy_buf(&to->key, &from->key);
-	copy_buf(&to->data, &from->data);
-}
-
-/* The key borrowed, only to look for. */
-static struct memory_record record_key(enum record_kind kind, struct bytes key)
-{
-	static const uint8_t nothing[1];
-
-	return (struct memory_record){.record = {.kind = kind,
-		.key = {.data = (uint8_t *)(key.len ? key.data : nothing), .len = key.len}}};
-}
-
-static struct memory_record *record_find(struct store *s, enum record_kind kind, struct bytes key)
-{
-	struct memory_record want = record_key(kind, key);
-	struct memory_record *r = by_key(ordered_from(&s->records, &want.by_key));
-
-	return r != NULL && key_order(&r->record, &want.record) == 0 ? r : NULL;
-}
-
 /* --- transactions --- */
 
 static struct undo *changed(struct store *s, int kind, struct memory_task *t)
@@ -177,6 +94,15 @@ static struct undo *changed(struct store *s, int kind, struct memory_task *t)
 	u = &s->undo[s->n_undo++];
 	*u = (struct undo){.kind = kind, .task = t};
 	return u;
+}
+
+void memory_record_changed(struct store *s, struct memory_record *added,
+			   struct memory_record *removed)
+{
+	struct undo *u = changed(s, UNDO_RECORD, NULL);
+
+	u->added = added;
+	u->removed = removed;
 }
 
 static void event_insert_at(struct memory_task *t, size_t at, const struct event_row *e)
@@ -231,11 +157,11 @@ static void take_back(struct store *s, struct undo *u)
 		break;
 	case UNDO_RECORD:
 		if (u->added != NULL) {
-			record_unlink(s, u->added);
-			record_free(u->added);
+			memory_record_unlink(s, u->added);
+			memory_record_free(u->added);
 		}
 		if (u->removed != NULL)
-			record_link(s, u->removed);
+			memory_record_link(s, u->removed);
 		break;
 	}
 }
@@ -255,7 +181,7 @@ static int memory_commit(struct store *s)
 		task_row_deinit(&u->row);
 		attempt_row_deinit(&u->attempt);
 		event_row_deinit(&u->event);
-		record_free(u->removed);
+		memory_record_free(u->removed);
 	}
 	s->n_undo = 0;
 	return 0;
@@ -276,8 +202,7 @@ static int memory_open(const char *arg, struct store **out, char *why, size_t wh
 {
 	*out = xcalloc(1, sizeof **out);
 	memory_index_init(*out);
-	(*out)->records.compare = compare_key;
-	(*out)->due_records.compare = compare_due;
+	memory_record_init(*out);
 	return 0;
 }
 
@@ -288,10 +213,7 @@ static void memory_close(struct store *s)
 		ordered_remove(&s->tasks, &t->by_id);
 		task_free(t);
 	}
-	for (struct memory_record *r; (r = by_key(ordered_from(&s->records, NULL))) != NULL;) {
-		record_unlink(s, r);
-		record_free(r);
-	}
+	memory_record_free_all(s);
 	for (struct memory_queue *q = s->queues, *next; q != NULL; q = next) {
 		next = q->next;
 		free(q->name);
@@ -566,118 +488,6 @@ static int memory_events(struct store *s, const struct uuid *id, uint64_t after,
 	for (size_t i = 0; t != NULL && i < t->n_events && *n_out < limit; i++)
 		if (t->events[i].seq > after && (!kind || t->events[i].kind == kind))
 			copy_event(&(*out)[(*n_out)++], &t->events[i]);
-	return 0;
-}
-
-/* --- records --- */
-
-static int memory_put_record(struct store *s, const struct record *record)
-{
-	struct memory_record *old = record_find(s, record->kind, buf_bytes(&record->key));
-	struct memory_record *r = xcalloc(1, sizeof *r);
-	struct undo *u = changed(s, UNDO_RECORD, NULL);
-
-	copy_record(&r->record, record);
-	if (old != NULL)
-		record_unlink(s, old);
-	record_link(s, r);
-	u->added = r;
-	u->removed = old;
-	return 0;
-}
-
-static int memory_get_record(struct store *s, enum record_kind kind, struct bytes key,
-			     struct record *out)
-{
-	struct memory_record *r = record_find(s, kind, key);
-
-	if (r == NULL)
-		return -ERRAND_NOT_FOUND;
-	copy_record(out, &r->record);
-	return 0;
-}
-
-static int memory_remove_record(struct store *s, enum record_kind kind, struct bytes key)
-{
-	struct memory_record *r = record_find(s, kind, key);
-
-	if (r == NULL)
-		return 0;
-	record_unlink(s, r);
-	changed(s, UNDO_RECORD, NULL)->removed = r;
-	return 0;
-}
-
-static void add_record(struct record **out, size_t *np, const struct record *r)
-{
-	*out = xrealloc(*out, (*np + 1) * sizeof **out);
-	copy_record(&(*out)[(*np)++], r);
-}
-
-static bool has_prefix(const struct record *r, struct bytes prefix)
-{
-	return r->key.len >= prefix.len && memcmp(r->key.data, prefix.data, prefix.len) == 0;
-}
-
-static int memory_list_records(struct store *s, enum record_kind kind, struct bytes prefix,
-			       struct bytes after, size_t limit, struct record **out, size_t *n_out)
-{
-	struct memory_record first = record_key(kind, prefix), behind = record_key(kind, after);
-	struct ordered_node *node = key_order(&first.record, &behind.record) > 0 ?
-		ordered_from(&s->records, &first.by_key) : ordered_after(&s->records, &behind.by_key);
-
-	*out = NULL;
-	*n_out = 0;
-	for (; node != NULL && *n_out < limit; node = ordered_after(&s->records, node)) {
-		const struct record *r = &by_key(node)->record;
-
-		if (r->kind != kind || (prefix.len > 0 && !has_prefix(r, prefix)))
-			break;
-		add_record(out, n_out, r);
-	}
-	return 0;
-}
-
-static struct ordered_node *first_due(struct store *s, enum record_kind kind)
-{
-	struct memory_record first = record_key(kind, (struct bytes){0});
-	struct ordered_node *node = ordered_from(&s->due_records, &first.by_due);
-
-	return node != NULL && by_due(node)->record.kind == kind ? node : NULL;
-}
-
-static int memory_due_records(struct store *s, enum record_kind kind, int64_t now_us, size_t limit,
-			      struct record **out, size_t *n_out)
-{
-	struct ordered_node *node = first_due(s, kind);
-
-	*out = NULL;
-	*n_out = 0;
-	for (; node != NULL && *n_out < limit; node = ordered_after(&s->due_records, node)) {
-		const struct record *r = &by_due(node)->record;
-
-		if (r->kind != kind || r->due_us > now_us)
-			break;
-		add_record(out, n_out, r);
-	}
-	return 0;
-}
-
-static int memory_next_record(struct store *s, enum record_kind kind, int64_t *due_us)
-{
-	struct ordered_node *node = first_due(s, kind);
-
-	*due_us = node != NULL ? by_due(node)->record.due_us : 0;
-	return 0;
-}
-
-static int memory_count_records(struct store *s, enum record_kind kind, uint64_t *out)
-{
-	struct memory_record first = record_key(kind, (struct bytes){0});
-	struct ordered_node *node = ordered_from(&s->records, &first.by_key);
-
-	for (*out = 0; node != NULL && by_key(node)->record.kind == kind; ++*out)
-		node = ordered_after(&s->records, node);
 	return 0;
 }
 

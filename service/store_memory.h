@@ -65,7 +65,27 @@ static inline struct memory_task *memory_by_wake(const struct ordered_node *n)
 	return n ? CONTAINER_OF(n, struct memory_task, by_wake) : NULL;
 }
 
-/* store_memory.c: a deep copy with these parts. */
+/* store_memory_record.c */
+void memory_record_init(struct store *s);
+void memory_record_free_all(struct store *s);
+void memory_record_link(struct store *s, struct memory_record *r);
+void memory_record_unlink(struct store *s, struct memory_record *r);
+void memory_record_free(struct memory_record *r); /* NULL-safe */
+int memory_put_record(struct store *s, const struct record *record);
+int memory_get_record(struct store *s, enum record_kind kind, struct bytes key,
+			     struct record *out);
+int memory_remove_record(struct store *s, enum record_kind kind, struct bytes key);
+int memory_list_records(struct store *s, enum record_kind kind, struct bytes prefix,
+			       struct bytes after, size_t limit, struct record **out, size_t *n_out);
+int memory_due_records(struct store *s, enum record_kind kind, int64_t now_us, size_t limit,
+			      struct record **out, size_t *n_out);
+int memory_next_record(struct store *s, enum record_kind kind, int64_t *due_us);
+int memory_count_records(struct store *s, enum record_kind kind, uint64_t *out);
+
+/* store_memory.c: for the undo log, which takes removed. */
+void memory_record_changed(struct store *s, struct memory_record *added,
+			   struct memory_record *removed);
+/* A deep copy with these parts. */
 void memory_copy_row(struct task_row *to, const struct task_row *from, unsigned parts);
 
 #endif
