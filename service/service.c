@@ -11,6 +11,7 @@
 #include <sysexits.h>
 #include <unistd.h>
 
+#include "base/buf.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/util.h"
@@ -313,6 +314,7 @@ int errand_service_main(int argc, char **argv, const struct errand_module *const
 	/* Else they grow with what is freed, and memory of a busy hour is kept for ever. */
 	mallopt(M_MMAP_THRESHOLD, 1 << 20);
 	mallopt(M_TRIM_THRESHOLD, 1 << 20);
+	buf_failures_are_fatal();
 	log_init("errand-service", LOG_LEVEL_INFO);
 	status = options_read(&options, argc, argv);
 	if (status == 0 && options.check_store) {

@@ -5,6 +5,13 @@
 
 enum { BUF_MIN = 64 };
 
+static bool fatal; /* written before there are threads */
+
+void buf_failures_are_fatal(void)
+{
+	fatal = true;
+}
+
 void buf_deinit(struct buf *b)
 {
 	free(b->data);
@@ -23,7 +30,7 @@ int buf_grow(struct buf *b, size_t more)
 	}
 	while (cap < b->len + more)
 		cap *= 2;
-	p = realloc(b->data, cap);
+	p = fatal ? xrealloc(b->data, cap) : realloc(b->data, cap);
 	if (p == NULL) {
 		b->failed = true;
 		return -1;

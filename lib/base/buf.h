@@ -39,6 +39,9 @@ static inline bool buf_failed(const struct buf *b)
 }
 
 int buf_grow(struct buf *b, size_t more);
+/* From now on a failed allocation ends the process, as xmalloc's: for daemons, which
+ * would store or send what is not whole. Before there are threads. */
+void buf_failures_are_fatal(void);
 
 /* Room for `more` bytes at data + len, or NULL (failed is set). The caller
  * writes there and adds to len itself. */

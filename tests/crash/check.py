@@ -99,7 +99,7 @@ class Task:
         if None in outcomes or (self.state in ENDED and 0 in outcomes):
             yield f"an attempt of an ended task runs: {outcomes}"
         if states.count(RUNNING) != self.attempt:
-            yield f"{states.count(RUNNING)} times RUNNING, {self.attempt} attempts"
+            yield f"{states.count(RUNNING)} times RUNNING, {self.attempt} attempts: {self.events}"
         # the attempt a cancel put an end to counts for nothing, however it ended
         counted = outcomes[:-1] if self.state == CANCELLED else outcomes
         if sum(o in FAILURES for o in counted) != self.failures or \
