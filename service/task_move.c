@@ -99,12 +99,16 @@ static void set_wake(struct task_row *row, int64_t clock_us)
 {
 	bool by_wall = row->flags & TASK_BY_WALL;
 	int64_t deadline = by_wall ? 0 : row->start_by_us;
+	bool over_first = row->finish_by_us != 0 &&
+			  task_clock_to_wall(row->finish_by_us) < row->run_at_us;
 
-	row->wake_wall = row->state == TASK_SCHEDULED && by_wall;
+	row->wake_wall = row->state == TASK_SCHEDULED && by_wall && !over_first;
 	if (task_state_terminal(row->state))
 		row->wake_us = row->ttl_us ? clock_us + row->ttl_us : 0;
 	else if (row->wake_wall)
 		row->wake_us = row->run_at_us;
+	else if (row->state == TASK_SCHEDULED && by_wall)
+		row->wake_us = row->finish_by_us; /* it will not come to run */
 	else if (row->state == TASK_SCHEDULED || row->state == TASK_RETRYING)
 		row->wake_us = sooner(row->run_at_us, sooner(deadline, row->finish_by_us));
 	else if (row->state == TASK_QUEUED)

@@ -40,7 +40,7 @@ def _faults():
 SANITIZED = _sanitizers()  # "", "address,undefined" or "thread"
 FAULTS = _faults()  # ERRAND_FAULT is looked at (service/fault.h)
 JS = os.path.join(TOP, "tests", "js")  # npm's tools
-TERMINAL = ("SUCCEEDED", "FAILED", "CANCELLED")
+TERMINAL = ("SUCCEEDED", "FAILED", "CANCELLED", "EXPIRED")
 
 
 def need(there, what):

@@ -280,6 +280,12 @@ def test_the_service_says_how_long_ended_tasks_are_kept(make_pair):
     wait_until(lambda: pair.get(f"/v1/tasks/{task['id']}").status == 410, 20, "the task is forgotten")
 
 
+def test_a_total_time_that_ends_before_run_at(pair):
+    task = create(pair, method=ECHO, run_at="2100-01-01T00:00:00Z", total_timeout="0.3s")
+    done = pair.wait_task(task["id"], ("EXPIRED",), timeout=20)
+    assert done["reason"] == "deadline" and done["error"]["code"] == "DEADLINE_EXCEEDED", done
+
+
 def test_list_pages_have_links(pair):
     tasks = [scheduled(pair, queue="links")["id"] for _ in range(5)]
     path, seen = "/v1/tasks?queue=links&page_size=2", []

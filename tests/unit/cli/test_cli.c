@@ -290,7 +290,7 @@ static void a_method_by_its_route(void **state)
 	}
 	for (size_t i = 0; i < ARRAY_LEN(none); i++)
 		assert_null(route(NULL, none[i], &method, &json));
-	assert_null(route("PATCH", "/v1/tasks/abc", &method, &json));
+	assert_null(route("PUT", "/v1/tasks/abc", &method, &json));
 }
 
 /* --- the request --- */

@@ -108,7 +108,8 @@ static const struct {
 	 "{\"id\":5,\"name\":\"n\",\"shop\":{\"floor\":2}}"},
 	{"POST", "/items/5/shop", "", "Content-Type: application/x-protobuf", "\x10\x02",
 	 "{\"id\":5,\"shop\":{\"floor\":2}}"},
-	{"GET", "/search", "", JSON, "{}", "400 pointer # body"},
+	{"GET", "/search", "", JSON, " { }\n", "{}"},
+	{"GET", "/search", "", JSON, "{\"q\":1}", "400 pointer # body"},
 	{"POST", "/road.v1.Road/Plain", "", JSON, "{\"id\":1}", "{\"id\":1}"},
 	/* deadlines and preferences */
 	{"GET", "/search", "", "X-Server-Timeout: abc", "", "400 header X-Server-Timeout syntax"},

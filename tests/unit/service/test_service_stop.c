@@ -159,7 +159,7 @@ static void test_usage(void **state)
 		{{"--mode", "rw"}, 64}, {{"--queue", "x"}, 64}, {{"--queue", "x=0"}, 64},
 		{{"--allow-uid", "no-such-user"}, 64}, {{"--log-level", "loud"}, 64},
 		{{"operand"}, 64}, {{"--no-such-option"}, 64}, {{"--module", "/nowhere.so"}, 78},
-		{{"--store", "paper:x"}, 73}, {{"--socket", "/nowhere/s"}, 69},
+		{{"--store", "paper:x"}, 64}, {{"--socket", "/nowhere/s"}, 69},
 	};
 	pid_t first = service;
 
