@@ -53,15 +53,18 @@ int task_clock_init(const struct store_ops *ops, struct store *s)
 	return r;
 }
 
+/* Held against what is in the store, where a step may have been undone with the rest of
+ * its transaction. */
 int task_clock_check(const struct store_ops *ops, struct store *s)
 {
 	int64_t steps = clock_wall_us() - task_clock_us();
-	int64_t moved = steps - atomic_load(&steps_us);
 	struct record r = {.kind = RECORD_META};
-	int code;
+	int64_t known, moved;
+	int code = read_steps(ops, s, &known);
 
-	if (llabs(moved) < STEP_US)
-		return 0;
+	moved = steps - known;
+	if (code < 0 || llabs(moved) < STEP_US)
+		return code;
 	log_warn("the wall clock was stepped; deadlines and retries go on by their own clock",
 		 "seconds=%lld", (long long)(moved / US_PER_S));
 	buf_append(&r.key, meta_key.data, meta_key.len);

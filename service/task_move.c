@@ -17,6 +17,8 @@
 #include "service/task_pack.h"
 #include "service/task_unique.h"
 
+#define CHANGES_FEW 16
+
 static void change_clear(struct task_change *c)
 {
 	event_rows_free(c->rows, c->n);
@@ -30,6 +32,8 @@ void task_changes_reset(struct task_changes *c)
 	for (size_t i = 0; i < c->n; i++)
 		change_clear(&c->list[i]);
 	c->n = c->n_ended = 0;
+	c->telling = false;
+	map_deinit(&c->places);
 }
 
 void task_changes_deinit(struct task_changes *c)
@@ -52,15 +56,38 @@ void task_ending_deinit(struct task_ending *e)
 	buf_deinit(&e->result);
 }
 
+/* A few are looked through; a parent may have very many children. */
+static struct task_change *find_change(const struct task_changes *all, const struct uuid *id)
+{
+	uintptr_t place;
+
+	if (all->n > CHANGES_FEW) {
+		place = (uintptr_t)map_get(&all->places, id, sizeof *id);
+		return place ? &all->list[place - 1] : NULL;
+	}
+	for (size_t i = all->n; i > 0; i--)
+		if (memcmp(&all->list[i - 1].id, id, sizeof *id) == 0)
+			return &all->list[i - 1];
+	return NULL;
+}
+
+/* The last one has been added. */
+static void note_places(struct task_changes *all)
+{
+	size_t from = all->n == CHANGES_FEW + 1 ? 0 : all->n - 1;
+
+	for (size_t i = from; all->n > CHANGES_FEW && i < all->n; i++)
+		map_put(&all->places, &all->list[i].id, sizeof all->list[i].id, (void *)(uintptr_t)(i + 1));
+}
+
 /* The row's change: what was begun in this op goes on. */
 static struct task_change *change_of(struct task_move *m)
 {
 	struct task_changes *all = m->changes;
-	struct task_change *c;
+	struct task_change *c = find_change(all, &m->row->id);
 
-	for (size_t i = all->n; i > 0; i--)
-		if (memcmp(&all->list[i - 1].id, &m->row->id, sizeof m->row->id) == 0)
-			return &all->list[i - 1];
+	if (c != NULL)
+		return c;
 	if (all->n == all->cap)
 		all->list = xrealloc(all->list, (all->cap = all->cap ? 2 * all->cap : 1) *
 				     sizeof *all->list);
@@ -68,6 +95,7 @@ static struct task_change *change_of(struct task_move *m)
 	*c = (struct task_change){.id = m->row->id, .queue = xstrdup(m->row->queue),
 				  .method = xstrdup(m->row->method),
 				  .was = m->row->version ? m->row->state : 0, .is = m->row->state};
+	note_places(all);
 	return c;
 }
 
@@ -146,7 +174,8 @@ static int tell_state(struct task_move *m)
 	struct task_change *c = change_of(m);
 	struct event_row *e;
 
-	set_wake(m->row, m->clock_us);
+	if (c->was != s || !task_state_terminal(s)) /* one that ended is kept no longer for new labels */
+		set_wake(m->row, m->clock_us);
 	c->is = s;
 	c->flags = m->row->flags;
 	c->wake_us = m->row->wake_us;
@@ -280,6 +309,13 @@ int task_move_give_up(struct task_move *m, enum task_state to, enum task_reason 
 	task_problem_put(&m->row->error, code, 0, detail);
 	task_problem_verdict(&m->row->error, true, 0, NULL);
 	return move_to(m, to, PART_ERROR);
+}
+
+bool task_move_late(const struct task_move *m)
+{
+	const struct task_row *row = m->row;
+
+	return row->state == TASK_QUEUED && row->wake_us != 0 && row->wake_us <= m->clock_us;
 }
 
 int task_move_wake(struct task_move *m)

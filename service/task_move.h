@@ -5,6 +5,7 @@
 #ifndef SERVICE_TASK_MOVE_H
 #define SERVICE_TASK_MOVE_H
 
+#include "base/map.h"
 #include "service/store.h"
 
 /* What became of one task in an op. */
@@ -23,6 +24,7 @@ struct task_change {
 struct task_changes {
 	struct task_change *list;  /* owned */
 	size_t n, cap;
+	struct map places;         /* id -> place in list + 1, once there are many */
 	struct task_ended {        /* parents whose children are still to be told (task_after.c) */
 		struct uuid id;
 		enum task_state state;
@@ -68,6 +70,8 @@ int task_move_release(struct task_move *m);                    /* HELD */
 int task_move_run_now(struct task_move *m);                    /* SCHEDULED, RETRYING: to QUEUED */
 /* Its wake_us is reached: to its turn, or over a deadline. */
 int task_move_wake(struct task_move *m);
+/* It is QUEUED, and over a deadline: it must not begin any more. */
+bool task_move_late(const struct task_move *m);
 /* It is BLOCKED or HELD, and one thing less keeps it: blockers or TASK_WAITS_KEY has
  * been changed in the row. */
 int task_move_unblock(struct task_move *m);

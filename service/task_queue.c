@@ -24,7 +24,7 @@ struct claim {
 	struct store_op op;
 	struct task_queue *queue;
 	atomic_uint room;           /* slots it may fill; grows until it is BEGUN */
-	size_t n, n_rows;           /* n: what room was then */
+	size_t n, n_seen, n_rows;   /* n: what room was then; seen: QUEUED ones found */
 	struct task_row *rows;      /* n of them */
 	struct task_changes changes;
 };
@@ -116,6 +116,31 @@ static bool claim_grow(struct claim *c, unsigned by)
 	return false;
 }
 
+/* Takes them; those whose deadline has passed while nobody looked (the service was down)
+ * end instead and are not among the rows any more. */
+static int take_rows(struct claim *c, const struct store_ops *ops, struct store *s)
+{
+	size_t n = 0;
+	int r = 0;
+
+	for (size_t i = 0; i < c->n_seen; i++) {
+		struct task_row *row = &c->rows[i];
+		struct task_move m = task_move_begin(ops, s, row, &c->changes);
+		bool late = task_move_late(&m);
+
+		if (r == 0)
+			r = late ? task_move_wake(&m) : task_move_claim(&m, lease_owner(), lease_name());
+		if (late) {
+			task_row_deinit(row);
+		} else if (n++ != i) {
+			c->rows[n - 1] = *row;
+			*row = (struct task_row){0};
+		}
+	}
+	c->n_rows = n;
+	return r;
+}
+
 static int claim_run(struct store_op *op, const struct store_ops *ops, struct store *s)
 {
 	struct claim *c = CONTAINER_OF(op, struct claim, op);
@@ -124,14 +149,10 @@ static int claim_run(struct store_op *op, const struct store_ops *ops, struct st
 	claim_begin(c);
 	claim_reset(c);
 	r = ops->claimable(s, c->queue->name, c->n, c->rows, &c->n_rows);
+	c->n_seen = c->n_rows;
 	if (r == 0 && c->n_rows > 0)
 		r = lease_hold(ops, s);
-	for (size_t i = 0; i < c->n_rows && r == 0; i++) {
-		struct task_move m = task_move_begin(ops, s, &c->rows[i], &c->changes);
-
-		r = task_move_claim(&m, lease_owner(), lease_name());
-	}
-	return r;
+	return r == 0 ? take_rows(c, ops, s) : r;
 }
 
 static void on_again(void *arg)
@@ -166,7 +187,7 @@ static void claim_done(struct store_op *op, int code)
 		loop_timer_start(&q->timer, TRY_AGAIN_NS, on_again, q);
 	} else {
 		task_publish(&c->changes);
-		if (c->n_rows < c->n)
+		if (c->n_seen < c->n)
 			q->n_queued = 0;
 	}
 	for (size_t i = 0; i < n; i++)

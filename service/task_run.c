@@ -87,6 +87,7 @@ static int end_run(struct store_op *op, const struct store_ops *ops, struct stor
 
 	task_row_deinit(&e->row);
 	task_changes_reset(&e->changes);
+	e->refused[0] = 0;
 	r = task_flush_row(ops, s, &e->run->id, e->run->attempt, &e->row);
 	e->fenced = r > 0;
 	if (r != 0)
@@ -96,7 +97,6 @@ static int end_run(struct store_op *op, const struct store_ops *ops, struct stor
 		r = write_dropped_note(&m, e->dropped);
 	if (r == 0)
 		r = task_move_end(&m, &e->ending);
-	e->refused[0] = 0;
 	if (r == 0 && e->tasks != NULL && e->row.state == TASK_SUCCEEDED)
 		r = enqueue_insert(e->tasks, ops, s, &e->changes, e->refused, sizeof e->refused);
 	return r;

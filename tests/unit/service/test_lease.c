@@ -197,6 +197,32 @@ static int close_shop(void **state)
 	return system(command) == 0 ? 0 : -1;
 }
 
+static int64_t stored_steps(struct shop *shop)
+{
+	struct record r = {0};
+	int64_t steps = 0;
+
+	if (shop->ops->get_record(shop->s, RECORD_META, (struct bytes){(const uint8_t *)"clock", 5}, &r) == 0)
+		memcpy(&steps, r.data.data, sizeof steps);
+	record_deinit(&r);
+	return steps;
+}
+
+static void a_step_of_the_clock_that_was_undone_is_written_again(void **state)
+{
+	struct shop *shop = *state;
+
+	assert_int_equal(shop->ops->commit(shop->s), 0);
+	clock_set_fake(START_US * 1000, START_US + 3600000000LL);
+	assert_int_equal(shop->ops->begin(shop->s), 0);
+	assert_int_equal(task_clock_check(shop->ops, shop->s), 0);
+	shop->ops->rollback(shop->s);
+	assert_int_equal(shop->ops->begin(shop->s), 0);
+	assert_int_equal(stored_steps(shop), 0);
+	assert_int_equal(task_clock_check(shop->ops, shop->s), 0);
+	assert_int_equal(stored_steps(shop), 3600000000LL);
+}
+
 #define EACH(fn) \
 	{"memory: " #fn, fn, open_memory, close_shop, NULL}, \
 	{"sqlite: " #fn, fn, open_sqlite, close_shop, NULL}
@@ -208,6 +234,7 @@ int main(void)
 		EACH(a_foreign_lease_that_is_over_is_taken_back_once),
 		EACH(the_wall_clock_moves_no_lease),
 		EACH(our_own_is_renewed_when_it_is_half_over),
+		EACH(a_step_of_the_clock_that_was_undone_is_written_again),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

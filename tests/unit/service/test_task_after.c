@@ -106,6 +106,29 @@ static void policies_say_what_a_failed_parent_means(void **state)
 	assert_int_equal(n_calls, 2);
 }
 
+static void a_parent_may_have_very_many(void **state)
+{
+	struct outcome a = later(), c = {0};
+	int64_t begin_ns;
+
+	for (int i = 0; i < (is_sqlite ? 50 : 300); i++)
+		c = child_of(a.id, NULL, ERRAND_AFTER_CANCEL);
+	begin_ns = clock_mono_ns();
+	op_with(task_cancel, a.id);
+	assert_true(clock_mono_ns() - begin_ns < 5 * NS_PER_S);
+	assert_state(c.id, TASK_CANCELLED);
+	assert_string_equal(history(c.id), "1:BLOCKED 2:CANCELLED ");
+}
+
+static void the_total_time_ends_before_the_appointment(void **state)
+{
+	struct outcome o = make("t.T/Run", &(struct errand_task_options){
+		.run_at_us = clock_wall_us() + HOUR_NS / 1000, .total_timeout_ns = 20 * NS_PER_MS});
+
+	assert_int_equal(o.state, TASK_SCHEDULED);
+	await_state(o.id, TASK_EXPIRED);
+}
+
 static void an_unknown_parent_is_refused(void **state)
 {
 	static const char *const after[] = {"01936b2c-0000-7000-8000-000000000000"};
@@ -433,6 +456,8 @@ int main(void)
 		BOTH(a_child_waits_for_all_its_parents),
 		BOTH(a_child_of_parents_that_ended_runs_at_once),
 		BOTH(policies_say_what_a_failed_parent_means),
+		BOTH(a_parent_may_have_very_many),
+		BOTH(the_total_time_ends_before_the_appointment),
 		BOTH(an_unknown_parent_is_refused),
 		BOTH(a_chain_of_thousands_fails_from_its_head),
 		BOTH(a_diamond_s_foot_ends_once),

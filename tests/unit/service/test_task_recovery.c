@@ -1,11 +1,15 @@
 /* test_task_recovery.c: tasks over the death, the stop and the full disk of their
  * service. */
+#define _GNU_SOURCE
 #include <signal.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 #include "task_rig.h"
 
+#include "base/clock.h"
 #include "base/log.h"
+#include "base/pbuf.h"
 #include "errand/status.h"
 
 /* --- death and recovery --- */
@@ -107,6 +111,39 @@ static void an_end_that_cannot_be_written_is_tried_again(void **state)
 	assert_int_equal(create_input("t.T/Run", "x").code, 0);
 }
 
+#define START_DEADLINE 11 /* of errand.v1.TaskOptions */
+
+/* With a Duration of some milliseconds in this field of the options. */
+static struct outcome create_timed(const char *method, uint32_t field, unsigned ms)
+{
+	AUTO_BUF duration = BUF_INIT;
+	AUTO_BUF options = BUF_INIT;
+
+	pbuf_put_uint(&duration, 2, (uint64_t)ms * 1000000);
+	pbuf_put_bytes(&options, field, duration.data, duration.len);
+	return create_with(method, buf_bytes(&options));
+}
+
+static void a_deadline_that_passed_while_nobody_looked_is_kept(void **state)
+{
+	struct outcome first = create("t.T/Slow"), late;
+	int64_t end_ns;
+
+	if (!is_sqlite)
+		return;
+	await_call(1);
+	late = create_timed("t.T/Slow", START_DEADLINE, 20);
+	task_drain_begin(); /* nor does its clock go on */
+	for (end_ns = clock_mono_ns() + 30 * NS_PER_MS; clock_mono_ns() < end_ns;)
+		usleep(1000);
+	restart();
+	await_state(late.id, TASK_EXPIRED);
+	assert_int_equal(get(first.id).state, TASK_RETRYING);
+	assert_int_equal(n_calls, 0);
+	create("t.T/Slow"); /* its slot is free */
+	await_call(1);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -115,6 +152,7 @@ int main(void)
 		BOTH(stopping_hands_back_what_still_runs),
 		BOTH(interrupting_nothing_is_done_at_once),
 		BOTH(an_end_that_cannot_be_written_is_tried_again),
+		BOTH(a_deadline_that_passed_while_nobody_looked_is_kept),
 	};
 
 	log_init("test_task_recovery", LOG_LEVEL_ERROR);
