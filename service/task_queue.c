@@ -116,7 +116,7 @@ static bool claim_grow(struct claim *c, unsigned by)
 	return false;
 }
 
-/* Takes them; those whose deadline has passed while nobody looked (the service was down)
+/* Takes them; those whose deadline has passed before the clock saw to it
  * end instead and are not among the rows any more. */
 static int take_rows(struct claim *c, const struct store_ops *ops, struct store *s)
 {
