@@ -333,6 +333,15 @@ static void create_free(struct create *c)
 	free(c);
 }
 
+static void create_tell_full(struct create *c)
+{
+	char why[160];
+
+	snprintf(why, sizeof why, "queue %.60s is full (%llu tasks wait): try again later", c->queue->name,
+		 (unsigned long long)c->queue->max_depth);
+	c->done(ERRAND_RESOURCE_EXHAUSTED, TASK_NO_ROOM, why, NULL, c->arg);
+}
+
 static void create_tell(struct create *c)
 {
 	const struct task_new *n = &c->task;
@@ -360,6 +369,9 @@ static void create_tell(struct create *c)
 			 uuid_format(&n->options.after[n->parent], id));
 		c->done(ERRAND_INVALID_ARGUMENT, n->found, why, NULL, c->arg);
 		return;
+	case TASK_NO_ROOM:
+		create_tell_full(c);
+		return;
 	}
 }
 
@@ -381,15 +393,13 @@ static void create_done(struct store_op *op, int code)
 static void create_refused(struct loop_job *job)
 {
 	struct create *c = CONTAINER_OF(job, struct create, refused);
-	char why[160];
 
-	snprintf(why, sizeof why, "queue %.60s is full (%llu tasks wait): try again later", c->queue->name,
-		 (unsigned long long)c->queue->max_depth);
-	c->done(ERRAND_RESOURCE_EXHAUSTED, TASK_MADE, why, NULL, c->arg);
+	create_tell_full(c);
 	create_free(c);
 }
 
-/* The claim goes right behind: it sees the new row in the same transaction. */
+/* A full queue refuses at once, but for a key that may have its task already.
+ * The claim goes right behind: it sees the new row in the same transaction. */
 void task_create(const struct task_spec *spec, task_created done, void *arg)
 {
 	struct create *c = xcalloc(1, sizeof *c);
@@ -399,7 +409,8 @@ void task_create(const struct task_spec *spec, task_created done, void *arg)
 	c->arg = arg;
 	task_new_init(&c->task, spec);
 	c->queue = q = task_queue_get(c->task.row.queue);
-	if (q->max_depth > 0 && q->n_queued + q->n_creating >= q->max_depth) {
+	c->task.full = q->max_depth > 0 && q->n_queued + q->n_creating >= q->max_depth;
+	if (c->task.full && spec->key == NULL) {
 		c->refused.run = create_refused;
 		loop_post(&c->refused);
 		return;

@@ -205,6 +205,10 @@ int task_new_insert(struct task_new *n, const struct store_ops *ops, struct stor
 	buf_reset(&n->row.error);
 	if (n->key != NULL && seen_before(n, &m, &r))
 		return r;
+	if (n->full) {
+		n->found = TASK_NO_ROOM;
+		return 0;
+	}
 	r = task_after_check(&m, &n->options, &n->parent);
 	if (r != 0) {
 		n->found = TASK_NO_PARENT;

@@ -32,6 +32,7 @@ enum task_found {
 	TASK_CONFLICT,   /* on_conflict REFUSE: the holder of the unique key */
 	TASK_KEY_REUSED, /* the same Idempotency-Key with another body */
 	TASK_NO_PARENT,  /* after: there is no such task */
+	TASK_NO_ROOM,    /* its queue is full */
 };
 
 struct task_new {
@@ -40,6 +41,7 @@ struct task_new {
 	char *key;
 	uint8_t fingerprint[TASK_FINGERPRINT_SIZE];
 	unsigned flags;              /* of the row, before the insertion */
+	bool full;                   /* its queue is: only what was made before is found */
 	enum task_found found;       /* after it */
 	struct task_row other;       /* of REPLAYED, USED, CONFLICT: the other task, whole */
 	size_t parent;               /* of NO_PARENT: index in after */

@@ -125,3 +125,16 @@ def test_the_command(pair):
     errand(pair, "queue", "list", "x", status=64)
     errand(pair, "queue", "shwo", "x", status=64)
     errand(pair, "queue", "set", "test", "concurrency=none", status=65)
+
+
+def test_a_full_queue_still_answers_a_replay(pair):
+    assert patch(pair, "test", {"max_depth": 1, "paused": True}).status == 200
+    first = pair.post("/test/task-echo", {}, headers={"Idempotency-Key": "full-1"})
+    assert first.status == 202
+    again = pair.post("/test/task-echo", {}, headers={"Idempotency-Key": "full-1"})
+    assert (again.status, again.json()["id"]) == (202, first.json()["id"])
+    assert again.headers["Idempotency-Replayed"] == "true"
+    r = pair.post("/test/task-echo", {}, headers={"Idempotency-Key": "full-2"})
+    assert r.status == 429 and "Retry-After" in r.headers
+    assert patch(pair, "test", {"max_depth": 0, "paused": False}).status == 200
+    assert pair.wait_task(first.json()["id"])["state"] == "SUCCEEDED"

@@ -182,6 +182,7 @@ def test_without_waiting_the_gap_is_503(make_pair):
     p = make_pair(gateway_args=["--reconnect-wait", "0"])
     clients = Clients(p, 2, "/search?q=x")
     try:
+        wait_until(lambda: clients.answers, what="200")
         p.service.stop()
         wait_until(lambda: len(clients.answers) > 1, what="503")
         p.start_service()
