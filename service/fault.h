@@ -31,6 +31,8 @@ void fault_point(const char *name, const char *suffix);
 #else
 static inline void fault_point(const char *name, const char *suffix)
 {
+	(void)name;
+	(void)suffix;
 }
 #endif
 

@@ -177,7 +177,7 @@ static struct shown until(unsigned i, enum hook_state state)
 static char keys_path[] = "/tmp/test_hook.XXXXXX";
 static struct hook_config hook_config;
 
-static void begin(const char *retry)
+static void begin_keeping(const char *retry, int64_t keep_ns)
 {
 	char why[256];
 
@@ -185,7 +185,7 @@ static void begin(const char *retry)
 		.keys = keys_path,
 		.connect_ns = NS_PER_S,
 		.total_ns = NS_PER_S,
-		.keep_ns = 3600 * NS_PER_S,
+		.keep_ns = keep_ns,
 		.max_flight = 16,
 		.max_host = 4,
 		.breaker = {.failures = 3, .pause_us = 200000, .pause_max_us = 1000000},
@@ -196,6 +196,11 @@ static void begin(const char *retry)
 	net.n_sent = 0;
 	assert_int_equal(hook_init(&hook_config, why, sizeof why), 0);
 	hook_start();
+}
+
+static void begin(const char *retry)
+{
+	begin_keeping(retry, 3600 * NS_PER_S);
 }
 
 static void end(void)
@@ -336,21 +341,7 @@ static void who_waits_is_put_off(void **state)
 
 static void forgotten_in_time(void **state)
 {
-	begin("1ms");
-	hook_stop();
-	task_deinit();
-	hook_deinit();
-	start();
-	begin("1ms");
-	hook_config.keep_ns = 0;
-	hook_stop();
-	hook_deinit();
-	{
-		char why[256];
-
-		assert_int_equal(hook_init(&hook_config, why, sizeof why), 0);
-	}
-	hook_start();
+	begin_keeping("1ms", 0);
 	fill("https://fast.test/", 0, 3);
 	hook_look();
 	for (unsigned i = 0; i < 3; i++)
@@ -382,7 +373,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		BOTH(delivered_and_shown), BOTH(given_up_then_sent_by_hand), BOTH(one_that_is_gone),
 		BOTH(who_hangs_holds_nobody), BOTH(many_for_one_host), BOTH(a_host_that_fails_pauses),
-		BOTH(who_waits_is_put_off),		BOTH(forgotten_in_time),
+		BOTH(who_waits_is_put_off),
+		BOTH(forgotten_in_time),
 	};
 
 	return cmocka_run_group_tests(tests, make_keys, remove_keys);
