@@ -12,7 +12,8 @@
 
 #define PROBLEM_TYPE "application/problem+json"
 
-enum { PROBLEM_STATUS = 3, PROBLEM_RETRY_AFTER = 9 }; /* fields of errand.v1.Problem */
+enum { PROBLEM_STATUS = 3, PROBLEM_INSTANCE = 5, PROBLEM_RETRY_AFTER = 9 }; /* fields of errand.v1.Problem */
+enum { FAILED_DEPENDENCY = 424 };
 
 /* Whoever is told to come again later is told when. */
 static void problem_retry_default(struct http_request *r, int status, int code)
@@ -94,15 +95,34 @@ static struct problem_facts problem_read(struct bytes details)
 	return facts;
 }
 
+/* The problem with the place it happened at, which the service does not know. 424 is a
+ * problem of something else, told as it was. */
+static struct bytes problem_at(struct bytes details, const char *instance, struct buf *out)
+{
+	struct pbuf_reader reader = pbuf_reader(details.data, details.len);
+	struct pbuf_field f;
+
+	while (pbuf_next(&reader, &f))
+		if ((f.number == PROBLEM_INSTANCE && f.wire == PBUF_LEN && f.bytes.len > 0) ||
+		    (f.number == PROBLEM_STATUS && f.value == FAILED_DEPENDENCY))
+			return details;
+	if (instance == NULL || reader.bad)
+		return details;
+	buf_append(out, details.data, details.len);
+	pbuf_put_str(out, PROBLEM_INSTANCE, instance);
+	return buf_bytes(out);
+}
+
 void problem_write_status(struct buf *b, const struct snapshot *s, const struct wire_response *w,
 			  const char *instance)
 {
 	const struct transcode_write o = {.schema = s != NULL ? s->schema : NULL, .skip_zero = true};
+	AUTO_BUF placed = BUF_INIT;
 	size_t start = b->len;
 	char detail[1024], why[128];
 
 	if (w->details.len != 0 && s != NULL && s->problem != NULL) {
-		if (transcode_to_json(&o, s->problem, w->details, b, why, sizeof why) == 0)
+		if (transcode_to_json(&o, s->problem, problem_at(w->details, instance, &placed), b, why, sizeof why) == 0)
 			return;
 		b->len = start;
 	}

@@ -9,6 +9,7 @@
 #include "service/call.h"
 #include "service/hook.h"
 #include "service/task_api.h"
+#include "service/task_request.h"
 
 #define PAGE_DEFAULT 50
 #define PAGE_MAX 500
@@ -123,17 +124,15 @@ static void list_deliveries(Errand__V1__Deliveries_Service *service,
 	};
 
 	if (in->page_size < 0 || in->page_size > PAGE_MAX)
-		errand_fail(call, ERRAND_INVALID_ARGUMENT, "page_size: %d is not in 0 to %d", in->page_size,
-			    PAGE_MAX);
+		task_request_refuse(call, "page_size", "page_size: %d is not in 0 to %d", in->page_size, PAGE_MAX);
 	else if ((int)in->state < 0 || in->state > ERRAND__V1__DELIVERY__STATE__DEAD)
-		errand_fail(call, ERRAND_INVALID_ARGUMENT, "state: %d is no state of a delivery",
-			    (int)in->state);
+		task_request_refuse(call, "state", "state: %d is no state of a delivery", (int)in->state);
 	else if (f.of_task && !uuid_parse(in->task_id, &f.task))
-		errand_fail(call, ERRAND_INVALID_ARGUMENT, "task_id: the whole id of a task is expected");
+		task_request_refuse(call, "task_id", "task_id: the whole id of a task is expected");
 	else if (f.after_set && (!hook_id_parse(in->page_token, f.after) ||
 				 (f.of_task && memcmp(f.after, f.task.b, sizeof f.task.b) != 0)))
-		errand_fail(call, ERRAND_INVALID_ARGUMENT, "page_token: it is not from a list with this "
-			    "filter; leave it out to begin at the first page");
+		task_request_refuse(call, "page_token", "page_token: it is not from a list with this "
+				    "filter; leave it out to begin at the first page");
 	else
 		hook_list(&f, got_list, request_new(call, (ProtobufCClosure)done,
 						    &errand__v1__list_deliveries_reply__descriptor));

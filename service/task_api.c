@@ -31,10 +31,12 @@ static bool tags_name(const char *tags, uint64_t version, uint64_t *newestp)
 		char *end;
 		unsigned long long v = strtoull(p + 1, &end, 10);
 
-		if (end == p + 1 || *end != '"')
-			break;
-		found = found || v == version;
-		*newestp = v > *newestp ? v : *newestp;
+		if (end > p + 1 && *end == '"') {
+			found = found || v == version;
+			*newestp = MAX(v, *newestp);
+		} else if ((end = strchr(p + 1, '"')) == NULL) {
+			break; /* a tag of somebody else's may stand before ours */
+		}
 		p = end + 1;
 	}
 	return found;
@@ -186,10 +188,9 @@ static void list_tasks(Errand__V1__Tasks_Service *service, const Errand__V1__Lis
 	char why[512];
 
 	if (in->page_size < 0 || in->page_size > PAGE_MAX)
-		errand_fail(call, ERRAND_INVALID_ARGUMENT, "page_size: %d is not in 0 to %d", in->page_size,
-			    PAGE_MAX);
+		task_request_refuse(call, "page_size", "page_size: %d is not in 0 to %d", in->page_size, PAGE_MAX);
 	else if (task_query_read(&words, &query, &word, why, sizeof why) < 0)
-		errand_fail(call, ERRAND_INVALID_ARGUMENT, "%s: %s", word, why);
+		task_request_refuse(call, word, "%s: %s", word, why);
 	else
 		task_list(&query, got_list, task_request_new(call, (ProtobufCClosure)done,
 							&errand__v1__list_tasks_reply__descriptor));

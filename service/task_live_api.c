@@ -11,6 +11,7 @@
 #include "service/call.h"
 #include "service/task_list.h"
 #include "service/task_live.h"
+#include "service/task_request.h"
 
 struct stream {
 	struct errand_call *call;
@@ -110,7 +111,7 @@ void task_live_api_watch(Errand__V1__Tasks_Service *service,
 	char why[512];
 
 	if (task_query_read(&words, &q, &word, why, sizeof why) < 0) {
-		errand_fail(call, ERRAND_INVALID_ARGUMENT, "%s: %s", word, why);
+		task_request_refuse(call, word, "%s: %s", word, why);
 		return;
 	}
 	s = xcalloc(1, sizeof *s);

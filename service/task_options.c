@@ -124,13 +124,16 @@ static void read_label(struct reader *r, const struct pbuf_field *f)
 	struct pbuf_reader in = pbuf_reader(f->bytes.data, f->bytes.len);
 	struct task_label l = {0};
 	struct pbuf_field member;
-	char where[300];
+	AUTO_BUF place = BUF_INIT;
+	const char *where;
 
 	while (pbuf_next(&in, &member))
 		set_text(member.number == 1 ? &l.key : &l.value, &member);
 	l.key = l.key ? l.key : xstrdup("");
 	l.value = l.value ? l.value : xstrdup("");
-	snprintf(where, sizeof where, "#/labels/%.255s", l.key);
+	buf_append_str(&place, "#/labels/");
+	fault_put_token(&place, l.key, MIN(strlen(l.key), KEY_MAX));
+	where = buf_cstr(&place);
 	if (!is_name(l.key))
 		wrong(r, where, "name", l.key,
 		      "a label's name has letters, digits, '.', '_', '-' and '/', at most 255");

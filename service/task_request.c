@@ -1,9 +1,11 @@
 /* task_request.c: see task_request.h. */
 #include "service/task_request.h"
 
+#include <stdarg.h>
 #include <stdio.h>
 
 #include "errand/status.h"
+#include "service/payload.h"
 #include "service/task_api.h"
 #include "service/task_pack.h"
 
@@ -40,6 +42,22 @@ void task_request_fail_problem(struct task_request *r, int code, const char *why
 {
 	call_fail_problem(r->call, code, why, buf_bytes(problem));
 	task_request_free(r);
+}
+
+void task_request_refuse(struct errand_call *call, const char *parameter, const char *fmt, ...)
+{
+	struct fault_list faults = FAULT_LIST_INIT;
+	AUTO_BUF problem = BUF_INIT;
+	char why[600];
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(why, sizeof why, fmt, ap);
+	va_end(ap);
+	fault_add(&faults, FAULT_SYNTAX, FAULT_PARAMETER, parameter, "value", NULL, 0, "%s", why);
+	payload_problem(&faults, &problem);
+	fault_list_deinit(&faults);
+	call_fail_problem(call, ERRAND_INVALID_ARGUMENT, why, buf_bytes(&problem));
 }
 
 void task_request_answer(struct task_request *r)

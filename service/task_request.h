@@ -25,6 +25,8 @@ void task_request_free(struct task_request *r);
 void task_request_fail(struct task_request *r, int code, const char *why);
 /* ... with what else is to be said, an errand.v1.Problem. */
 void task_request_fail_problem(struct task_request *r, int code, const char *why, const struct buf *problem);
+/* A parameter of the path or the query that is not what it must be: 400, and its name. */
+void PRINTF(3, 4) task_request_refuse(struct errand_call *call, const char *parameter, const char *fmt, ...);
 /* What is packed in out. */
 void task_request_answer(struct task_request *r);
 /* The task, with its headers and its attempts. */

@@ -70,3 +70,19 @@ int fault_http_status(const struct fault_list *l)
 			return 400;
 	return 422;
 }
+
+void fault_put_token(struct buf *b, const void *text, size_t len)
+{
+	const uint8_t *s = text;
+
+	for (size_t i = 0; i < len; i++) {
+		if (s[i] == '~')
+			buf_append_str(b, "~0");
+		else if (s[i] == '/')
+			buf_append_str(b, "~1");
+		else if (s[i] > ' ' && s[i] < 0x7f && strchr("\"#%<>[\\]^`{|}", s[i]) == NULL)
+			buf_append_byte(b, s[i]);
+		else
+			buf_printf(b, "%%%02X", s[i]);
+	}
+}

@@ -37,6 +37,8 @@ void fault_list_deinit(struct fault_list *l);
 void fault_add(struct fault_list *l, enum fault_kind kind, enum fault_place place,
 	       const char *where, const char *rule, const char *value, size_t value_len,
 	       const char *detail_fmt, ...) PRINTF(8, 9);
+/* A token of a JSON Pointer (RFC 6901), as it looks in a URI fragment. */
+void fault_put_token(struct buf *b, const void *text, size_t len);
 /* 400 when one is SYNTAX, else 422. */
 int fault_http_status(const struct fault_list *l);
 

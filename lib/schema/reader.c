@@ -43,23 +43,6 @@ void reader_deinit(struct reader *r)
 
 /* --- faults --- */
 
-/* A token of a JSON Pointer (RFC 6901), as it looks in a URI fragment. */
-static void put_token(struct buf *b, const uint8_t *s, size_t len)
-{
-	for (size_t i = 0; i < len; i++) {
-		uint8_t c = s[i];
-
-		if (c == '~')
-			buf_append_str(b, "~0");
-		else if (c == '/')
-			buf_append_str(b, "~1");
-		else if (c > ' ' && c < 0x7f && strchr("\"#%<>[\\]^`{|}", c) == NULL)
-			buf_append_byte(b, c);
-		else
-			buf_printf(b, "%%%02X", c);
-	}
-}
-
 static void put_place(struct buf *b, const struct place *at)
 {
 	if (at == NULL)
@@ -67,7 +50,7 @@ static void put_place(struct buf *b, const struct place *at)
 	put_place(b, at->up);
 	buf_append_byte(b, '/');
 	if (at->name != NULL)
-		put_token(b, at->name, at->len);
+		fault_put_token(b, at->name, at->len);
 	else
 		buf_printf(b, "%zu", at->index);
 }

@@ -269,9 +269,9 @@ def test_unknown_deliveries(caller):
     for path in ("nonsense", "00000000-0000-7000-8000-000000000000-1", "00000000-0000-7000-8000-000000000000-01"):
         assert caller.get(f"/v1/deliveries/{path}").status == 404
         assert caller.post(f"/v1/deliveries/{path}:redeliver").status == 404
-    assert caller.get("/v1/deliveries?task_id=x").status == 400
-    assert caller.get("/v1/deliveries?page_token=x").status == 400
-    assert caller.get("/v1/deliveries?page_size=501").status == 400
+    for name, value in (("task_id", "x"), ("page_token", "x"), ("page_size", "501"), ("state", "99")):
+        r = caller.get(f"/v1/deliveries?{name}={value}")
+        assert (r.status, r.json()["errors"][0]["parameter"]) == (400, name), r
 
 
 def test_pages(caller, receiver):

@@ -292,6 +292,7 @@ def test_lists(make_pair):
             ("page_token=abc", "page_token")):
         r = pair.get(f"/v1/tasks?{query}")
         assert r.status == 400 and said in r.json()["detail"], r
+        assert [e["parameter"] for e in r.json()["errors"]] == [query.partition("=")[0]], r
     token = pair.get(f"/v1/tasks?page_size=2&{failed}").json()["next_page_token"]
     assert pair.get(f"/v1/tasks?page_size=2&page_token={token}").status == 400
 
