@@ -11,7 +11,8 @@
 #include "errand/service.h"
 #include "errand/v1/queues.pb-c.h"
 #include "service/call.h"
-#include "service/hook_move.h"
+#include "service/if_match.h"
+#include "service/payload.h"
 #include "service/task_api.h"
 #include "service/task_clock.h"
 #include "service/task_engine.h"
@@ -133,6 +134,18 @@ static void put_stats(struct task_queue *q, int64_t oldest_us, struct buf *out)
 	pbuf_put_bytes(out, STATS, s.data, s.len);
 }
 
+static uint64_t etag_of(const char *name, char out[TASK_ETAG_SIZE])
+{
+	struct queue_settings set;
+	uint64_t version;
+
+	task_settings_get(name, &set);
+	version = set.version + 1;
+	queue_settings_deinit(&set);
+	snprintf(out, TASK_ETAG_SIZE, "\"%llu\"", (unsigned long long)version);
+	return version;
+}
+
 static void put_queue(const char *name, int64_t oldest_us, struct buf *out)
 {
 	struct task_queue *q = task_queue_get(name);
@@ -151,7 +164,7 @@ static void put_queue(const char *name, int64_t oldest_us, struct buf *out)
 	if (set.callback.len > 0)
 		pbuf_put_bytes(out, CALLBACK, set.callback.data, set.callback.len);
 	put_stats(q, oldest_us, out);
-	snprintf(etag, sizeof etag, "\"%llu\"", (unsigned long long)set.version + 1);
+	etag_of(name, etag);
 	pbuf_put_str(out, ETAG, etag);
 	queue_settings_deinit(&set);
 }
@@ -159,7 +172,6 @@ static void put_queue(const char *name, int64_t oldest_us, struct buf *out)
 static void show(struct request *r)
 {
 	AUTO_BUF out = BUF_INIT;
-	struct queue_settings set;
 	char etag[TASK_ETAG_SIZE];
 
 	for (size_t i = 0; i < r->n; i++) {
@@ -170,10 +182,8 @@ static void show(struct request *r)
 			pbuf_put_bytes(&out, 1, queue.data, queue.len);
 	}
 	if (!r->list) {
-		task_settings_get(r->names[0], &set);
-		snprintf(etag, sizeof etag, "\"%llu\"", (unsigned long long)set.version + 1);
+		etag_of(r->names[0], etag);
 		errand_set_metadata(r->call, "etag", etag);
-		queue_settings_deinit(&set);
 	}
 	request_answer(r, &out);
 }
@@ -229,7 +239,7 @@ static void list_queues(Errand__V1__Queues_Service *service, const Errand__V1__L
 /* False: there is no such queue, and the call is answered. */
 static bool known(void *call, const char *name)
 {
-	if (map_get_str(&engine.queues, name) != NULL)
+	if (map_get_str(&engine.queues, name) != NULL || strcmp(name, "default") == 0)
 		return true;
 	errand_fail(call, ERRAND_NOT_FOUND, "there is no queue %.100s: nothing is set of it, and no task "
 		    "has been in it since the start", name);
@@ -273,22 +283,16 @@ static void change_done(struct store_op *op, int code)
 	show_start(r);
 }
 
-/* If-Match: "7", or "*" and nothing for any version. False: it is neither, and the call
- * is answered. */
-static bool if_match(struct errand_call *call, uint64_t *versionp)
+/* If-Match makes the change one of the version that it names; without it, or with "*", of
+ * any. False: it names another one. */
+static bool if_match(struct request *r)
 {
-	const char *tag = errand_metadata(call, "if-match");
-	unsigned long long v;
+	const char *tags = errand_metadata(r->call, "if-match");
+	char etag[TASK_ETAG_SIZE];
+	uint64_t version = etag_of(r->names[0], etag);
 
-	*versionp = 0;
-	if (tag == NULL || strcmp(tag, "*") == 0)
-		return true;
-	if (sscanf(tag, "\"%llu\"", &v) == 1 && v > 0) {
-		*versionp = v;
-		return true;
-	}
-	errand_fail(call, ERRAND_INVALID_ARGUMENT, "If-Match: %.40s is no ETag of a queue", tag);
-	return false;
+	r->version = tags != NULL && strcmp(tags, "*") != 0 ? version : 0;
+	return tags == NULL || if_match_names(tags, etag);
 }
 
 static void change_start(struct request *r)
@@ -299,12 +303,39 @@ static void change_start(struct request *r)
 		request_free(r);
 		return;
 	}
-	if (!if_match(r->call, &r->version)) {
-		request_free(r);
+	if (!if_match(r)) {
+		request_fail(r, -TASK_STALE);
 		return;
 	}
 	r->op = (struct store_op){.run = change_run, .done = change_done, .writes = true};
 	store_thread_submit(&r->op);
+}
+
+/* What holds for a task's own retry and callback holds for its queue's. False: it does
+ * not, and the call is answered. A callback without a url takes the queue's away. */
+static bool options_ok(void *call, const Errand__V1__UpdateQueueRequest *in)
+{
+	Errand__V1__TaskOptions given = ERRAND__V1__TASK_OPTIONS__INIT;
+	struct fault_list faults = FAULT_LIST_INIT;
+	struct task_options o;
+	AUTO_BUF packed = BUF_INIT;
+	AUTO_BUF problem = BUF_INIT;
+	char why[400];
+	bool ok;
+
+	given.retry = in->retry;
+	given.callback = in->callback != NULL && in->callback->url[0] != '\0' ? in->callback : NULL;
+	packed.len = errand__v1__task_options__pack(
+		&given, buf_reserve(&packed, errand__v1__task_options__get_packed_size(&given) + 1));
+	ok = task_options_read(buf_bytes(&packed), &o, &faults);
+	task_options_deinit(&o);
+	if (!ok) {
+		payload_problem(&faults, &problem);
+		payload_say(&faults, why, sizeof why);
+		call_fail_problem(call, ERRAND_INVALID_ARGUMENT, why, buf_bytes(&problem));
+	}
+	fault_list_deinit(&faults);
+	return ok;
 }
 
 static void update_queue(Errand__V1__Queues_Service *service,
@@ -314,13 +345,9 @@ static void update_queue(Errand__V1__Queues_Service *service,
 	size_t len = protobuf_c_message_get_packed_size(&in->base);
 	struct request *r;
 	uint8_t *room;
-	char why[400];
 
-	if (in->callback != NULL && in->callback->url[0] != 0 &&
-	    hook_policy_check(in->callback->url, why, sizeof why) < 0) {
-		errand_fail_field(call, "#/callback/url", "address", "%s", why);
+	if (!options_ok(call, in))
 		return;
-	}
 	r = one_queue(call, (ProtobufCClosure)done, in->name);
 	room = buf_reserve(&r->patch, len + 1);
 	r->patch.len = protobuf_c_message_pack(&in->base, room);

@@ -8,6 +8,7 @@
 
 #include "base/clock.h"
 #include "service/call.h"
+#include "service/if_match.h"
 #include "service/payload.h"
 #include "service/schedule.h"
 #include "service/schedule_check.h"
@@ -271,11 +272,10 @@ static void list_schedules(Errand__V1__Schedules_Service *service,
 	struct job *j;
 
 	if (in->page_size < 0 || in->page_size > PAGE_MAX) {
-		errand_fail(call, ERRAND_INVALID_ARGUMENT, "page_size: %d is not in 0 to %d", in->page_size,
-			    PAGE_MAX);
+		task_request_refuse(call, "page_size", "page_size: %d is not in 0 to %d", in->page_size, PAGE_MAX);
 	} else if (in->page_token[0] != '\0' && !schedule_id_valid(in->page_token)) {
-		errand_fail(call, ERRAND_INVALID_ARGUMENT, "page_token: it is not from a list of schedules; "
-			    "leave it out to begin at the first page");
+		task_request_refuse(call, "page_token", "page_token: it is not from a list of schedules; "
+				    "leave it out to begin at the first page");
 	} else {
 		j = job_new(call, (ProtobufCClosure)done, "", tell_list);
 		j->list = in;
@@ -284,19 +284,6 @@ static void list_schedules(Errand__V1__Schedules_Service *service,
 }
 
 /* --- update --- */
-
-/* Strong comparison (RFC 9110, 13.1.1). */
-static bool matches(const char *tags, const char *etag)
-{
-	const char *p = tags;
-
-	if (strcmp(tags, "*") == 0)
-		return true;
-	for (; (p = strstr(p, etag)) != NULL; p += strlen(etag))
-		if (p == tags || strchr(", \t", p[-1]) != NULL)
-			return true;
-	return false;
-}
 
 /* Messages would be merged, not replaced. */
 static void drop_replaced(Errand__V1__Schedule *sc, const Errand__V1__UpdateScheduleRequest *in)
@@ -318,7 +305,7 @@ static int act_update(struct job *j, const struct store_ops *ops, struct store *
 		     in->_time_zone_case != ERRAND__V1__UPDATE_SCHEDULE_REQUEST___TIME_ZONE__NOT_SET;
 	Errand__V1__Schedule *was = j->sc;
 
-	if (!matches(errand_metadata(j->call, "if-match"), was->etag)) {
+	if (!if_match_names(errand_metadata(j->call, "if-match"), was->etag)) {
 		snprintf(j->why, sizeof j->why, "the schedule has changed: its ETag is not the one of If-Match");
 		return -TASK_STALE;
 	}

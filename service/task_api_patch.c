@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "base/pbuf.h"
 #include "errand/status.h"
+#include "service/if_match.h"
 #include "service/payload.h"
 #include "service/task_api_impl.h"
 #include "service/task_options.h"
@@ -44,16 +45,11 @@ static void patch_answer(struct patch *p, const struct task_row *row)
 
 /* --- If-Match --- */
 
-/* Strong comparison (RFC 9110, 13.1.1): W/"7" names no version. */
-static bool names_version(const char *tags, uint64_t version)
+static bool names_version(const char *tags, const struct task_row *row)
 {
-	char tag[24];
-	size_t len = (size_t)snprintf(tag, sizeof tag, "\"%llu\"", (unsigned long long)version);
+	char etag[TASK_ETAG_SIZE];
 
-	for (const char *p = tags; (p = strstr(p, tag)) != NULL; p += len)
-		if (p == tags || strchr(", \t", p[-1]) != NULL)
-			return true;
-	return false;
+	return if_match_names(tags, task_etag(row, etag));
 }
 
 /* --- labels --- */
@@ -84,9 +80,11 @@ static void labels_merge(struct labels *l, const Google__Protobuf__Struct *given
 		if (v != NULL && v->kind_case == GOOGLE__PROTOBUF__VALUE__KIND_STRING_VALUE) {
 			l->list[l->n++] = (struct task_label){(char *)key, v->string_value};
 		} else if (v != NULL && v->kind_case != GOOGLE__PROTOBUF__VALUE__KIND_NULL_VALUE) {
-			AUTO_FREE char *where = xasprintf("#/labels/%s", key);
+			AUTO_BUF where = BUF_INIT;
 
-			fault_add(faults, FAULT_SCHEMA, FAULT_POINTER, where, "type", NULL, 0,
+			buf_append_str(&where, "#/labels/");
+			fault_put_token(&where, key, strlen(key));
+			fault_add(faults, FAULT_SCHEMA, FAULT_POINTER, buf_cstr(&where), "type", NULL, 0,
 				  "a label is a string, or null to take it away");
 		}
 	}
@@ -186,7 +184,7 @@ static void on_looked(int code, const char *why, const struct task_row *row, voi
 
 	if (code != 0)
 		patch_fail(p, code, why, NULL);
-	else if (!p->any && !names_version(tags, row->version))
+	else if (!p->any && !names_version(tags, row))
 		patch_fail(p, TASK_STALE, "the task has changed: its ETag is not the one of If-Match", NULL);
 	else
 		patch_row(p, row);

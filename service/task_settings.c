@@ -6,11 +6,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/map.h"
 #include "base/pbuf.h"
 #include "errand/status.h"
 #include "service/hook_record.h"
 #include "service/task.h"
+#include "service/task_options.h"
 
 enum { NAME = 1, CONCURRENCY, RATE, BURST, MAX_DEPTH, PAUSED, RETRY, CALLBACK, VERSION = 17 };
 
@@ -34,13 +36,14 @@ void queue_settings_deinit(struct queue_settings *q)
 
 static int64_t duration_ns(struct bytes raw)
 {
+	const int64_t max_s = TASK_TIME_MAX_US / US_PER_S;
 	struct pbuf_reader r = pbuf_reader(raw.data, raw.len);
-	int64_t ns = 0;
+	int64_t s = 0, nanos = 0;
 	struct pbuf_field f;
 
 	while (pbuf_next(&r, &f))
-		ns += f.number == 1 ? (int64_t)f.value * 1000000000 : (int32_t)f.value;
-	return ns;
+		*(f.number == 1 ? &s : &nanos) = f.number == 1 ? (int64_t)f.value : (int32_t)f.value;
+	return MIN(MAX(s, 0), max_s) * NS_PER_S + MIN(MAX(nanos, 0), NS_PER_S - 1);
 }
 
 static void read_retry(struct bytes raw, struct schema_retry *out)

@@ -105,6 +105,33 @@ def test_if_match_and_settings_outlive_the_service(make_pair):
     assert q["retry"]["base"] == "0.010s"
 
 
+def test_if_match(pair):
+    """Strong comparison with any of a list; what names no version of it is 412, not 400."""
+    etag = patch(pair, "matched", {"rate": 1}).headers["ETag"]
+    for match in ('"99"', "W/" + etag, '"x"', "garbage", etag[:-1]):
+        r = patch(pair, "matched", {"rate": 2}, {"If-Match": match})
+        assert (r.status, r.json()["instance"]) == (412, "/v1/queues/matched"), (match, r)
+    r = patch(pair, "matched", {"rate": 3}, {"If-Match": f'"99", "x,y" , {etag}'})
+    assert r.status == 200, r
+    assert patch(pair, "matched", {"rate": 4}, {"If-Match": "*"}).status == 200
+    assert queue(pair, "matched")["rate"] == 4
+
+
+def test_settings_that_no_task_may_have(pair):
+    """Retry and callback of a queue keep the rules of a task's own."""
+    for body, where in (({"retry": {"factor": 0.1}}, "#/retry/factor"), ({"retry": {"factor": "NaN"}}, "#/retry/factor"),
+                        ({"retry": {"base": "-5s"}}, "#/retry/base"), ({"retry": {"cap": "-1s"}}, "#/retry/cap"),
+                        ({"retry": {"base": "315576000000s"}}, "#/retry/base"),
+                        ({"callback": {"url": "x"}}, "#/callback/url")):
+        r = patch(pair, "ruled", body)
+        assert (r.status, [e["pointer"] for e in r.json()["errors"]]) == (422, [where]), (body, r)
+    assert pair.get("/v1/queues/ruled").status == 404  # nothing of it was set
+
+
+def test_default_is_always_there(pair):
+    assert queue(pair, "default")["name"] == "default"
+
+
 def test_no_body_and_an_empty_one_are_the_same(pair):
     for body in (None, {}):
         assert pair.post("/v1/queues/test:resume", body).status == 200
@@ -112,7 +139,7 @@ def test_no_body_and_an_empty_one_are_the_same(pair):
 
 
 def test_the_command(pair):
-    assert "test" in errand(pair, "queue", "list").splitlines()[1]
+    assert "test" in [line.split()[0] for line in errand(pair, "queue", "list").splitlines()[1:]]
     q = json.loads(errand(pair, "queue", "set", "test", "concurrency=4", "retry.max_attempts=3"))
     assert (q["concurrency"], q["retry"]["max_attempts"]) == (4, 3)
     assert json.loads(errand(pair, "queue", "pause", "test"))["paused"] is True

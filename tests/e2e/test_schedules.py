@@ -145,8 +145,9 @@ def test_pages(pair):
         assert len(r.json()["schedules"]) == 2
     assert [s for s in seen if s.startswith("page-")] == [f"page-{i}" for i in range(5)]
     assert seen == sorted(seen) and len(set(seen)) == len(seen)
-    assert pair.get("/v1/schedules?page_token=%2F").status == 400
-    assert pair.get("/v1/schedules?page_size=501").status == 400
+    for name, value in (("page_token", "%2F"), ("page_size", "501")):
+        r = pair.get(f"/v1/schedules?{name}={value}")
+        assert (r.status, r.json()["errors"][0]["parameter"]) == (400, name), r
 
 
 def test_trigger(pair):

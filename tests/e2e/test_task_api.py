@@ -143,6 +143,21 @@ def test_native_input(pair):
             assert pair.wait_task(r.json()["id"])["result"]["text_value"] == "wire"
 
 
+def test_create_faults_name_the_request_and_its_place(pair):
+    r = pair.post("/v1/tasks", {"method": ECHO, "labels": {"a/b": "x" * 2000}})
+    assert (r.status, pointers(r), r.json()["instance"]) == (422, ["#/labels/a~1b"], "/v1/tasks"), r
+
+
+def test_a_failed_tasks_problem_stays_what_it_is(pair):
+    """Only the status of /result is HTTP's own."""
+    task = scheduled(pair)
+    pair.post(f"/v1/tasks/{task['id']}:cancel")
+    error = pair.task(task["id"])["error"]
+    r = pair.get(f"/v1/tasks/{task['id']}/result")
+    assert r.status == r.json()["status"] == 424, r
+    assert {**r.json(), "status": error["status"]} == {k: v for k, v in error.items() if v not in ("", [])}
+
+
 # --- Idempotency-Key ---
 
 def test_key_gives_the_same_task(pair):
@@ -373,8 +388,9 @@ def test_patch_preconditions(pair):
     task = scheduled(pair)
     r = patch(pair, task, {"priority": 1}, None)
     assert (r.status, r.json()["title"]) == (428, "Precondition Required"), r
-    for match in ('"999"', 'W/' + task["etag"], '"x"', "1"):
-        assert patch(pair, task, {"priority": 1}, match).status == 412, match
+    for match in ('"999"', 'W/' + task["etag"], '"x"', "1", '"x" ' + task["etag"][:-1]):
+        r = patch(pair, task, {"priority": 1}, match)
+        assert (r.status, r.json()["instance"]) == (412, f"/v1/tasks/{task['id']}"), (match, r)
     assert patch(pair, task, {"priority": 1}, f'"999", {task["etag"]}').status == 200
     assert patch(pair, task, {"priority": 2}, task["etag"]).status == 412
     assert patch(pair, task, {"priority": 2}, "*").status == 200
@@ -402,7 +418,8 @@ def test_patch_faults(pair):
     task = scheduled(pair)
     for body, where in (({"priority": "x"}, ["#/priority"]), ({"state": "RUNNING"}, ["#/state"]),
                         ({"priority": 2000000000, "labels": {"a b": "x", "n": 1}},
-                         ["#/labels/a b", "#/labels/n", "#/priority"])):
+                         ["#/labels/a%20b", "#/labels/n", "#/priority"]),
+                        ({"labels": {"a/b~c": 1}}, ["#/labels/a~1b~0c"])):
         r = patch(pair, task, body, "*")
         assert (r.status, pointers(r)) == (422, where), r
     assert pair.task(task["id"])["etag"] == task["etag"]
