@@ -291,11 +291,14 @@ static void a_success_makes_what_its_handler_wanted(void **state)
 	answer(await_call(1), &a);
 	await_call(4);
 	await_state(o.id, TASK_SUCCEEDED);
-	for (size_t i = 0; i < 3; i++) {
-		assert_string_equal(calls[i + 1].id, ids[i]);
-		answer_ok(&calls[i + 1], "");
+	/* Those of one microsecond have no order. */
+	for (size_t i = 1; i <= 3; i++) {
+		assert_true(strcmp(calls[i].id, ids[0]) == 0 || strcmp(calls[i].id, ids[1]) == 0 ||
+			    strcmp(calls[i].id, ids[2]) == 0);
+		answer_ok(&calls[i], "");
 	}
-	await_state(ids[2], TASK_SUCCEEDED);
+	for (size_t i = 0; i < 3; i++)
+		await_state(ids[i], TASK_SUCCEEDED);
 }
 
 static void a_failure_makes_nothing(void **state)
