@@ -19,6 +19,7 @@
 #include "service/background.h"
 #include "service/call_impl.h"
 #include "service/depends.h"
+#include "service/payload.h"
 
 /* Heap for one unpacked input; the scanner's own estimate is bounded by the same. */
 #define INPUT_HEAP (64u << 20)
@@ -56,6 +57,7 @@ void answer_deinit(struct answer *a)
 	free(a->message);
 	buf_deinit(&a->problem);
 	buf_deinit(&a->payload);
+	buf_deinit(&a->usage);
 	for (size_t i = 0; i < a->n_metadata; i++) {
 		free(a->metadata[i].key);
 		free(a->metadata[i].value);
@@ -310,6 +312,28 @@ void call_answer_message(struct errand_call *call, const ProtobufCMessage *messa
 	call_answer_written(call, true);
 }
 
+/* Bytes of somebody outside (a worker, a program), so they are looked at first. */
+void call_answer_bytes(struct errand_call *call, struct bytes output)
+{
+	AUTO_BUF merged = BUF_INIT, problem = BUF_INIT;
+	char why[256];
+
+	if (payload_check(call->method->schema->output, &output, false, &merged, &problem, why,
+			  sizeof why) < 0) {
+		call_answer_error(call, true, ERRAND_INTERNAL,
+				  xasprintf("the answer is no %s: %s", call->method->schema->output->name, why));
+		return;
+	}
+	if (!call_answer_take(call, true))
+		return;
+	buf_append(&call->answer.payload, output.data, output.len);
+	if (buf_failed(&call->answer.payload)) {
+		call->answer.code = ERRAND_RESOURCE_EXHAUSTED;
+		call->answer.message = xstrdup("out of memory for the answer");
+	}
+	call_answer_written(call, true);
+}
+
 /* --- the loop's part --- */
 
 static void deliver(struct errand_call *call)
@@ -543,6 +567,11 @@ void call_off_cancel(struct errand_call *call, struct call_hook *hook)
 
 /* --- starting --- */
 
+static bool runs_on_loop(const struct errand_call *call)
+{
+	return call->runner != NULL ? call->runner->on_loop : call->method->run == RUN_ASYNC;
+}
+
 static struct errand_call *call_new(const struct call_params *p)
 {
 	struct errand_call *call = xmalloc(sizeof *call);
@@ -555,7 +584,9 @@ static struct errand_call *call_new(const struct call_params *p)
 	call->deadline_ns = p->deadline_ns;
 	call->attempt = p->attempt;
 	call->grace_ns = p->grace_ns;
-	call->pool = p->method->run == RUN_ASYNC ? NULL : p->pool != NULL ? p->pool : sync_pool;
+	call->runner = p->runner != NULL ? p->runner : p->method->runner;
+	call->runner_arg = p->runner != NULL ? p->runner_arg : p->method->runner_arg;
+	call->pool = runs_on_loop(call) ? NULL : p->pool != NULL ? p->pool : sync_pool;
 	call->work.run = work;
 	call->run.run = call_run_on_pool;
 	atomic_init(&call->refs, 2); /* the loop's and the handler's */

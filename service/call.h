@@ -52,7 +52,10 @@ struct answer {
 	bool final;          /* errand_final, or a code that is never retried */
 	int64_t retry_after_ns; /* errand_retry_after; 0 = by the rules */
 	int exit_status, exit_signal; /* errand_fail_exit; 0 */
-	bool from_exit;      /* recorded as EXIT or SIGNAL, not ERROR */
+	bool from_exit;      /* recorded as EXIT, SIGNAL or OOM, not ERROR */
+	bool oom;
+	bool lease_lost;     /* the worker that had it is gone: recorded as LEASE_LOST */
+	struct buf usage;    /* serialized errand.v1.Usage; may be empty */
 	struct call_tasks *tasks; /* to be made if code is 0; NULL */
 };
 void answer_deinit(struct answer *a);
@@ -95,6 +98,8 @@ struct call_params {
 	int64_t grace_ns;                 /* of child processes */
 	struct pool *pool;                /* where the handler runs unless it is ASYNC (that
 					   * is always on the loop); NULL: the sync pool */
+	const struct runner *runner;      /* instead of the method's own; borrowed for ever; NULL */
+	void *runner_arg;
 };
 
 /* Loop thread. Always gives a call that will be answered: when the payload is
@@ -123,7 +128,21 @@ void call_writable(struct errand_call *call);
 void call_fail_problem(struct errand_call *call, int code, const char *message,
 		       struct bytes problem);
 
+/* Any thread: the answer is this output message, serialized (copied). What is no such message, or
+ * breaks depth and size, is INTERNAL instead. Counts as the handler's own answer. */
+void call_answer_bytes(struct errand_call *call, struct bytes output);
+
 const struct method *call_method(const struct errand_call *call);
+struct call_metadata {
+	const char *key, *value;
+};
+/* All metadata of the request, n of them; they live as long as the call. */
+const struct call_metadata *call_metadata(const struct errand_call *call, size_t *n);
+struct bytes call_checkpoint(const struct errand_call *call); /* a packed Any; may be empty */
+/* Source's progress, checkpoint and log with what is serialized already (Any; may be
+ * empty). Any thread. */
+void call_progress(struct errand_call *call, double fraction, const char *message, struct bytes detail);
+void call_save(struct errand_call *call, struct bytes checkpoint);
 
 /* For errand_enqueue: a task to be made with the answer (node is in it; taken, also on
  * failure). 0, -ERRAND_FAILED_PRECONDITION when the call has its answer already,
@@ -141,7 +160,12 @@ void call_off_cancel(struct errand_call *call, struct call_hook *hook);
 int call_cancel_code(const struct errand_call *call);
 int64_t call_grace_ns(const struct errand_call *call);
 /* For errand_fail_exit: the answer that follows came from a program's end. */
-void call_set_exit(struct errand_call *call, int status, int signal);
+void call_set_exit(struct errand_call *call, int status, int signal, bool oom);
+/* The answer that follows is LEASE_LOST, if it is a task's. */
+void call_set_lease_lost(struct errand_call *call);
+/* What its program has used, a serialized errand.v1.Usage (copied); goes with the answer, whatever that is. Any
+ * thread, before the answer. */
+void call_set_usage(struct errand_call *call, struct bytes usage);
 /* A line for the task's log (stream "stdout", "stderr"); a debug line of ours when
  * the call is no task. Any thread. */
 void call_log(struct errand_call *call, const char *stream, const char *line, size_t len);

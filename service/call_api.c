@@ -137,15 +137,40 @@ void errand_retry_after(struct errand_call *call, int64_t ns)
 	pthread_mutex_unlock(&call->lock);
 }
 
-void call_set_exit(struct errand_call *call, int status, int signal)
+void call_set_exit(struct errand_call *call, int status, int signal, bool oom)
 {
 	pthread_mutex_lock(&call->lock);
 	if (call->state < CALL_ANSWERED) {
 		call->answer.exit_status = status;
 		call->answer.exit_signal = signal;
+		call->answer.oom = oom;
 		call->answer.from_exit = true;
 	}
 	pthread_mutex_unlock(&call->lock);
+}
+
+void call_set_lease_lost(struct errand_call *call)
+{
+	pthread_mutex_lock(&call->lock);
+	if (call->state < CALL_ANSWERED)
+		call->answer.lease_lost = true;
+	pthread_mutex_unlock(&call->lock);
+}
+
+void call_set_usage(struct errand_call *call, struct bytes usage)
+{
+	pthread_mutex_lock(&call->lock);
+	if (call->state < CALL_ANSWERED) {
+		buf_reset(&call->answer.usage);
+		buf_append(&call->answer.usage, usage.data, usage.len);
+	}
+	pthread_mutex_unlock(&call->lock);
+}
+
+const struct call_metadata *call_metadata(const struct errand_call *call, size_t *n)
+{
+	*n = call->n_metadata;
+	return call->metadata;
 }
 
 void errand_keep(struct errand_call *call)

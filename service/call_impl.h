@@ -46,15 +46,11 @@ struct call_hook {
 	void *arg;
 };
 
-struct call_meta {
-	const char *key, *value;
-};
-
 struct errand_call {
 	const struct method *method;
 	const struct call_source *source;
 	void *source_arg;
-	struct call_meta *metadata; /* in the arena */
+	struct call_metadata *metadata; /* in the arena */
 	size_t n_metadata;
 	int64_t deadline_ns;        /* 0 = none */
 	const char *task_id;        /* in the arena */
@@ -68,8 +64,11 @@ struct errand_call {
 	size_t n_parents;
 	int64_t grace_ns;
 	struct pool *pool;          /* NULL: the loop */
-	ProtobufCMessage *input;    /* in the arena; NULL until unpacked */
-	struct bytes raw;           /* in the arena; input that is yet to be unpacked */
+	const struct runner *runner; /* NULL: the method's handler in C */
+	void *runner_arg;
+	ProtobufCMessage *input;    /* in the arena; NULL until unpacked, and where there is a runner */
+	struct bytes raw;           /* in the arena; input that is yet to be unpacked, or a runner's */
+	bool checked;               /* raw is what a runner takes */
 	_Atomic int refs;
 	_Atomic int cancel_code;    /* 0, CANCELLED, DEADLINE_EXCEEDED */
 
@@ -155,8 +154,13 @@ static inline bool call_on_loop(const struct errand_call *call)
 /* call_run.c: on the thread where the handler belongs */
 void call_run(struct errand_call *call);
 void call_run_on_pool(struct pool_job *job);
-/* From the bytes to call->input; 0, or an error with the reason in why. */
+/* From the bytes to call->input, or for a runner to call->raw; 0, or an error with the
+ * reason in why. */
 int call_unpack(struct errand_call *call, struct bytes in, char *why, size_t why_size);
+static inline bool call_has_input(const struct errand_call *call)
+{
+	return call->input != NULL || call->checked;
+}
 /* Answers with an error instead of calling the handler. */
 void call_refuse(struct errand_call *call, int code, const char *why);
 

@@ -32,6 +32,22 @@ static void keep_problem(struct errand_call *call, const struct buf *problem)
 	pthread_mutex_unlock(&call->lock);
 }
 
+/* What a runner is given: as it came, or merged. */
+static int keep_raw(struct errand_call *call, struct bytes in, char *why, size_t why_size)
+{
+	if (in.data != call->raw.data && in.len > 0) {
+		call->raw.data = (const uint8_t *)arena_copy(&call->arena, in.data, in.len);
+		if (call->raw.data == NULL) {
+			snprintf(why, why_size, "out of memory for the payload");
+			return -ERRAND_RESOURCE_EXHAUSTED;
+		}
+	}
+	call->raw.len = in.len;
+	call->checked = true;
+	call_count_memory(call);
+	return 0;
+}
+
 /* From the bytes to call->input; 0, or an error with the reason in why. The input of a
  * task was held against its rules when it was created: now may be long after. */
 int call_unpack(struct errand_call *call, struct bytes in, char *why, size_t why_size)
@@ -46,6 +62,8 @@ int call_unpack(struct errand_call *call, struct bytes in, char *why, size_t why
 		keep_problem(call, &problem);
 	if (r < 0)
 		return r;
+	if (call->runner != NULL)
+		return keep_raw(call, in, why, why_size);
 	call->input = protobuf_c_message_unpack(call->method->input, &allocator, in.len, in.data);
 	call_count_memory(call);
 	if (call->input == NULL) {
@@ -130,6 +148,10 @@ static void invoke(struct errand_call *call)
 {
 	const struct method *m = call->method;
 
+	if (call->runner != NULL) {
+		call->runner->run(call, call->raw, call->runner_arg);
+		return;
+	}
 	m->service->invoke(m->service, m->index, call->input, on_done, call);
 }
 
@@ -159,7 +181,7 @@ static void run(struct errand_call *call)
 		skip_handler(call);
 		return;
 	}
-	if (call->input == NULL && (r = call_unpack(call, call->raw, why, sizeof why)) < 0) {
+	if (!call_has_input(call) && (r = call_unpack(call, call->raw, why, sizeof why)) < 0) {
 		call_refuse(call, -r, why);
 		return;
 	}

@@ -111,22 +111,28 @@ static void pack_detail(struct errand_call *call, const ProtobufCMessage *detail
 		pack_any(detail, size, out);
 }
 
+void call_progress(struct errand_call *call, double fraction, const char *message,
+		   struct bytes detail)
+{
+	if (call->task_id == NULL || call->source->progress == NULL)
+		return;
+	if (!(fraction > 0)) /* NaN, too */
+		fraction = 0;
+	pthread_mutex_lock(&call->lock);
+	if (!call->source_gone)
+		call->source->progress(call, fraction < 1 ? fraction : 1, message, detail,
+				       call->source_arg);
+	pthread_mutex_unlock(&call->lock);
+}
+
 void errand_progress_detail(struct errand_call *call, double fraction, const char *message,
 			    const ProtobufCMessage *detail)
 {
 	AUTO_BUF any = BUF_INIT;
 
-	if (call->task_id == NULL || call->source->progress == NULL)
-		return;
-	if (!(fraction > 0)) /* NaN, too */
-		fraction = 0;
-	if (detail != NULL)
+	if (detail != NULL && call->task_id != NULL)
 		pack_detail(call, detail, &any);
-	pthread_mutex_lock(&call->lock);
-	if (!call->source_gone)
-		call->source->progress(call, fraction < 1 ? fraction : 1, message, buf_bytes(&any),
-				       call->source_arg);
-	pthread_mutex_unlock(&call->lock);
+	call_progress(call, fraction, message, buf_bytes(&any));
 }
 
 void errand_progress(struct errand_call *call, double fraction, const char *message)
@@ -135,6 +141,21 @@ void errand_progress(struct errand_call *call, double fraction, const char *mess
 }
 
 /* --- checkpoints --- */
+
+void call_save(struct errand_call *call, struct bytes checkpoint)
+{
+	if (call->task_id == NULL || call->source->checkpoint == NULL)
+		return;
+	pthread_mutex_lock(&call->lock);
+	if (!call->source_gone)
+		call->source->checkpoint(call, checkpoint, call->source_arg);
+	pthread_mutex_unlock(&call->lock);
+}
+
+struct bytes call_checkpoint(const struct errand_call *call)
+{
+	return call->checkpoint;
+}
 
 int errand_checkpoint(struct errand_call *call, const ProtobufCMessage *state)
 {
@@ -149,10 +170,7 @@ int errand_checkpoint(struct errand_call *call, const ProtobufCMessage *state)
 		return -ERRAND_RESOURCE_EXHAUSTED;
 	}
 	pack_any(state, size, &any);
-	pthread_mutex_lock(&call->lock);
-	if (!call->source_gone)
-		call->source->checkpoint(call, buf_bytes(&any), call->source_arg);
-	pthread_mutex_unlock(&call->lock);
+	call_save(call, buf_bytes(&any));
 	return 0;
 }
 

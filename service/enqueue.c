@@ -70,6 +70,14 @@ static int enqueue_packed(struct errand_call *call, const struct method *m, stru
 	return add(call, &spec, id);
 }
 
+/* Of a method without a handler in C only the name is known. */
+static bool is_input(const struct method *m, const ProtobufCMessage *input)
+{
+	if (m->input != NULL)
+		return input->descriptor == m->input;
+	return strcmp(input->descriptor->name, m->schema->input->name) == 0;
+}
+
 int errand_enqueue(struct errand_call *call, const char *method, const ProtobufCMessage *input,
 		   const struct errand_task_options *options, char id[ERRAND_TASK_ID_SIZE])
 {
@@ -83,7 +91,7 @@ int errand_enqueue(struct errand_call *call, const char *method, const ProtobufC
 		return refuse(call, method, -ERRAND_NOT_FOUND, "there is no such method");
 	if (m->schema->server_streaming || m->schema->client_streaming)
 		return refuse(call, method, -ERRAND_INVALID_ARGUMENT, "a stream cannot be a task");
-	if (input == NULL || input->descriptor != m->input)
+	if (input == NULL || !is_input(m, input))
 		return refuse(call, method, -ERRAND_INVALID_ARGUMENT, "the input is not the method's message");
 	p = buf_reserve(&packed, protobuf_c_message_get_packed_size(input) + 1);
 	if (p == NULL)

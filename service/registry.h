@@ -1,5 +1,10 @@
-/* registry.h: the methods this service has: modules' and errand.v1's own, found
- * by name. Built at start, immutable after, read by any thread. */
+/* registry.h: the methods this service has: modules', errand.v1's own, and those of
+ * sources (programs of the configuration, workers), found by name.
+ *
+ * What is found is a view: immutable, read by any thread. Another one takes its place when a
+ * source comes, changes or goes (loop thread); views before it are kept until the end, so
+ * that nobody who has a method or its schema in hand need hold it. A method that did not
+ * change is the same object in all of them. */
 #ifndef SERVICE_REGISTRY_H
 #define SERVICE_REGISTRY_H
 
@@ -9,11 +14,24 @@
 #include "errand/service.h"
 #include "schema/schema.h"
 
+/* How methods are run that have no handler in C. */
+struct runner {
+	const char *name;  /* "command", "worker" */
+	bool on_loop;      /* where run() is called: on the loop, so it must not block; else by the method's `run` */
+	/* The input has been checked (payload.h); it lives as long as the call. Answers once, then or
+	 * later, by call_answer_bytes or errand_fail; off the loop before it returns unless
+	 * errand_keep was called. */
+	void (*run)(struct errand_call *call, struct bytes input, void *arg);
+};
+
 struct method {
 	const struct schema_method *schema; /* name, run, queue, retry, ... */
-	ProtobufCService *service;
+	ProtobufCService *service;          /* NULL where there is a runner; so are input and output */
 	unsigned index;                     /* in service->descriptor->methods */
 	const ProtobufCMessageDescriptor *input, *output;
+	const struct runner *runner;        /* NULL: a handler in C */
+	void *runner_arg;
+	const char *queue;                  /* of its tasks, where they name none */
 	enum method_run run;                /* never UNSPECIFIED */
 	const struct dependency *const *needs; /* in opening order, sub-dependencies resolved;
 						* NULL-terminated; see depends.h */
@@ -26,6 +44,27 @@ struct method {
  * resolves dependencies and makes lookups possible. */
 int registry_add(const struct errand_module *module, char *why, size_t why_size);
 int registry_finish(char *why, size_t why_size);
+
+/* Methods that are no handlers in C. All borrowed until the call returns, but runner and arg. */
+struct method_source {
+	const char *name;              /* who has them, for errors: "worker thumbs"; one source per name */
+	const char *const *services;   /* their full names; NULL-terminated */
+	struct bytes descriptor_set;
+	const struct runner *runner;
+	void *arg;
+	const char *queue;             /* of TASK methods that name none; NULL: "default" */
+};
+/* Before registry_finish. */
+int registry_add_source(const struct method_source *source, char *why, size_t why_size);
+/* After it, on the loop thread: a new source, or another content of the one of that name.
+ * -ERRAND_ALREADY_EXISTS a service of it is somebody else's; -ERRAND_RESOURCE_EXHAUSTED too many changes since the
+ * start; -ERRAND_INVALID_ARGUMENT the set is not one, or does not go with the others. Nothing
+ * has changed then. 0 also when it has just that already. */
+int registry_set_source(const struct method_source *source, char *why, size_t why_size);
+/* Its methods are unknown from now on. */
+void registry_remove_source(const char *name);
+/* changed() is called on the loop after every such change; one listener. */
+void registry_on_change(void (*changed)(void));
 
 const struct method *registry_method(const char *service, size_t service_len,
 				     const char *name, size_t name_len);

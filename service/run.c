@@ -191,7 +191,7 @@ void errand_fail_exit(struct errand_call *call, const char *program, const struc
 		errand_fail(call, code, "%s was stopped", program);
 		return;
 	}
-	call_set_exit(call, e->status, e->signal);
+	call_set_exit(call, e->status, e->signal, e->oom != 0);
 	if (e->signal != 0)
 		errand_fail(call, ERRAND_INTERNAL, "%s was killed by signal %d (%s)%s%s", program,
 			    e->signal, strsignal(e->signal), *e->tail ? ":\n" : "", e->tail);

@@ -15,7 +15,7 @@ bool task_room_read(const struct method *m, const char *queue, struct task_room 
 	const struct task_queue *q;
 
 	if (queue == NULL)
-		queue = m->schema->queue != NULL && *m->schema->queue ? m->schema->queue : "default";
+		queue = m->queue;
 	q = map_get_str(&engine.queues, queue);
 	max = q != NULL ? q->max_depth : engine.config.max_depth;
 	used = q != NULL ? q->n_queued + q->n_creating : 0;

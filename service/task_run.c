@@ -326,6 +326,10 @@ static enum task_outcome outcome_of(const struct task_run *run, const struct ans
 		return OUTCOME_CANCELLED;
 	if (cancel_code == ERRAND_DEADLINE_EXCEEDED)
 		return OUTCOME_TIMEOUT;
+	if (a->lease_lost)
+		return OUTCOME_LEASE_LOST;
+	if (a->from_exit && a->oom)
+		return OUTCOME_OOM;
 	if (a->from_exit)
 		return a->exit_signal ? OUTCOME_SIGNAL : OUTCOME_EXIT;
 	return OUTCOME_ERROR;

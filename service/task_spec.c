@@ -45,9 +45,9 @@ static void set_times(struct task_row *row, const struct task_options *o,
 		row->ttl_us = TASK_TTL_DEFAULT_US;
 }
 
-static const char *queue_name(const struct task_options *o, const struct schema_method *m)
+static const char *queue_name(const struct task_options *o, const struct method *m)
 {
-	return o->queue != NULL ? o->queue : m->queue != NULL && *m->queue ? m->queue : "default";
+	return o->queue != NULL ? o->queue : m->queue;
 }
 
 /* What steered this one request is not the task's. */
@@ -83,7 +83,7 @@ void task_new_init(struct task_new *n, const struct task_spec *spec)
 	task_options_read(spec->options, &n->options, NULL);
 	uuid_new(&row->id);
 	row->method = xstrdup(m->full_name);
-	row->queue = xstrdup(queue_name(&n->options, m));
+	row->queue = xstrdup(queue_name(&n->options, spec->method));
 	row->schedule = spec->schedule ? xstrdup(spec->schedule) : NULL;
 	row->parts = PART_ALL;
 	row->priority = n->options.priority ? n->options.priority : m->priority;

@@ -204,6 +204,20 @@ int errand_enqueue(struct errand_call *call, const char *method, const ProtobufC
 
 /* --- child processes --- */
 
+/* Of a program with all it starts; 0 = none. Where the service has a cgroup to itself they
+ * hold for the whole tree; else for each process (setrlimit), `cpus` and `io_weight` not
+ * at all. */
+struct errand_limits {
+	int64_t memory;          /* bytes, swap included; of one process: its address space */
+	double cpus;             /* processors' worth of time: 0.5 */
+	int64_t cpu_time_ns;
+	uint32_t processes;      /* and threads; setrlimit counts those of the user, not for root */
+	uint32_t io_weight;      /* 1 to 10000, 100 is everybody's */
+	uint32_t open_files;     /* of each process, always */
+	int64_t file_size;       /* bytes of each file, always */
+	int whole_tree;          /* not 0: refuse to start it where they would not hold for all */
+};
+
 struct errand_command {
 	const char *const *argv;  /* argv[0] is looked up in PATH; never a shell */
 	const char *const *env;   /* NULL: PATH, HOME, LANG, TMPDIR of the service only */
@@ -211,26 +225,45 @@ struct errand_command {
 	/* Lines of stdout, without the newline, at most 64 KiB each; on a thread of
 	 * errand's, not at the same time as another. NULL: they go to the log. */
 	void (*on_stdout)(struct errand_call *call, const char *line, size_t len, void *arg);
-	void *arg;
+	void *arg;                /* of all these functions */
 	int64_t grace_ns;         /* SIGTERM to SIGKILL on cancel or timeout; 0: the method's */
+	/* stdout as it comes instead of in lines; same thread. NULL: on_stdout counts. */
+	void (*on_output)(struct errand_call *call, const void *data, size_t len, void *arg);
+	/* The same lines of stderr as go to the log; they go there all the same. */
+	void (*on_stderr)(struct errand_call *call, const char *line, size_t len, void *arg);
+	/* Lines it writes to descriptor 3, which it has only if this is given. */
+	void (*on_message)(struct errand_call *call, const char *line, size_t len, void *arg);
+	const void *input;        /* its stdin, read as fast as it likes; NULL: /dev/null */
+	size_t input_len;
+	const struct errand_limits *limits; /* NULL: none */
+	/* Absolute paths it may read and execute, or read and write, with all below; NULL-terminated. Both
+	 * NULL: no such rule. Needs Landlock (Linux 5.13). */
+	const char *const *read, *const *write;
+	const char *user, *group; /* names or numbers; NULL: the service's. user brings its groups */
+	int umask;                /* 0: 022; -1: 0 */
 };
 
 struct errand_exit {
 	int status;      /* exit status, or -1 when a signal ended it */
 	int signal;      /* that signal, or 0 */
 	char tail[4096]; /* the last of stderr, whole lines, NUL-terminated */
+	int oom;         /* not 0: it was over limits->memory, and was killed for that */
+	int64_t peak_memory, cpu_ns; /* of the whole tree with a cgroup, else as wait4 has it */
+	const char *isolation; /* "cgroup2", "cgroup1", "rlimit" */
 };
 
 /* Runs a program in its own process group and waits for it (SYNC and TASK only):
  * stdin is /dev/null, stderr goes to the task's log. Cancel and timeout kill the
- * whole group; the service's death kills it too. 0 when it was started and has
+ * whole tree; the service's death kills it too. 0 when it was started and has
  * ended (see *out); -ERRAND_NOT_FOUND no such program; -ERRAND_CANCELLED or
  * -ERRAND_DEADLINE_EXCEEDED when it was killed for that (*out is filled);
- * -ERRAND_UNAVAILABLE when it could not be started (errno; EDEADLK: on the loop). */
+ * -ERRAND_FAILED_PRECONDITION a limit, rule or user that cannot be had here (a log line says
+ * which); -ERRAND_UNAVAILABLE when it could not be started (errno; EDEADLK: on the loop).
+ * What it used is kept with the attempt. */
 int errand_run(struct errand_call *call, const struct errand_command *command,
 	       struct errand_exit *out);
 /* The usual end of a handler whose program failed: errand_fail with stderr's
- * tail, recorded with outcome EXIT or SIGNAL. */
+ * tail, recorded with outcome EXIT, SIGNAL or OOM. */
 void errand_fail_exit(struct errand_call *call, const char *program, const struct errand_exit *e);
 
 /* --- dependencies --- */
@@ -262,7 +295,7 @@ void *errand_value(struct errand_call *call, const char *name);
 
 /* --- modules --- */
 
-#define ERRAND_MODULE_ABI 1
+#define ERRAND_MODULE_ABI 2
 
 /* Which dependencies a method opens before its handler runs. */
 struct errand_method_needs {

@@ -78,7 +78,7 @@ int64_t call_grace_ns(const struct errand_call *call)
 	return 0;
 }
 
-void call_set_exit(struct errand_call *call, int status, int sig)
+void call_set_exit(struct errand_call *call, int status, int sig, bool oom)
 {
 	call->status = status;
 	call->signal = sig;
