@@ -144,7 +144,7 @@ static void bench_thread(void)
 static const struct schema_message message = {.name = "bench.v1.Empty"};
 static const struct schema_method schema = {.full_name = "bench.v1.Bench/NoOp", .queue = "default",
 					    .run = RUN_ASYNC, .input = &message, .output = &message};
-static struct method method = {.schema = &schema, .run = RUN_ASYNC};
+static struct method method = {.schema = &schema, .run = RUN_ASYNC, .queue = "default"};
 static unsigned slots;
 
 struct errand_call {

@@ -36,6 +36,7 @@ const struct method *registry_method_by_name(const char *name)
 			schemas[i].output = &out_message;
 			methods[i].schema = &schemas[i];
 			methods[i].run = schemas[i].run;
+			methods[i].queue = *schemas[i].queue ? schemas[i].queue : "default";
 			return &methods[i];
 		}
 	return NULL;

@@ -157,7 +157,7 @@ static void move(int at, act do_it, const void *arg)
 }
 
 static struct schema_method schema = {.full_name = "model.v1.Model/Run", .queue = "model"};
-static struct method method = {.schema = &schema};
+static struct method method = {.schema = &schema, .queue = "model"};
 
 static void create(struct op op)
 {
