@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "errand/status.h"
 #include "service/hook_move.h"
+#include "service/if_match.h"
 #include "service/lease.h"
 #include "service/task_after.h"
 #include "service/task_api.h"
@@ -35,6 +36,7 @@ struct ask {
 	void *arg;
 	struct task_row row;
 	struct task_changes changes;
+	char *if_match;            /* owned; NULL */
 	const char *able;          /* "only an ended one can be retried" */
 	char say[96];              /* when that names a task */
 	struct task_patch patch;   /* labels owned */
@@ -84,6 +86,7 @@ static int ask_run(struct store_op *op, const struct store_ops *ops, struct stor
 {
 	struct ask *a = CONTAINER_OF(op, struct ask, op);
 	struct task_move m = task_move_begin(ops, s, &a->row, &a->changes);
+	char etag[TASK_ETAG_SIZE];
 	struct uuid id = {0};
 	int r = task_find(ops, s, a->id, &id);
 
@@ -91,6 +94,8 @@ static int ask_run(struct store_op *op, const struct store_ops *ops, struct stor
 	task_changes_reset(&a->changes);
 	if (r == 0)
 		r = task_read(ops, s, &id, PART_ALL, &a->row);
+	if (r == 0 && a->if_match != NULL && !if_match_names(a->if_match, task_etag(&a->row, etag)))
+		r = -TASK_STALE;
 	return r < 0 || a->act == NULL ? r : a->act(a, &m);
 }
 
@@ -122,6 +127,7 @@ static void ask_done(struct store_op *op, int code)
 		free(a->patch.labels[i].value);
 	}
 	free((void *)a->patch.labels);
+	free(a->if_match);
 	free(a);
 }
 
@@ -142,11 +148,13 @@ void task_get(const char *id, task_done done, void *arg)
 }
 
 /* able: what is said where the state does not allow it. */
-static struct ask *ask_change(const char *id, int (*act)(struct ask *, struct task_move *),
-			      const char *able, task_done done, void *arg)
+static struct ask *ask_change(const char *id, const char *if_match,
+			      int (*act)(struct ask *, struct task_move *), const char *able,
+			      task_done done, void *arg)
 {
 	struct ask *a = ask_new(id, done, arg);
 
+	a->if_match = if_match != NULL ? xstrdup(if_match) : NULL;
 	a->act = act;
 	a->able = able;
 	a->op.writes = true;
@@ -219,43 +227,43 @@ static int act_run_now(struct ask *a, struct task_move *m)
 	return task_move_run_now(m);
 }
 
-void task_cancel(const char *id, task_done done, void *arg)
+void task_cancel(const char *id, const char *if_match, task_done done, void *arg)
 {
-	struct ask *a = ask_change(id, act_cancel, "", done, arg);
+	struct ask *a = ask_change(id, if_match, act_cancel, "", done, arg);
 
 	a->op.finishes = true;
 	store_thread_submit(&a->op);
 }
 
-void task_retry(const char *id, task_done done, void *arg)
+void task_retry(const char *id, const char *if_match, task_done done, void *arg)
 {
-	store_thread_submit(&ask_change(id, act_retry, "only an ended one can be retried", done,
+	store_thread_submit(&ask_change(id, if_match, act_retry, "only an ended one can be retried", done,
 					arg)->op);
 }
 
-void task_delete(const char *id, task_done done, void *arg)
+void task_delete(const char *id, const char *if_match, task_done done, void *arg)
 {
-	struct ask *a = ask_change(id, act_delete, "only an ended one can be deleted", done, arg);
+	struct ask *a = ask_change(id, if_match, act_delete, "only an ended one can be deleted", done, arg);
 
 	a->op.finishes = true; /* makes room */
 	store_thread_submit(&a->op);
 }
 
-void task_hold(const char *id, task_done done, void *arg)
+void task_hold(const char *id, const char *if_match, task_done done, void *arg)
 {
-	store_thread_submit(&ask_change(id, act_hold, "only a waiting one can be held", done,
+	store_thread_submit(&ask_change(id, if_match, act_hold, "only a waiting one can be held", done,
 					arg)->op);
 }
 
-void task_release(const char *id, task_done done, void *arg)
+void task_release(const char *id, const char *if_match, task_done done, void *arg)
 {
-	store_thread_submit(&ask_change(id, act_release, "only a held one can be released", done,
+	store_thread_submit(&ask_change(id, if_match, act_release, "only a held one can be released", done,
 					arg)->op);
 }
 
-void task_run_now(const char *id, task_done done, void *arg)
+void task_run_now(const char *id, const char *if_match, task_done done, void *arg)
 {
-	store_thread_submit(&ask_change(id, act_run_now, "only one that waits for its time or its "
+	store_thread_submit(&ask_change(id, if_match, act_run_now, "only one that waits for its time or its "
 					"retry can be run now", done, arg)->op);
 }
 
@@ -294,7 +302,7 @@ static int act_patch(struct ask *a, struct task_move *m)
 
 void task_patch(const char *id, const struct task_patch *patch, task_done done, void *arg)
 {
-	struct ask *a = ask_change(id, act_patch, "the priority and the time of a waiting one only can "
+	struct ask *a = ask_change(id, NULL, act_patch, "the priority and the time of a waiting one only can "
 				   "be changed", done, arg);
 	struct task_label *labels = xcalloc(patch->n_labels + 1, sizeof *labels);
 

@@ -62,13 +62,16 @@ void task_create(const struct task_spec *spec, task_created done, void *arg);
 /* id: whole, or an unambiguous tail; a wrong one is NOT_FOUND, an ambiguous one
  * FAILED_PRECONDITION. */
 void task_get(const char *id, task_done done, void *arg);
-void task_cancel(const char *id, task_done done, void *arg);
+/* What may be done to a task. if_match: ETags, one of which it must have (if_match.h, copied),
+ * else TASK_STALE; NULL: whatever it is. */
+typedef void (*task_action)(const char *id, const char *if_match, task_done done, void *arg);
+void task_cancel(const char *id, const char *if_match, task_done done, void *arg);
 /* These are TASK_NOT_ALLOWED where the state is none of: */
-void task_retry(const char *id, task_done done, void *arg);   /* ended */
-void task_delete(const char *id, task_done done, void *arg);  /* ended */
-void task_hold(const char *id, task_done done, void *arg);    /* waiting; HELD: nothing happens */
-void task_release(const char *id, task_done done, void *arg); /* HELD */
-void task_run_now(const char *id, task_done done, void *arg); /* SCHEDULED, RETRYING, QUEUED */
+void task_retry(const char *id, const char *if_match, task_done done, void *arg);   /* ended */
+void task_delete(const char *id, const char *if_match, task_done done, void *arg);  /* ended */
+void task_hold(const char *id, const char *if_match, task_done done, void *arg);    /* waiting; HELD: nothing happens */
+void task_release(const char *id, const char *if_match, task_done done, void *arg); /* HELD */
+void task_run_now(const char *id, const char *if_match, task_done done, void *arg); /* SCHEDULED, RETRYING, QUEUED */
 
 /* What PATCH changes; copied. Of a task that waits; labels of any. */
 struct task_patch {

@@ -23,7 +23,7 @@ struct bulk {
 	const char *filter;          /* of the input, which lives as long as the call */
 	char *token;                 /* owned; of the next page, NULL on the last one */
 	bool (*wants)(const struct task_row *row);
-	void (*act)(const char *id, task_done done, void *arg);
+	task_action act;
 	bool dry_run;
 	size_t n_open;               /* tasks of the page under way, and the page itself */
 	uint64_t matched, changed;
@@ -109,7 +109,7 @@ static void bulk_row(struct bulk *b, const struct task_row *row)
 		return;
 	}
 	b->n_open++;
-	b->act(uuid_format(&row->id, id), on_task, b);
+	b->act(uuid_format(&row->id, id), NULL, on_task, b);
 }
 
 static void on_page(int code, const char *why, const struct task_row *rows, size_t n,
@@ -171,7 +171,7 @@ static void refuse_filter(struct task_request *r, const char *rule, const char *
 }
 
 static void bulk_begin(const Errand__V1__BulkRequest *in, Errand__V1__BulkReply_Closure done, void *call,
-		       bool (*wants)(const struct task_row *), void (*act)(const char *, task_done, void *))
+		       bool (*wants)(const struct task_row *), task_action act)
 {
 	struct task_request *r = task_request_new(call, (ProtobufCClosure)done,
 						  &errand__v1__bulk_reply__descriptor);

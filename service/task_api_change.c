@@ -5,6 +5,12 @@
 
 enum { ACCEPTED = 202, NO_CONTENT = 204 };
 
+/* An empty one names nothing, so nothing is what it matches. */
+static const char *if_match(const struct errand_call *call)
+{
+	return errand_metadata(call, "if-match");
+}
+
 static void on_changed(int code, const char *why, const struct task_row *row, void *arg)
 {
 	struct task_request *r = arg;
@@ -29,31 +35,31 @@ void task_api_cancel(Errand__V1__Tasks_Service *service, const Errand__V1__GetTa
 	struct task_request *r = change_new(call, done);
 
 	r->cancels = true;
-	task_cancel(in->id, on_changed, r);
+	task_cancel(in->id, if_match(call), on_changed, r);
 }
 
 void task_api_retry(Errand__V1__Tasks_Service *service, const Errand__V1__GetTaskRequest *in,
 		    Errand__V1__Task_Closure done, void *call)
 {
-	task_retry(in->id, on_changed, change_new(call, done));
+	task_retry(in->id, if_match(call), on_changed, change_new(call, done));
 }
 
 void task_api_hold(Errand__V1__Tasks_Service *service, const Errand__V1__GetTaskRequest *in,
 		   Errand__V1__Task_Closure done, void *call)
 {
-	task_hold(in->id, on_changed, change_new(call, done));
+	task_hold(in->id, if_match(call), on_changed, change_new(call, done));
 }
 
 void task_api_release(Errand__V1__Tasks_Service *service, const Errand__V1__GetTaskRequest *in,
 		      Errand__V1__Task_Closure done, void *call)
 {
-	task_release(in->id, on_changed, change_new(call, done));
+	task_release(in->id, if_match(call), on_changed, change_new(call, done));
 }
 
 void task_api_run_now(Errand__V1__Tasks_Service *service, const Errand__V1__GetTaskRequest *in,
 		      Errand__V1__Task_Closure done, void *call)
 {
-	task_run_now(in->id, on_changed, change_new(call, done));
+	task_run_now(in->id, if_match(call), on_changed, change_new(call, done));
 }
 
 static void on_deleted(int code, const char *why, const struct task_row *row, void *arg)
@@ -71,6 +77,6 @@ static void on_deleted(int code, const char *why, const struct task_row *row, vo
 void task_api_delete(Errand__V1__Tasks_Service *service, const Errand__V1__GetTaskRequest *in,
 		     Google__Protobuf__Empty_Closure done, void *call)
 {
-	task_delete(in->id, on_deleted, task_request_new(call, (ProtobufCClosure)done,
-							 &google__protobuf__empty__descriptor));
+	task_delete(in->id, if_match(call), on_deleted,
+		    task_request_new(call, (ProtobufCClosure)done, &google__protobuf__empty__descriptor));
 }

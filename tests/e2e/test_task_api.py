@@ -397,6 +397,31 @@ def test_patch_preconditions(pair):
     assert patch(pair, {"id": NOBODY}, {"priority": 2}, "*").status == 404
 
 
+def act(pair, task, verb, match):
+    path = f"/v1/tasks/{task['id']}"
+    headers = {"If-Match": match}
+    if verb == "DELETE":
+        return pair.request("DELETE", path, headers=headers)
+    return pair.request("POST", f"{path}:{verb}", headers=headers)
+
+
+def test_if_match_of_other_changes(pair):
+    """Nothing is done to a task that is not as it was seen; without If-Match it is."""
+    task = scheduled(pair)
+    for verb in ("hold", "runNow", "cancel", "release", "retry", "DELETE"):
+        r = act(pair, task, verb, '"999"')
+        assert (r.status, r.json()["code"]) == (412, "FAILED_PRECONDITION"), (verb, r)
+    assert pair.task(task["id"])["etag"] == task["etag"]
+    held = act(pair, task, "hold", f'"999", {task["etag"]}')
+    assert (held.status, held.json()["state"]) == (200, "HELD"), held
+    assert act(pair, task, "release", task["etag"]).status == 412
+    assert act(pair, task, "release", held.json()["etag"]).status == 200
+    assert act(pair, task, "cancel", "*").status == 200
+    gone = pair.task(task["id"])
+    assert act(pair, task, "DELETE", held.json()["etag"]).status == 412
+    assert act(pair, task, "DELETE", gone["etag"]).status == 204
+
+
 def test_patch_of_one_that_does_not_wait(pair):
     task = create(pair, method=ECHO)
     pair.wait_task(task["id"])

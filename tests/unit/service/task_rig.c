@@ -220,18 +220,22 @@ static void on_created(int code, enum task_found found, const char *why,
 	on_done(code, why, row, arg);
 }
 
-struct outcome op_with(void (*op)(const char *, task_done, void *), const char *id)
+struct outcome op_with(task_action op, const char *id)
 {
 	struct outcome o = {0};
 
-	op(id, on_done, &o);
+	op(id, NULL, on_done, &o);
 	await(outcome_done, &o);
 	return o;
 }
 
 struct outcome get(const char *id)
 {
-	return op_with(task_get, id);
+	struct outcome o = {0};
+
+	task_get(id, on_done, &o);
+	await(outcome_done, &o);
+	return o;
 }
 
 static struct outcome create_spec(const char *method, const char *input, struct bytes options)

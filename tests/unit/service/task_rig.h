@@ -80,7 +80,7 @@ bool outcome_done(void *arg);
 /* The task_done that fills the outcome at arg. */
 void on_done(int code, const char *why, const struct task_row *row, void *arg);
 
-struct outcome op_with(void (*op)(const char *, task_done, void *), const char *id);
+struct outcome op_with(task_action op, const char *id);
 struct outcome get(const char *id);
 struct outcome create_input(const char *method, const char *input);
 struct outcome create(const char *method);

@@ -242,7 +242,7 @@ static void cancel_and_end_at_the_same_time(void **state)
 	struct outcome o = create("t.T/Run"), cancelled = {0};
 	struct errand_call *c = await_call(1);
 
-	task_cancel(o.id, on_done, &cancelled);
+	task_cancel(o.id, NULL, on_done, &cancelled);
 	answer_error(c, ERRAND_INTERNAL, false);
 	await(outcome_done, &cancelled);
 	assert_int_equal(cancelled.state, TASK_CANCELLING);
