@@ -51,9 +51,9 @@ static const struct opt options[] = {
 #undef O
 
 static const char usage[] =
-	"errand dev [options] [MODULE.so...]\n\n"
-	"Runs errand-service with the modules (none: the example) and errand-gateway until\n"
-	"it is stopped (^C), and starts again what dies.";
+	"errand dev [options] [MODULE.so | FILE.conf]...\n\n"
+	"Runs errand-service with the modules and configurations (none: the example) and\n"
+	"errand-gateway until it is stopped (^C), and starts again what dies.";
 
 enum { SERVICE, GATEWAY, N_CHILDREN };
 
@@ -213,6 +213,14 @@ static void arg(struct dev_child *c, const char *name, const char *value)
 	dev_child_arg(c, value);
 }
 
+static bool is_configuration(const char *name)
+{
+	size_t len = strlen(name);
+
+	return len > 5 && strcmp(name + len - 5, ".conf") == 0;
+}
+
+/* Modules, and configurations of programs as methods. */
 static bool prepare_service(struct dev *d, int n_modules, char **modules)
 {
 	char *program = dev_find_program("errand-service", "ERRAND_SERVICE");
@@ -230,7 +238,7 @@ static bool prepare_service(struct dev *d, int n_modules, char **modules)
 	arg(c, "--log-level", d->conf.log_level);
 	arg(c, "--drain-timeout", keep(d, xasprintf("%lldms", (long long)(d->conf.drain / NS_PER_MS))));
 	for (int i = 0; i < n_modules; i++)
-		arg(c, "--module", modules[i]);
+		arg(c, is_configuration(modules[i]) ? "--config" : "--module", modules[i]);
 	if (n_modules == 0) {
 		char *example = dev_find_example();
 
