@@ -59,7 +59,7 @@ struct process {
 	struct event *on_end; /* pidfd */
 	struct event *timer;  /* SIGKILL while live, linger once ended */
 	void (*on_line)(int fd, const char *line, size_t len, void *arg);
-	void (*on_exit)(int wait_status, void *arg);
+	void (*on_exit)(const struct process_end *end, void *arg);
 	void *arg;
 };
 
@@ -245,7 +245,7 @@ static int reap(pid_t pid)
 
 static void process_finish(struct process *p)
 {
-	int status;
+	struct process_end end = {.isolation = "rlimit"};
 
 	for (int i = 0; i < N_OUTPUTS; i++)
 		output_close(&p->outputs[i]);
@@ -255,12 +255,12 @@ static void process_finish(struct process *p)
 	p->gone = true;
 	list_remove(&p->command);
 	pthread_mutex_unlock(&self.lock);
-	status = reap(p->pid);
+	end.wait_status = reap(p->pid);
 	list_remove(&p->node);
 	atomic_fetch_sub(&self.n_live, 1);
 	sweep_orphans(-1, 0, NULL);
 	process_release(p);
-	p->on_exit(status, p->arg);
+	p->on_exit(&end, p->arg);
 	free(p);
 }
 
@@ -320,6 +320,12 @@ static int process_spawn(struct process *p, const struct start *s)
 		.warden_fd = warden_fd(),
 		.parent = self.service,
 		.mark = orphans_mark(),
+		.message_fd = -1,
+		.umask = params->umask,
+		.user = params->user,
+		.group = params->group,
+		.read = params->read,
+		.write = params->write,
 	};
 	const char *step = "pipe";
 	int rc;

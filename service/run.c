@@ -80,12 +80,12 @@ static void run_line(int fd, const char *line, size_t len, void *arg)
 	}
 }
 
-static void run_ended(int wait_status, void *arg)
+static void run_ended(const struct process_end *end, void *arg)
 {
 	struct run *r = arg;
 
 	pthread_mutex_lock(&r->lock);
-	r->wait_status = wait_status;
+	r->wait_status = end->wait_status;
 	r->ended = true;
 	pthread_cond_signal(&r->end);
 	pthread_mutex_unlock(&r->lock);
@@ -118,6 +118,11 @@ static int run_start(struct run *r)
 		.argv = r->command->argv,
 		.env = r->command->env,
 		.dir = r->command->dir,
+		.umask = r->command->umask,
+		.user = r->command->user,
+		.group = r->command->group,
+		.read = r->command->read,
+		.write = r->command->write,
 		.on_line = run_line,
 		.on_exit = run_ended,
 		.arg = r,

@@ -21,8 +21,8 @@
 
 enum { FAILURE_FD = 3, FIRST_FREE_FD = 10 };
 
-enum step { STEP_SPAWN, STEP_SETSID, STEP_PRCTL, STEP_FDS, STEP_CHDIR, STEP_EXEC };
-static const char *const step_names[] = {"spawn", "setsid", "prctl", "fds", "chdir", "exec"};
+enum step { STEP_SPAWN, STEP_JOIN, STEP_SETSID, STEP_PRCTL, STEP_FDS, STEP_CHDIR, STEP_EXEC };
+static const char *const step_names[] = {"spawn", "cgroup", "setsid", "prctl", "fds", "chdir", "exec"};
 
 struct failure {
 	int step, err;
@@ -118,8 +118,17 @@ static void child_signals(void)
 	sigprocmask(SIG_SETMASK, &none, NULL);
 }
 
+/* "0" is whoever writes. First of all, so that nothing it does is missed. */
+static void child_join(const struct spawn *s, int failure)
+{
+	for (size_t i = 0; i < s->n_join; i++)
+		if (write(s->join_fds[i], "0", 1) < 0)
+			child_fail(failure, STEP_JOIN);
+}
+
 static void __attribute__((noreturn)) child_main(const struct spawn *s, int failure)
 {
+	child_join(s, failure);
 	if (setsid() < 0)
 		child_fail(failure, STEP_SETSID);
 	/* Reaper of its own descendants: none escapes to another parent while it

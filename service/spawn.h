@@ -7,6 +7,11 @@
 #include <sys/resource.h>
 #include <sys/types.h>
 
+struct spawn_rlimit {
+	int resource;
+	struct rlimit value;
+};
+
 /* All borrowed. */
 struct spawn {
 	const char *path; /* of the program: spawn_find */
@@ -16,6 +21,16 @@ struct spawn {
 	int warden_fd;    /* where the child announces its session; -1 */
 	pid_t parent;     /* the service */
 	const struct rlimit *mark; /* orphans_mark() */
+	int message_fd;   /* becomes its fd 3; -1: none */
+	/* cgroup.procs of its cgroups, where the child writes itself in first of all. */
+	const int *join_fds;
+	size_t n_join;
+	/* What no cgroup holds for it (cgroup.h); set last, as who it is to run as. */
+	const struct spawn_rlimit *rlimits;
+	size_t n_rlimits;
+	int umask;        /* as of errand_command: 0: 022, -1: 0 */
+	const char *user, *group;               /* NULL: the service's */
+	const char *const *read, *const *write; /* Landlock; both NULL: no such rule */
 };
 
 /* The place of a program: as it is when it has a slash, else the first executable

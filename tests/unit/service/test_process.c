@@ -62,13 +62,13 @@ static void run_line(int fd, const char *line, size_t len, void *arg)
 	pthread_mutex_unlock(&r->lock);
 }
 
-static void run_exit(int status, void *arg)
+static void run_exit(const struct process_end *end, void *arg)
 {
 	struct run *r = arg;
 
 	pthread_mutex_lock(&r->lock);
 	r->n_exits++;
-	r->status = status;
+	r->status = end->wait_status;
 	r->ended = true;
 	pthread_cond_broadcast(&r->change);
 	pthread_mutex_unlock(&r->lock);
@@ -608,7 +608,7 @@ static void print_line(int fd, const char *line, size_t len, void *arg)
 	dprintf(1, "%.*s\n", (int)len, line);
 }
 
-static void ignore_exit(int status, void *arg)
+static void ignore_exit(const struct process_end *end, void *arg)
 {
 }
 
