@@ -68,6 +68,7 @@ struct start {
 	struct list node;
 	const struct process_params *params;
 	const char *path;
+	struct spawn_rules rules;
 	struct process *process;
 	int rc;
 	bool done; /* under lock */
@@ -322,10 +323,7 @@ static int process_spawn(struct process *p, const struct start *s)
 		.mark = orphans_mark(),
 		.message_fd = -1,
 		.umask = params->umask,
-		.user = params->user,
-		.group = params->group,
-		.read = params->read,
-		.write = params->write,
+		.rules = &s->rules,
 	};
 	const char *step = "pipe";
 	int rc;
@@ -570,6 +568,22 @@ void process_deinit(void)
 
 /* --- any thread --- */
 
+/* Has the process thread do it, and waits until it is done. */
+static int start_on_thread(struct start *s)
+{
+	pthread_mutex_lock(&self.lock);
+	if (self.stopping) {
+		pthread_mutex_unlock(&self.lock);
+		return -ESHUTDOWN;
+	}
+	list_push_back(&self.starts, &s->node);
+	wake();
+	while (!s->done)
+		pthread_cond_wait(&self.started, &self.lock);
+	pthread_mutex_unlock(&self.lock);
+	return s->rc;
+}
+
 int process_start(const struct process_params *p, struct process **out)
 {
 	struct start s = {.params = p};
@@ -580,18 +594,13 @@ int process_start(const struct process_params *p, struct process **out)
 	if (rc < 0)
 		return rc;
 	s.path = path;
-	pthread_mutex_lock(&self.lock);
-	if (self.stopping) {
-		pthread_mutex_unlock(&self.lock);
-		return -ESHUTDOWN;
-	}
-	list_push_back(&self.starts, &s.node);
-	wake();
-	while (!s.done)
-		pthread_cond_wait(&self.started, &self.lock);
-	pthread_mutex_unlock(&self.lock);
+	rc = spawn_rules_make(&s.rules, path, p->user, p->group, p->read, p->write);
+	if (rc < 0)
+		return rc;
+	rc = start_on_thread(&s);
+	spawn_rules_deinit(&s.rules);
 	*out = s.process;
-	return s.rc;
+	return rc;
 }
 
 void process_kill(struct process *p, int64_t grace_ns)

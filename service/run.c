@@ -134,7 +134,8 @@ static int run_start(struct run *r)
 		log_warn("program not started", "method=%s program=%s error=%s",
 			 errand_method_name(r->call), r->command->argv[0], strerrorname_np(-rc));
 		errno = -rc;
-		return rc == -ENOENT ? -ERRAND_NOT_FOUND : -ERRAND_UNAVAILABLE;
+		return rc == -ENOENT ? -ERRAND_NOT_FOUND
+		     : rc == -EOPNOTSUPP ? -ERRAND_FAILED_PRECONDITION : -ERRAND_UNAVAILABLE;
 	}
 	pthread_mutex_lock(&r->lock);
 	r->process = process;

@@ -16,13 +16,18 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/log.h"
 #include "base/util.h"
+#include "service/landlock.h"
 #include "service/warden.h"
 
-enum { FAILURE_FD = 3, FIRST_FREE_FD = 10 };
+/* In the child: 0, 1, 2, what it may write messages to, and two that exec closes. */
+enum { MESSAGE_FD = 3, FAILURE_FD, RULESET_FD, N_FDS, FIRST_FREE_FD = 10 };
 
-enum step { STEP_SPAWN, STEP_JOIN, STEP_SETSID, STEP_PRCTL, STEP_FDS, STEP_CHDIR, STEP_EXEC };
-static const char *const step_names[] = {"spawn", "cgroup", "setsid", "prctl", "fds", "chdir", "exec"};
+enum step { STEP_SPAWN, STEP_JOIN, STEP_SETSID, STEP_PRCTL, STEP_FDS, STEP_USER, STEP_LIMITS, STEP_CHDIR,
+	    STEP_LANDLOCK, STEP_EXEC };
+static const char *const step_names[] = {"spawn", "cgroup", "setsid", "prctl", "fds", "user", "limits", "chdir",
+					 "landlock", "exec"};
 
 struct failure {
 	int step, err;
@@ -73,6 +78,53 @@ int spawn_find(const char *name, char **pathp)
 	return err;
 }
 
+/* --- what is looked up before --- */
+
+static int rules_refuse(struct spawn_rules *r, const char *path, const char *why)
+{
+	log_warn("program refused", "program=%s reason=\"%s\"", path, why);
+	spawn_rules_deinit(r);
+	return -EOPNOTSUPP;
+}
+
+static int rules_landlock(struct spawn_rules *r, const struct landlock_paths *paths)
+{
+	const char *bad;
+	AUTO_FREE char *why = NULL;
+	int rc = landlock_rules(paths, &r->ruleset_fd, &bad);
+
+	if (rc == 0)
+		return 0;
+	if (rc == -EOPNOTSUPP)
+		why = xstrdup("the kernel has no Landlock (or it is not in its list of security modules), "
+			      "so read and write paths cannot be kept");
+	else if (bad != NULL)
+		why = xasprintf("path %s of its rules: %s", bad, strerrorname_np(-rc));
+	else
+		why = xasprintf("Landlock: %s", strerrorname_np(-rc));
+	return rules_refuse(r, paths->program, why);
+}
+
+int spawn_rules_make(struct spawn_rules *r, const char *path, const char *user, const char *group,
+		     const char *const *read, const char *const *write)
+{
+	const struct landlock_paths paths = {path, read, write};
+	AUTO_FREE char *why = NULL;
+
+	*r = (struct spawn_rules){.ruleset_fd = -1};
+	if (account_find(user, group, &r->account, &why) < 0)
+		return rules_refuse(r, path, why);
+	return read != NULL || write != NULL ? rules_landlock(r, &paths) : 0;
+}
+
+void spawn_rules_deinit(struct spawn_rules *r)
+{
+	account_deinit(&r->account);
+	if (r->ruleset_fd >= 0)
+		close(r->ruleset_fd);
+	r->ruleset_fd = -1;
+}
+
 /* --- the child --- */
 
 static void __attribute__((noreturn)) child_fail(int fd, enum step step)
@@ -83,23 +135,26 @@ static void __attribute__((noreturn)) child_fail(int fd, enum step step)
 	_exit(127);
 }
 
-/* 0, 1 and 2 as given, the failure pipe at 3, nothing else. Sources are moved
- * out of the way first: any of them may be 0 to 3 itself. Returns FAILURE_FD. */
+/* 0 to RULESET_FD as given or closed, nothing else. Sources are moved out of the way
+ * first: any of them may be one of these itself. Returns FAILURE_FD. */
 static int child_fds(const struct spawn *s, int failure)
 {
-	int from[] = {s->stdin_fd, s->stdout_fd, s->stderr_fd, failure};
+	int from[N_FDS] = {s->stdin_fd, s->stdout_fd, s->stderr_fd, s->message_fd, failure,
+			   s->rules != NULL ? s->rules->ruleset_fd : -1};
 
-	for (size_t i = 0; i < ARRAY_LEN(from); i++) {
-		from[i] = fcntl(from[i], F_DUPFD_CLOEXEC, FIRST_FREE_FD);
-		if (from[i] < 0)
+	for (int fd = 0; fd < N_FDS; fd++) {
+		from[fd] = from[fd] < 0 ? -1 : fcntl(from[fd], F_DUPFD_CLOEXEC, FIRST_FREE_FD);
+		if (from[fd] < 0 && (fd <= STDERR_FILENO || fd == FAILURE_FD))
 			child_fail(failure, STEP_FDS);
 	}
-	for (int fd = 0; fd < FAILURE_FD; fd++)
-		if (dup2(from[fd], fd) < 0)
+	for (int fd = 0; fd < N_FDS; fd++) {
+		if (from[fd] < 0)
+			close(fd);
+		else if ((fd <= MESSAGE_FD ? dup2(from[fd], fd) : dup3(from[fd], fd, O_CLOEXEC)) < 0)
 			child_fail(from[FAILURE_FD], STEP_FDS);
-	if (dup3(from[FAILURE_FD], FAILURE_FD, O_CLOEXEC) < 0 ||
-	    close_range(FAILURE_FD + 1, ~0U, 0) < 0)
-		child_fail(from[FAILURE_FD], STEP_FDS);
+	}
+	if (close_range(N_FDS, ~0U, 0) < 0)
+		child_fail(FAILURE_FD, STEP_FDS);
 	return FAILURE_FD;
 }
 
@@ -126,24 +181,57 @@ static void child_join(const struct spawn *s, int failure)
 			child_fail(failure, STEP_JOIN);
 }
 
-static void __attribute__((noreturn)) child_main(const struct spawn *s, int failure)
+static void child_die_with_parent(const struct spawn *s, int failure)
 {
-	child_join(s, failure);
-	if (setsid() < 0)
-		child_fail(failure, STEP_SETSID);
-	/* Reaper of its own descendants: none escapes to another parent while it
-	 * lives (process.c, "What is left behind"). */
-	if (setrlimit(RLIMIT_MSGQUEUE, s->mark) < 0 || prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || prctl(PR_SET_CHILD_SUBREAPER, 1) < 0 ||
-	    prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
+	if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0)
 		child_fail(failure, STEP_PRCTL);
 	if (getppid() != s->parent)
 		_exit(127); /* the service died before PDEATHSIG was set */
+}
+
+/* Reaper of its own descendants: none escapes to another parent while it lives
+ * (process.c, "What is left behind"). */
+static void child_lead(const struct spawn *s, int failure)
+{
+	if (setsid() < 0)
+		child_fail(failure, STEP_SETSID);
+	if (setrlimit(RLIMIT_MSGQUEUE, s->mark) < 0 || prctl(PR_SET_CHILD_SUBREAPER, 1) < 0 ||
+	    prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
+		child_fail(failure, STEP_PRCTL);
+	child_die_with_parent(s, failure);
 	if (s->warden_fd >= 0)
 		warden_add(s->warden_fd, getpid());
-	failure = child_fds(s, failure);
+}
+
+/* Last, since little may be done any more after it. No core files: they would hold what
+ * the program was given. */
+static void child_confine(const struct spawn *s, int failure)
+{
+	static const struct rlimit none = {0, 0};
+
+	if (setrlimit(RLIMIT_CORE, &none) < 0)
+		child_fail(failure, STEP_LIMITS);
+	for (size_t i = 0; i < s->n_rlimits; i++)
+		if (setrlimit(s->rlimits[i].resource, &s->rlimits[i].value) < 0)
+			child_fail(failure, STEP_LIMITS);
 	if (s->dir != NULL && chdir(s->dir) < 0)
 		child_fail(failure, STEP_CHDIR);
-	umask(022);
+	if (s->rules != NULL && s->rules->ruleset_fd >= 0 && landlock_restrict(RULESET_FD) < 0)
+		child_fail(failure, STEP_LANDLOCK);
+	umask(s->umask == 0 ? 022 : s->umask < 0 ? 0 : (mode_t)s->umask);
+}
+
+static void __attribute__((noreturn)) child_main(const struct spawn *s, int failure)
+{
+	child_join(s, failure);
+	child_lead(s, failure);
+	failure = child_fds(s, failure);
+	if (s->rules != NULL && s->rules->account.switches) {
+		if (account_become(&s->rules->account) < 0)
+			child_fail(failure, STEP_USER);
+		child_die_with_parent(s, failure); /* the kernel forgets it with the user */
+	}
+	child_confine(s, failure);
 	child_signals();
 	execve(s->path, (char *const *)s->argv, (char *const *)s->env);
 	child_fail(failure, STEP_EXEC);
@@ -157,6 +245,16 @@ static pid_t __attribute__((noinline)) vfork_child(const struct spawn *s, int fa
 	if (pid == 0)
 		child_main(s, failure);
 	return pid;
+}
+
+/* Not errors of the moment: what was asked for is not to be had. */
+static int error_of(const struct failure *f, bool whole)
+{
+	if (!whole || f->err <= 0)
+		return -EIO;
+	if (f->step == STEP_USER || f->step == STEP_LANDLOCK || (f->step == STEP_LIMITS && f->err != EAGAIN))
+		return -EOPNOTSUPP;
+	return -f->err;
 }
 
 int spawn_start(const struct spawn *s, pid_t *pidp, const char **stepp)
@@ -189,5 +287,5 @@ int spawn_start(const struct spawn *s, pid_t *pidp, const char **stepp)
 	while (waitpid(*pidp, NULL, 0) < 0 && errno == EINTR)
 		;
 	*stepp = step_names[f.step];
-	return n == sizeof f && f.err > 0 ? -f.err : -EIO;
+	return error_of(&f, n == sizeof f);
 }

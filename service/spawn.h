@@ -7,6 +7,8 @@
 #include <sys/resource.h>
 #include <sys/types.h>
 
+#include "service/account.h"
+
 struct spawn_rlimit {
 	int resource;
 	struct rlimit value;
@@ -25,12 +27,18 @@ struct spawn {
 	/* cgroup.procs of its cgroups, where the child writes itself in first of all. */
 	const int *join_fds;
 	size_t n_join;
-	/* What no cgroup holds for it (cgroup.h); set last, as who it is to run as. */
+	/* What no cgroup holds for it (cgroup.h); set as who it is to run as, so a hard limit
+	 * is the most there is. */
 	const struct spawn_rlimit *rlimits;
 	size_t n_rlimits;
 	int umask;        /* as of errand_command: 0: 022, -1: 0 */
-	const char *user, *group;               /* NULL: the service's */
-	const char *const *read, *const *write; /* Landlock; both NULL: no such rule */
+	const struct spawn_rules *rules; /* NULL: the service's user, no Landlock */
+};
+
+/* What has to be looked up or opened before there is a child. */
+struct spawn_rules {
+	struct account account;
+	int ruleset_fd;   /* Landlock; -1: none */
 };
 
 /* The place of a program: as it is when it has a slash, else the first executable
@@ -38,8 +46,16 @@ struct spawn {
  * -ENOENT, or -EACCES when there is a file, but none that may be executed. */
 int spawn_find(const char *name, char **pathp);
 
+/* Any thread; may take a while, since names of users may come over the network. user and
+ * group NULL: the service's; read and write both NULL: no Landlock. 0; -EOPNOTSUPP when it
+ * cannot be had here, with a log line that says what. */
+int spawn_rules_make(struct spawn_rules *r, const char *path, const char *user, const char *group,
+		     const char *const *read, const char *const *write);
+void spawn_rules_deinit(struct spawn_rules *r);
+
 /* 0 and the child, which leads a session and a process group of its own; or -errno
- * with *stepp naming what failed ("exec", "chdir", ...) and no child left. */
+ * with *stepp naming what failed ("exec", "chdir", ...) and no child left: -EOPNOTSUPP for
+ * a limit, user or rule that cannot be had here. */
 int spawn_start(const struct spawn *s, pid_t *pidp, const char **stepp);
 
 #endif
