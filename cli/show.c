@@ -250,6 +250,18 @@ char *show_duration(int64_t us, char out[24])
 	return out;
 }
 
+char *show_bytes(uint64_t bytes, char out[24])
+{
+	static const char *const units[] = {"bytes", "KiB", "MiB", "GiB", "TiB"};
+	double n = (double)bytes;
+	size_t i = 0;
+
+	for (; n >= 1024 && i + 1 < ARRAY_LEN(units); i++)
+		n /= 1024;
+	snprintf(out, 24, i == 0 ? "%.0f %s" : "%.1f %s", n, units[i]);
+	return out;
+}
+
 char *show_time(int64_t wall_us, char out[24])
 {
 	time_t t = (time_t)(wall_us / US_PER_S), now = (time_t)(clock_wall_us() / US_PER_S);

@@ -36,6 +36,8 @@ void show_text(FILE *f, const char *text, size_t len);
 
 /* "12s", "3m04s", "2h10m", "5d03h" */
 char *show_duration(int64_t us, char out[24]);
+/* "512 bytes", "1.5 MiB" */
+char *show_bytes(uint64_t bytes, char out[24]);
 /* "14:03:01", with the date when it is not today's; local time */
 char *show_time(int64_t wall_us, char out[24]);
 

@@ -40,19 +40,6 @@ struct verb {
 	bool takes_file;
 };
 
-/* "1.5 MiB" */
-static const char *size_text(uint64_t bytes, char out[24])
-{
-	static const char *const units[] = {"bytes", "KiB", "MiB", "GiB", "TiB"};
-	double n = (double)bytes;
-	size_t i = 0;
-
-	for (; n >= 1024 && i + 1 < ARRAY_LEN(units); i++)
-		n /= 1024;
-	snprintf(out, 24, i == 0 ? "%.0f %s" : "%.1f %s", n, units[i]);
-	return out;
-}
-
 /* The call's answer, as JSON when that was asked for (*replyp is NULL then). */
 static int call(struct store *s, const char *method, const char *reply_name, const struct buf *in,
 		struct errand_reply **replyp)
@@ -128,11 +115,11 @@ static void show_info(struct bytes reply)
 	show_text_line("kind", i.kind);
 	if (i.path.len > 0) {
 		show_text_line("path", i.path);
-		printf("%-8s %s, log %s\n", "size", size_text(i.numbers[4], size), size_text(i.numbers[5], log));
+		printf("%-8s %s, log %s\n", "size", show_bytes(i.numbers[4], size), show_bytes(i.numbers[5], log));
 		printf("%-8s %llu of %llu bytes, %llu unused\n", "pages", (unsigned long long)i.numbers[7],
 		       (unsigned long long)i.numbers[6], (unsigned long long)i.numbers[8]);
 		printf("%-8s %llu\n", "schema", (unsigned long long)i.numbers[3]);
-		printf("%-8s %s\n", "reserve", size_text(i.numbers[9], reserve));
+		printf("%-8s %s\n", "reserve", show_bytes(i.numbers[9], reserve));
 	}
 	while (pbuf_next(&r, &f))
 		if (f.number == 10)
@@ -226,7 +213,7 @@ static int store_backup(struct store *s)
 	pbuf_put_str(&in, 1, path);
 	r = call(s, "BackupStore", "errand.v1.BackupStoreReply", &in, &reply);
 	if (r == CLI_OK && !s->conf->common.json)
-		printf("%s: %s\n", path, size_text(number_of(reply, 2), size));
+		printf("%s: %s\n", path, show_bytes(number_of(reply, 2), size));
 	errand_reply_free(reply);
 	return r;
 }
@@ -239,7 +226,7 @@ static int store_vacuum(struct store *s)
 
 	if (r == CLI_OK && !s->conf->common.json)
 		printf("%llu pages given back, the file has %s now\n",
-		       (unsigned long long)number_of(reply, 1), size_text(number_of(reply, 2), size));
+		       (unsigned long long)number_of(reply, 1), show_bytes(number_of(reply, 2), size));
 	errand_reply_free(reply);
 	return r;
 }

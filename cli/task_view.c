@@ -1,6 +1,7 @@
 #define _GNU_SOURCE
 #include "cli/task_view.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -39,7 +40,7 @@ int task_view_exit(int state)
 									     CLI_FAILED;
 }
 
-/* google.protobuf.Timestamp */
+/* google.protobuf.Timestamp, and Duration, which is laid out the same */
 static int64_t read_time(struct bytes wire)
 {
 	struct pbuf_reader r = pbuf_reader(wire.data, wire.len);
@@ -74,6 +75,38 @@ static struct bytes read_progress(struct bytes wire, double *fractionp)
 	return message;
 }
 
+/* errand.v1.Usage */
+static struct task_usage read_usage(struct bytes wire)
+{
+	struct pbuf_reader r = pbuf_reader(wire.data, wire.len);
+	struct task_usage u = {.isolation = "?"};
+	struct pbuf_field f;
+
+	while (pbuf_next(&r, &f)) {
+		if (f.number == 1)
+			snprintf(u.isolation, sizeof u.isolation, "%.*s", (int)MIN(f.bytes.len, sizeof u.isolation),
+				 (const char *)f.bytes.data);
+		else if (f.number == 2)
+			u.peak_memory = MAX((int64_t)f.value, 0);
+		else if (f.number == 3)
+			u.cpu_us = read_time(f.bytes);
+	}
+	return u;
+}
+
+/* errand.v1.Attempt: they come by number, so the last one stays. */
+static struct task_usage read_attempt(struct bytes wire)
+{
+	struct pbuf_reader r = pbuf_reader(wire.data, wire.len);
+	struct task_usage u = {.isolation = ""};
+	struct pbuf_field f;
+
+	while (pbuf_next(&r, &f))
+		if (f.number == 9)
+			u = read_usage(f.bytes);
+	return u;
+}
+
 static void set(char **p, struct bytes text)
 {
 	free(*p);
@@ -100,6 +133,7 @@ static void load_field(struct task_view *v, const struct pbuf_field *f)
 		buf_reset(&v->error);
 		buf_append(&v->error, f->bytes.data, f->bytes.len);
 		break;
+	case 17: v->usage = read_attempt(f->bytes); break;
 	}
 }
 

@@ -21,6 +21,12 @@ bool task_view_ended(int state);
 /* What `task watch` exits with. */
 int task_view_exit(int state);
 
+/* What the program of an attempt has used (errand.v1.Usage). */
+struct task_usage {
+	char isolation[16]; /* "": no program ran */
+	int64_t peak_memory, cpu_us;
+};
+
 struct task_view {
 	char *id, *method, *queue; /* owned, never NULL after a load */
 	int state;
@@ -30,6 +36,7 @@ struct task_view {
 	char *message;             /* owned, may be NULL */
 	int64_t create_us, start_us, end_us, next_us; /* 0 = not set */
 	struct buf error;          /* serialized errand.v1.Problem */
+	struct task_usage usage;   /* of the last attempt */
 };
 
 /* Fills v (which is zero or loaded before). False when wire is malformed. */

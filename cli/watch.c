@@ -132,6 +132,18 @@ static void show_log(struct watch *w, const struct task_event *e)
 	fflush(w->options->out);
 }
 
+static void show_usage(FILE *out, const struct task_usage *u)
+{
+	char peak[24], cpu[24];
+
+	if (*u->isolation == 0)
+		return;
+	fprintf(out, ", peak %s, %s CPU (", show_bytes((uint64_t)u->peak_memory, peak),
+		show_duration(u->cpu_us, cpu));
+	show_text(out, u->isolation, strlen(u->isolation));
+	fputc(')', out);
+}
+
 /* The end, for people. */
 static void show_end(struct watch *w)
 {
@@ -148,6 +160,7 @@ static void show_end(struct watch *w)
 		show_duration(v->end_us - v->create_us, took));
 	if (v->attempt > 1)
 		fprintf(w->options->out, ", %u attempts", v->attempt);
+	show_usage(w->options->out, &v->usage);
 	fputc('\n', w->options->out);
 	fflush(w->options->out);
 }

@@ -99,6 +99,7 @@ struct attempt_row {
 	int exit_status, signal;
 	struct buf error;          /* serialized errand.v1.Problem */
 	char *owner;
+	struct buf usage;          /* serialized errand.v1.Usage; empty: no program ran */
 };
 void attempt_row_deinit(struct attempt_row *a);
 

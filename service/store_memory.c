@@ -73,6 +73,7 @@ static void copy_attempt(struct attempt_row *to, const struct attempt_row *from)
 	*to = *from;
 	to->owner = copy_text(from->owner);
 	copy_buf(&to->error, &from->error);
+	copy_buf(&to->usage, &from->usage);
 }
 
 static void copy_event(struct event_row *to, const struct event_row *from)

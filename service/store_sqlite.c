@@ -429,6 +429,7 @@ static int sqlite_put_attempt(struct store *s, const struct attempt_row *a)
 	sqlite3_bind_int(st, 7, a->signal);
 	sqlite_bind_buf(st, 8, &a->error);
 	sqlite_bind_text(st, 9, a->owner);
+	sqlite_bind_buf(st, 10, &a->usage);
 	return sqlite_run(s, st);
 }
 
@@ -455,6 +456,7 @@ static int sqlite_attempts(struct store *s, const struct uuid *id, struct attemp
 			.signal = sqlite3_column_int(st, 5),
 			.owner = column_text(st, 7)};
 		sqlite_column_buf(st, 6, &a->error);
+		sqlite_column_buf(st, 8, &a->usage);
 	}
 	return r;
 }

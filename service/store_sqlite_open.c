@@ -59,6 +59,9 @@ static const char *const upgrades[] = {
 	"CREATE TABLE record (kind INTEGER NOT NULL, key BLOB NOT NULL, due_us INTEGER NOT NULL,"
 	" data BLOB, PRIMARY KEY (kind, key)) WITHOUT ROWID;"
 	"CREATE INDEX record_due ON record (kind, due_us) WHERE due_us > 0;",
+
+	/* 3: what an attempt's program has used; older ones have not kept it. */
+	"ALTER TABLE attempt ADD COLUMN usage BLOB;",
 };
 
 #define HOT "id, method, queue, state, priority, version, attempt, failures, crash_count," \
@@ -134,8 +137,8 @@ static const char *const sql[N_STATEMENTS] = {
 	[S_OLDEST] = "SELECT priority, run_at_us FROM task INDEXED BY task_claim WHERE state = 1"
 		" AND queue = ? AND priority < ? ORDER BY priority DESC, run_at_us LIMIT 1",
 	[S_PUT_ATTEMPT] = "INSERT OR REPLACE INTO attempt (task, number, outcome, start_us, end_us,"
-		" exit_status, signal, error, owner) VALUES (?,?,?,?,?,?,?,?,?)",
-	[S_ATTEMPTS] = "SELECT number, outcome, start_us, end_us, exit_status, signal, error, owner"
+		" exit_status, signal, error, owner, usage) VALUES (?,?,?,?,?,?,?,?,?,?)",
+	[S_ATTEMPTS] = "SELECT number, outcome, start_us, end_us, exit_status, signal, error, owner, usage"
 		" FROM attempt WHERE task = ? ORDER BY number",
 	[S_ADD_EVENT] = "INSERT INTO event (task, seq, kind, time_us, data) VALUES (?,?,?,?,?)",
 	[S_DROP_PROGRESS] = "DELETE FROM event WHERE task = ?1 AND kind = 2 AND seq ="

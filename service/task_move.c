@@ -54,6 +54,7 @@ void task_ending_deinit(struct task_ending *e)
 {
 	buf_deinit(&e->problem);
 	buf_deinit(&e->result);
+	buf_deinit(&e->usage);
 }
 
 /* A few are looked through; a parent may have very many children. */
@@ -416,6 +417,7 @@ static int end_attempt(struct task_move *m, const struct task_ending *e)
 		a->exit_status = e->exit_status;
 		a->signal = e->signal;
 		buf_append(&a->error, e->problem.data, e->problem.len);
+		buf_append(&a->usage, e->usage.data, e->usage.len);
 		r = m->ops->put_attempt(m->store, a);
 	}
 	attempt_rows_free(rows, n);

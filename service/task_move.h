@@ -54,6 +54,7 @@ struct task_ending {
 	int exit_status, signal;
 	struct buf problem; /* empty when OK */
 	struct buf result;
+	struct buf usage;   /* serialized errand.v1.Usage; may be empty */
 	struct task_retry retry;
 	double random01;
 };

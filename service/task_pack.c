@@ -152,6 +152,8 @@ static void put_attempt(const struct attempt_row *a, struct buf *out)
 	put_uint(out, 6, (uint64_t)(int64_t)a->exit_status);
 	put_uint(out, 7, (uint64_t)(int64_t)a->signal);
 	put_text(out, 8, a->owner);
+	if (a->usage.len > 0)
+		put_message(out, 9, &a->usage);
 }
 
 void task_pack_attempts(const struct attempt_row *rows, size_t n, uint32_t field, struct buf *out)

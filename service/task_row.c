@@ -24,6 +24,7 @@ void task_row_deinit(struct task_row *t)
 void attempt_row_deinit(struct attempt_row *a)
 {
 	buf_deinit(&a->error);
+	buf_deinit(&a->usage);
 	free(a->owner);
 	*a = (struct attempt_row){0};
 }

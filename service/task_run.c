@@ -378,6 +378,8 @@ static void on_answered(struct errand_call *call, struct answer *a, void *arg)
 
 	if (run == NULL)
 		return;
+	ending.usage = a->usage;
+	a->usage = BUF_INIT;
 	ending.outcome = outcome_of(run, a, call_cancel_code(call));
 	if (ending.outcome == OUTCOME_OK)
 		take_result(run, &ending, a);

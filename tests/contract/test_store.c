@@ -182,9 +182,11 @@ static void rollback_undoes_everything(void **state)
 	assert_int_equal(f->ops->insert(f->s, &other), 0);
 	assert_int_equal(f->ops->update(f->s, &t, 0), 0);
 	a.outcome = OUTCOME_OK;
+	buf_append_str(&a.usage, "much");
 	assert_int_equal(f->ops->put_attempt(f->s, &a), 0);
 	a.number = 2;
 	assert_int_equal(f->ops->put_attempt(f->s, &a), 0);
+	buf_deinit(&a.usage);
 	assert_int_equal(f->ops->drop_progress(f->s, &t.id), 0);
 	add_event(f, &t.id, 3, EVENT_STATE, "x");
 	assert_int_equal(f->ops->remove(f->s, &t.id), 0);
@@ -199,6 +201,7 @@ static void rollback_undoes_everything(void **state)
 	assert_int_equal(f->ops->attempts(f->s, &id1, &attempts, &n_attempts), 0);
 	assert_int_equal(n_attempts, 1);
 	assert_int_equal(attempts[0].outcome, OUTCOME_NONE);
+	assert_int_equal(attempts[0].usage.len, 0);
 	attempt_rows_free(attempts, n_attempts);
 	assert_int_equal(f->ops->count(f->s, "default", TASK_QUEUED, &n), 0);
 	assert_int_equal(n, 1);
@@ -498,7 +501,10 @@ static void attempts_come_by_number(void **state)
 	a.number = 1;
 	assert_int_equal(f->ops->put_attempt(f->s, &a), 0);
 	a.number = 2;
+	buf_append_str(&a.usage, "old");
 	assert_int_equal(f->ops->put_attempt(f->s, &a), 0);
+	buf_reset(&a.usage);
+	buf_append(&a.usage, "pe\0ak", 5); /* bytes, not text */
 	a.outcome = OUTCOME_EXIT;
 	a.exit_status = 3;
 	a.end_us = 9;
@@ -506,12 +512,16 @@ static void attempts_come_by_number(void **state)
 	assert_int_equal(f->ops->put_attempt(f->s, &a), 0);
 	commit(f);
 	buf_deinit(&a.error);
+	buf_deinit(&a.usage);
 	assert_int_equal(f->ops->attempts(f->s, &t.id, &rows, &n), 0);
 	assert_int_equal(n, 2);
 	assert_true(rows[0].number == 1 && rows[0].outcome == OUTCOME_NONE && rows[0].end_us == 0);
 	assert_true(rows[1].number == 2 && rows[1].outcome == OUTCOME_EXIT &&
 		    rows[1].exit_status == 3 && rows[1].start_us == 7 && rows[1].end_us == 9);
 	assert_buf(&rows[1].error, "why");
+	assert_int_equal(rows[0].usage.len, 0);
+	assert_int_equal(rows[1].usage.len, 5);
+	assert_memory_equal(rows[1].usage.data, "pe\0ak", 5);
 	assert_string_equal(rows[1].owner, "host/1");
 	attempt_rows_free(rows, n);
 }

@@ -44,6 +44,31 @@ static const char version_1[] =
 	" time_us INTEGER NOT NULL, data BLOB, PRIMARY KEY (task, seq)) WITHOUT ROWID;"
 	"PRAGMA application_id = 0x65727264; PRAGMA user_version = 1; COMMIT;";
 
+/* Version 2 of that, which kept nothing of what programs had used. */
+static const char version_2[] =
+	"BEGIN IMMEDIATE;"
+	"ALTER TABLE task RENAME COLUMN cancel_asked TO flags;"
+	"ALTER TABLE task ADD COLUMN start_by_us INTEGER NOT NULL DEFAULT 0;"
+	"ALTER TABLE task ADD COLUMN finish_by_us INTEGER NOT NULL DEFAULT 0;"
+	"ALTER TABLE task ADD COLUMN ttl_us INTEGER NOT NULL DEFAULT 604800000000;"
+	"ALTER TABLE task ADD COLUMN wake_us INTEGER NOT NULL DEFAULT 0;"
+	"ALTER TABLE task ADD COLUMN wake_wall INTEGER NOT NULL DEFAULT 0;"
+	"ALTER TABLE task ADD COLUMN reason INTEGER NOT NULL DEFAULT 0;"
+	"ALTER TABLE task ADD COLUMN blockers INTEGER NOT NULL DEFAULT 0;"
+	"ALTER TABLE task ADD COLUMN owner INTEGER NOT NULL DEFAULT 0;"
+	"ALTER TABLE task ADD COLUMN schedule TEXT;"
+	"DROP INDEX task_retry;"
+	"UPDATE task SET wake_us = run_at_us, flags = flags | 4 WHERE state = 3;"
+	"UPDATE task SET wake_us = end_us + ttl_us WHERE state IN (5, 6, 7);"
+	"CREATE INDEX task_wake ON task (wake_wall, wake_us) WHERE wake_us > 0 AND end_us = 0;"
+	"CREATE INDEX task_forget ON task (wake_us) WHERE wake_us > 0 AND end_us > 0;"
+	"CREATE INDEX task_run_at ON task (run_at_us) WHERE state IN (3, 8);"
+	"CREATE INDEX task_end ON task (end_us) WHERE end_us > 0;"
+	"CREATE TABLE record (kind INTEGER NOT NULL, key BLOB NOT NULL, due_us INTEGER NOT NULL,"
+	" data BLOB, PRIMARY KEY (kind, key)) WITHOUT ROWID;"
+	"CREATE INDEX record_due ON record (kind, due_us) WHERE due_us > 0;"
+	"PRAGMA user_version = 2; COMMIT;";
+
 static void run_sql(sqlite3 *db, const char *sql)
 {
 	char *why = NULL;
@@ -104,7 +129,7 @@ static void put_old_task(sqlite3 *db, unsigned n, unsigned state)
 }
 
 /* n tasks of each state; a log is left beside the file or not. */
-static void make_old_file(struct fixture *f, unsigned n, bool log)
+static void make_old_file(struct fixture *f, int version, unsigned n, bool log)
 {
 	sqlite3 *db;
 
@@ -116,6 +141,8 @@ static void make_old_file(struct fixture *f, unsigned n, bool log)
 	for (unsigned i = 0; i < n * STATES; i++)
 		put_old_task(db, i + 1, i % STATES + 1);
 	run_sql(db, "COMMIT");
+	if (version == 2)
+		run_sql(db, version_2);
 	sqlite3_close(db);
 }
 
@@ -144,6 +171,7 @@ static void assert_attempts(struct fixture *f, const struct uuid *id, unsigned s
 		assert_int_equal(rows[0].outcome == OUTCOME_NONE, is_running(state));
 		assert_string_equal(rows[0].owner, "host/12");
 		assert_int_equal(rows[0].error.len, state == TASK_FAILED);
+		assert_int_equal(rows[0].usage.len, 0);
 	}
 	attempt_rows_free(rows, n);
 }
@@ -235,20 +263,21 @@ static void an_old_file_is_brought_up_to_date(void **state)
 {
 	struct fixture *f = *state;
 
-	for (int log = 0; log < 2; log++) {
-		make_old_file(f, 20, log);
-		assert_upgraded(f, 20);
-		remove_files(f);
-	}
+	for (int version = 1; version <= 2; version++)
+		for (int log = 0; log < 2; log++) {
+			make_old_file(f, version, 20, log);
+			assert_upgraded(f, 20);
+			remove_files(f);
+		}
 }
 
 /* --- on the way --- */
 
-static long writes_of_an_upgrade(struct fixture *f)
+static long writes_of_an_upgrade(struct fixture *f, int from)
 {
 	long n;
 
-	make_old_file(f, 20, false);
+	make_old_file(f, from, 20, false);
 	faultvfs_reset();
 	open_store(f);
 	n = faultvfs_count(FVFS_ALL);
@@ -295,48 +324,59 @@ static int schema_on_disk(struct fixture *f)
 	return version;
 }
 
-static void killed_at_every_write_it_is_old_or_new(void **state)
+static void killed_from(struct fixture *f, int from)
 {
-	struct fixture *f = *state;
 	bool killed = true;
-	int was = 1, version;
-	long n = 1;
+	int was = from, version;
 
-	for (; killed; n++) {
+	for (long n = 1; killed; n++) {
 		remove_files(f);
-		make_old_file(f, 20, n % 2);
+		make_old_file(f, from, 20, n % 2);
 		faultvfs_reset();
 		killed = is_killed_at(f, n);
 		version = schema_on_disk(f);
-		assert_true(version >= 1);
+		assert_true(version >= from);
 		was = MAX(was, version);
 		assert_upgraded(f, 20);
 	}
 	faultvfs_reset();
 	remove_files(f);
-	make_old_file(f, 20, false);
+	make_old_file(f, from, 20, false);
 	open_store(f); /* the newest is what the last of them had */
 	close_store(f);
 	assert_int_equal(schema_on_disk(f), was);
+	assert_true(was > from);
+	remove_files(f);
 }
 
-static void failed_at_every_write_it_is_whole(void **state)
+static void killed_at_every_write_it_is_old_or_new(void **state)
 {
-	struct fixture *f = *state;
+	killed_from(*state, 1);
+	killed_from(*state, 2);
+}
+
+static void failed_from(struct fixture *f, int from)
+{
 	enum faultvfs_action actions[] = {FVFS_EIO, FVFS_FULL};
-	long n_writes = writes_of_an_upgrade(f);
+	long n_writes = writes_of_an_upgrade(f, from);
 
 	for (long n = 1; n <= n_writes; n++) {
-		make_old_file(f, 20, false);
+		make_old_file(f, from, 20, false);
 		faultvfs_reset();
 		faultvfs_arm(FVFS_ALL, n, 0, actions[n % 2]);
 		if (f->ops->open(f->file, &f->s, f->why, sizeof f->why) == 0)
 			close_store(f);
 		faultvfs_reset();
-		assert_true(schema_on_disk(f) >= 1);
+		assert_true(schema_on_disk(f) >= from);
 		assert_upgraded(f, 20);
 		remove_files(f);
 	}
+}
+
+static void failed_at_every_write_it_is_whole(void **state)
+{
+	failed_from(*state, 1);
+	failed_from(*state, 2);
 }
 
 static int no_open(void **state)

@@ -124,6 +124,17 @@ static void durations_are_short(void **state)
 	assert_string_equal(show_duration(-5, out), "0.0s");
 }
 
+static void sizes_are_short(void **state)
+{
+	char out[24];
+
+	assert_string_equal(show_bytes(0, out), "0 bytes");
+	assert_string_equal(show_bytes(1023, out), "1023 bytes");
+	assert_string_equal(show_bytes(1536, out), "1.5 KiB");
+	assert_string_equal(show_bytes(512 << 20, out), "512.0 MiB");
+	assert_string_equal(show_bytes(UINT64_MAX, out), "16777216.0 TiB");
+}
+
 /* --- tasks --- */
 
 static void put_json(const char *message, const char *json, struct buf *out)
@@ -146,8 +157,12 @@ static void a_task_is_read_by_number(void **state)
 		 "{\"id\":\"0193-abc\",\"method\":\"a.B/C\",\"state\":\"RETRYING\",\"queue\":\"q\","
 		 "\"attempt\":3,\"progress\":{\"fraction\":0.25,\"message\":\"m\"},"
 		 "\"create_time\":\"1970-01-01T00:00:02.5Z\",\"end_time\":\"1970-01-01T00:01:00Z\","
+		 "\"attempts\":[{\"number\":1,\"usage\":{\"isolation\":\"cgroup1\"}},{\"number\":2,"
+		 "\"usage\":{\"isolation\":\"rlimit\",\"peak_memory\":\"536870912\",\"cpu_time\":\"3.25s\"}}],"
 		 "\"error\":{\"code\":\"INTERNAL\"}}", &wire);
 	assert_true(task_view_load(&v, buf_bytes(&wire)));
+	assert_string_equal(v.usage.isolation, "rlimit");
+	assert_true(v.usage.peak_memory == 512 << 20 && v.usage.cpu_us == 3250000);
 	assert_string_equal(v.id, "0193-abc");
 	assert_string_equal(v.method, "a.B/C");
 	assert_string_equal(v.queue, "q");
@@ -349,6 +364,7 @@ int main(void)
 		cmocka_unit_test(options_stand_anywhere), cmocka_unit_test(codes_become_exit_statuses),
 		cmocka_unit_test(a_bar_fits_its_width), cmocka_unit_test(a_bar_tells_how_much),
 		cmocka_unit_test(time_left_is_reckoned_per_attempt), cmocka_unit_test(durations_are_short),
+		cmocka_unit_test(sizes_are_short),
 		cmocka_unit_test(a_task_is_read_by_number), cmocka_unit_test(states_have_the_protos_names),
 		cmocka_unit_test(an_event_is_read_by_number),
 		cmocka_unit_test(a_method_by_the_end_of_its_name), cmocka_unit_test(a_method_by_its_route),

@@ -121,6 +121,7 @@ void answer_deinit(struct answer *a)
 	free(a->message);
 	buf_deinit(&a->problem);
 	buf_deinit(&a->payload);
+	buf_deinit(&a->usage);
 	a->tasks = call_tasks_free(a->tasks);
 }
 
@@ -373,6 +374,11 @@ static void on_attempts(int code, const char *why, const struct attempt_row *row
 				       rows[i].number, task_outcome_name(rows[i].outcome));
 		assert_true((rows[i].outcome == OUTCOME_NONE) == (rows[i].end_us == 0));
 		assert_true(rows[i].start_us > 0 && rows[i].owner != NULL);
+		if (rows[i].usage.len > 0) {
+			AUTO_FREE char *usage = xstrndup((const char *)rows[i].usage.data, rows[i].usage.len);
+
+			at += (size_t)snprintf(attempts_text + at - 1, sizeof attempts_text - at, "(%s) ", usage) - 1;
+		}
 	}
 	*(bool *)arg = true;
 }

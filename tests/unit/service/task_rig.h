@@ -90,7 +90,7 @@ struct outcome create_with(const char *method, struct bytes options);
 /* Until the task is in that state. */
 struct outcome await_state(const char *id, enum task_state state);
 
-/* The attempts as "1ERROR 2OK "; valid until the next call. */
+/* The attempts as "1ERROR 2OK ", with what they have used, "1OOM(much) "; valid until the next call. */
 const char *attempts(const char *id);
 
 /* --- watching --- */

@@ -121,6 +121,35 @@ static void how_a_program_ended_is_recorded(void **state)
 	assert_int_equal(o.crash_count, 1);
 }
 
+static struct answer answer_of(int code, const char *usage)
+{
+	struct answer a = {.code = code};
+
+	buf_append_str(&a.usage, usage);
+	return a;
+}
+
+/* However the attempt ends; and it is there after a restart. */
+static void what_a_program_used_is_kept(void **state)
+{
+	struct answer oom = answer_of(ERRAND_INTERNAL, "much"), err = answer_of(ERRAND_INTERNAL, "some");
+	struct answer ok = answer_of(ERRAND_OK, "little");
+	struct outcome o = create("t.T/Run");
+
+	oom.from_exit = oom.oom = true;
+	oom.exit_signal = 9;
+	answer(await_call(1), &oom);
+	answer(await_call(2), &err);
+	answer(await_call(3), &ok);
+	o = await_state(o.id, TASK_SUCCEEDED);
+	assert_string_equal(attempts(o.id), "1OOM(much) 2ERROR(some) 3OK(little) ");
+	assert_int_equal(o.crash_count, 1);
+	if (!is_sqlite)
+		return;
+	restart();
+	assert_string_equal(attempts(o.id), "1OOM(much) 2ERROR(some) 3OK(little) ");
+}
+
 static void a_method_that_is_gone_fails_its_tasks(void **state)
 {
 	struct outcome first = create("t.T/Slow"), o = create("t.T/Slow");
@@ -352,6 +381,7 @@ int main(void)
 		BOTH(a_result_too_large_fails_the_task),
 		BOTH(time_over_is_a_timeout),
 		BOTH(how_a_program_ended_is_recorded),
+		BOTH(what_a_program_used_is_kept),
 		BOTH(a_method_that_is_gone_fails_its_tasks),
 		BOTH(slots_bound_what_runs_and_turns_are_kept),
 		BOTH(a_full_queue_says_so),
