@@ -313,7 +313,7 @@ void call_answer_message(struct errand_call *call, const ProtobufCMessage *messa
 }
 
 /* Bytes of somebody outside (a worker, a program), so they are looked at first. */
-void call_answer_bytes(struct errand_call *call, struct bytes output)
+int call_answer_bytes(struct errand_call *call, struct bytes output)
 {
 	AUTO_BUF merged = BUF_INIT, problem = BUF_INIT;
 	char why[256];
@@ -322,16 +322,17 @@ void call_answer_bytes(struct errand_call *call, struct bytes output)
 			  sizeof why) < 0) {
 		call_answer_error(call, true, ERRAND_INTERNAL,
 				  xasprintf("the answer is no %s: %s", call->method->schema->output->name, why));
-		return;
+		return -ERRAND_INTERNAL;
 	}
 	if (!call_answer_take(call, true))
-		return;
+		return 0;
 	buf_append(&call->answer.payload, output.data, output.len);
 	if (buf_failed(&call->answer.payload)) {
 		call->answer.code = ERRAND_RESOURCE_EXHAUSTED;
 		call->answer.message = xstrdup("out of memory for the answer");
 	}
 	call_answer_written(call, true);
+	return 0;
 }
 
 /* --- the loop's part --- */

@@ -55,6 +55,7 @@ struct answer {
 	bool from_exit;      /* recorded as EXIT, SIGNAL or OOM, not ERROR */
 	bool oom;
 	bool lease_lost;     /* the worker that had it is gone: recorded as LEASE_LOST */
+	bool given_back;     /* it was not begun: recorded as INTERRUPTED, so it is queued again */
 	struct buf usage;    /* serialized errand.v1.Usage; may be empty */
 	struct call_tasks *tasks; /* to be made if code is 0; NULL */
 };
@@ -129,8 +130,9 @@ void call_fail_problem(struct errand_call *call, int code, const char *message,
 		       struct bytes problem);
 
 /* Any thread: the answer is this output message, serialized (copied). What is no such message, or
- * breaks depth and size, is INTERNAL instead. Counts as the handler's own answer. */
-void call_answer_bytes(struct errand_call *call, struct bytes output);
+ * breaks depth and size, is INTERNAL instead, and -ERRAND_INTERNAL is returned. Counts as
+ * the handler's own answer. */
+int call_answer_bytes(struct errand_call *call, struct bytes output);
 
 const struct method *call_method(const struct errand_call *call);
 struct call_metadata {
@@ -163,6 +165,8 @@ int64_t call_grace_ns(const struct errand_call *call);
 void call_set_exit(struct errand_call *call, int status, int signal, bool oom);
 /* The answer that follows is LEASE_LOST, if it is a task's. */
 void call_set_lease_lost(struct errand_call *call);
+/* errand_fail with UNAVAILABLE; a task goes back to its queue as if it had not been claimed. */
+void call_give_back(struct errand_call *call, const char *why);
 /* What its program has used, a serialized errand.v1.Usage (copied); goes with the answer, whatever that is. Any
  * thread, before the answer. */
 void call_set_usage(struct errand_call *call, struct bytes usage);

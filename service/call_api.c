@@ -157,6 +157,15 @@ void call_set_lease_lost(struct errand_call *call)
 	pthread_mutex_unlock(&call->lock);
 }
 
+void call_give_back(struct errand_call *call, const char *why)
+{
+	pthread_mutex_lock(&call->lock);
+	if (call->state < CALL_ANSWERED)
+		call->answer.given_back = true;
+	pthread_mutex_unlock(&call->lock);
+	errand_fail(call, ERRAND_UNAVAILABLE, "%s", why);
+}
+
 void call_set_usage(struct errand_call *call, struct bytes usage)
 {
 	pthread_mutex_lock(&call->lock);

@@ -13,6 +13,7 @@
 #include "service/enqueue.h"
 #include "service/registry.h"
 #include "service/task_api.h"
+#include "service/worker.h"
 
 static int64_t default_deadline_ns;
 
@@ -174,6 +175,7 @@ static void start_call(struct request *r, const struct method *method, const str
 	if (timeout > 0 && __builtin_add_overflow(clock_mono_ns(), timeout, &p.deadline_ns))
 		p.deadline_ns = 0;
 	r->cancelled = on_cancelled;
+	r->works_for_us = worker_is_stream(method);
 	r->writable = method->schema->server_streaming ? on_writable : NULL;
 	r->op = call_start(&p);
 }
@@ -221,6 +223,13 @@ void dispatch_request(struct request *r, const struct wire_request *w, bool open
 	}
 }
 
+bool dispatch_of_worker(const struct wire_request *w)
+{
+	static const char service[] = "errand.v1.Workers";
+
+	return w->service.len == strlen(service) && memcmp(w->service.data, service, strlen(service)) == 0;
+}
+
 size_t dispatch_memory(void)
 {
 	return call_memory() + durable_memory();
@@ -241,6 +250,8 @@ static void end_wait(struct request *r)
 	call = r->op;
 	if (!registry_is_builtin(call_method(call)))
 		return;
+	if (worker_is_stream(call_method(call)))
+		return; /* it ends when its worker has answered all */
 	if (!call_method(call)->schema->server_streaming && errand_metadata(call, "prefer-wait") == NULL)
 		return;
 	call_cancel(call, ERRAND_CANCELLED, true);

@@ -13,6 +13,8 @@
 void dispatch_init(int64_t default_deadline_ns);
 /* w is borrowed until the return. `open`: the client wants to send a stream. */
 void dispatch_request(struct request *r, const struct wire_request *w, bool open);
+/* Is it for errand.v1.Workers? */
+bool dispatch_of_worker(const struct wire_request *w);
 /* Bytes held by all that was made of requests, also of those whose client has gone. */
 size_t dispatch_memory(void);
 /* Drain: requests that only wait for something of errand's own to happen (the end

@@ -17,6 +17,7 @@
 #include "service/loop.h"
 #include "service/session.h"
 #include "service/task.h"
+#include "service/worker.h"
 
 #define LOOK (5 * NS_PER_MS)
 /* For handlers and programs to obey when they are stopped; a program's own grace
@@ -71,6 +72,7 @@ static void stop_now(void)
 	flush_until_ns = clock_mono_ns() + FLUSH_LIMIT;
 	log_warn("stopping what is still under way", "calls=%zu tasks=%zu background=%zu",
 		 session_n_requests(), task_running(), background_pending());
+	worker_stop_all();
 	session_each_request(cancel_request);
 	task_interrupt_all(on_recorded, NULL);
 	look_again();
@@ -120,6 +122,7 @@ static void begin(void)
 	listener_close();
 	session_goaway_all();
 	task_drain_begin();
+	worker_drain_begin();
 	hook_drain_begin();
 	dispatch_end_waits();
 	look_again();

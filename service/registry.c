@@ -327,7 +327,7 @@ static int add_source_methods(struct source *s, const struct view *v, char *why,
 
 			if (r < 0)
 				return r;
-			m = method_new(sm, s->queue);
+			m = method_new(sm, *s->queue ? s->queue : service->name);
 			m->runner = s->runner;
 			m->runner_arg = s->arg;
 			m->needs = none;

@@ -52,7 +52,7 @@ struct method_source {
 	struct bytes descriptor_set;
 	const struct runner *runner;
 	void *arg;
-	const char *queue;             /* of TASK methods that name none; NULL: "default" */
+	const char *queue;             /* of methods that name none; NULL: "default"; "": their service's name */
 };
 /* Before registry_finish. */
 int registry_add_source(const struct method_source *source, char *why, size_t why_size);

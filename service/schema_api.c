@@ -10,6 +10,7 @@
 #include "service/server_api.h"
 #include "service/store_api.h"
 #include "service/task_api.h"
+#include "service/worker.h"
 
 static void schema__get(Errand__V1__Schema_Service *service, const Errand__V1__GetSchemaRequest *in,
 			Errand__V1__SchemaReply_Closure done, void *call)
@@ -44,6 +45,7 @@ const struct errand_module *module_builtin(void)
 	services[n++] = server_api_service();
 	services[n++] = hook_api_service;
 	services[n++] = schedule_api_service;
+	services[n++] = worker_api_service();
 	module.descriptor_set = errand_v1_schema;
 	module.descriptor_set_len = errand_v1_schema_len;
 	return &module;

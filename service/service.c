@@ -37,6 +37,7 @@
 #include "service/store_check.h"
 #include "service/task.h"
 #include "service/watchdog.h"
+#include "service/worker.h"
 
 #define WHY 512
 /* After the drain: for threads that have answered but not returned yet. */
@@ -183,6 +184,7 @@ static int start_tasks(const struct errand_module *const *modules, char *why)
 		.max_log = options.max_log,
 		.store_reserve = options.store_reserve,
 		.store_died = store_died,
+		.load = worker_load,
 	};
 
 	/* The default place is made; a place that was named must be there. */
@@ -230,6 +232,12 @@ static int start_sessions(const struct errand_module *const *modules, char *why)
 	return 0;
 }
 
+/* Workers come with the listener; what they left is read by start_tasks. */
+static int start_workers(const struct errand_module *const *modules, char *why)
+{
+	return 0;
+}
+
 static int start_listener(const struct errand_module *const *modules, char *why)
 {
 	const struct listener_config c = {
@@ -262,6 +270,7 @@ static const struct part {
 	{start_tasks, task_deinit},
 	{start_sending, hook_stop},
 	{start_schedules, schedule_stop},
+	{start_workers, worker_deinit},
 	{start_sessions, session_deinit},
 	{start_listener, listener_close},
 };

@@ -122,6 +122,14 @@ static void refuse(struct conn *c, struct conn_stream *stream, int code, const c
 	conn_respond(c, stream, &w);
 }
 
+static bool is_worker(const struct session *s)
+{
+	LIST_FOREACH(node, &s->requests)
+		if (LIST_ENTRY(node, struct request, node)->works_for_us)
+			return true;
+	return false;
+}
+
 static void on_request(struct conn *c, struct conn_stream *stream, const struct wire_request *w,
 		       bool open, void *arg)
 {
@@ -129,9 +137,9 @@ static void on_request(struct conn *c, struct conn_stream *stream, const struct 
 	const char *why = over_limit(s, w->payload.len);
 	struct request *r;
 
-	if (draining || why != NULL) {
-		refuse(c, stream, draining ? ERRAND_UNAVAILABLE : ERRAND_RESOURCE_EXHAUSTED,
-		       draining ? "the service is stopping" : why);
+	if (why != NULL || (draining && !(is_worker(s) && dispatch_of_worker(w)))) {
+		refuse(c, stream, why == NULL ? ERRAND_UNAVAILABLE : ERRAND_RESOURCE_EXHAUSTED,
+		       why == NULL ? "the service is stopping" : why);
 		return;
 	}
 	r = xcalloc(1, sizeof *r);
@@ -525,6 +533,8 @@ void session_goaway_all(void)
 	LIST_FOREACH(node, &sessions) {
 		struct session *s = LIST_ENTRY(node, struct session, node);
 
+		if (is_worker(s))
+			continue;
 		conn_goaway(s->conn);
 		flush_later(s);
 	}

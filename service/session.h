@@ -39,6 +39,7 @@ struct request {
 	bool no_credit;             /* the client's window is used up */
 	bool blocked;               /* that, or our output is full: `writable` is owed */
 	int64_t blocked_ns;         /* since when (clock_mono_ns) */
+	bool works_for_us;          /* a worker's stream: its connection goes on while we drain */
 	struct deadline stall;      /* looks whether it still is; stays set while it is not */
 
 	void *op;                   /* the serving side's own; not NULL while it is busy */
@@ -67,7 +68,8 @@ void session_answer_error(struct request *r, int code, const char *text);
 /* One message of a stream. 0; 1: taken, but wait for writable; negative: refused. */
 int session_send(struct request *r, struct bytes message);
 
-/* Drain: GOAWAY to all; from now on new requests are refused. */
+/* Drain: GOAWAY to all but workers, who still answer what they have; from now on other
+ * new requests are refused. */
 void session_goaway_all(void);
 /* Calls fn for every live request; it may end it. */
 void session_each_request(void (*fn)(struct request *r));

@@ -177,6 +177,7 @@ enum record_kind {
 	RECORD_DELIVERY_TASK,   /* by id of a delivery: what it tells */
 	RECORD_CALLBACK_GONE,   /* whose endpoint, its URL; due: forgotten */
 	RECORD_LABEL,        /* label, its value, the id of who has it (task_list.c) */
+	RECORD_WORKER,       /* by name: what workers have registered (worker_set.c) */
 };
 
 struct record {

@@ -507,6 +507,8 @@ static int start_store(char *why, size_t why_size)
 		r = recover();
 	if (r == 0)
 		r = task_settings_load(engine.ops, engine.store);
+	if (r == 0 && engine.config.load != NULL)
+		r = engine.config.load(engine.ops, engine.store);
 	if (r == 0)
 		r = load_queues();
 	if (r < 0) {

@@ -28,11 +28,17 @@ struct task_config {
 	int64_t store_reserve;     /* bytes of the disk kept back for what runs when it is full */
 	void (*store_died)(void);  /* store_thread_on_death */
 	int64_t result_ttl_us;     /* of an ended task without its own; 0 = 7 days */
+	/* Reads what else is kept in the store, before a task is claimed; NULL: nothing is. */
+	int (*load)(const struct store_ops *ops, struct store *s);
 };
 
 /* Opens the store, recovers what a former process owned, starts the store thread
  * and the queues. Negative with the reason in why. */
 int task_init(const struct task_config *config, char *why, size_t why_size);
+/* The tasks of this queue are run by that (NULL: here), whatever their methods, `room` of
+ * them at a time; slots that were set of the queue bound it. Also before task_init has
+ * returned, in config.load. */
+void task_queue_run_by(const char *queue, const struct runner *runner, void *arg, unsigned room);
 /* No new claims from now on. */
 void task_drain_begin(void);
 size_t task_running(void);

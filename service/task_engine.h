@@ -18,8 +18,12 @@ struct task_queue {
 	unsigned slots, n_busy;  /* n_busy: claimed, or being claimed */
 	uint64_t n_queued;       /* tasks QUEUED in the store */
 	uint64_t n_creating;     /* on their way there */
-	struct pool *pool;       /* made when the first task runs */
+	struct pool *pool;       /* made when the first task runs here */
 	char *pool_name;
+	unsigned n_threads;      /* that the pool was made for */
+	const struct runner *runner; /* its tasks are run by that, not here; NULL */
+	void *runner_arg;
+	unsigned runner_room;    /* of that, at a time */
 	struct claim *claim;     /* the one on its way; NULL */
 	bool again;              /* another one is wanted after it */
 	struct loop_timer timer; /* to try again, or when its rate allows the next one */
@@ -46,6 +50,8 @@ extern struct task_engine engine;
 
 /* task_queue.c. The queue of that name, made when it is new. */
 struct task_queue *task_queue_get(const char *name);
+/* That of the queue's slots, made when it is needed. */
+struct pool *task_queue_pool(struct task_queue *q);
 /* Claims what the free slots can take, if there may be anything. */
 void task_queue_kick(struct task_queue *q);
 /* What is set of it (task_settings.h) counts from now on. */

@@ -3,6 +3,7 @@
  * made work or room for it and goes behind all that waits, so it sees what they make
  * and shares their commit; slots that come free until the store begins with it are
  * added. Loop thread. */
+#include <limits.h>
 #include <stdatomic.h>
 #include <string.h>
 
@@ -29,12 +30,13 @@ struct claim {
 	struct task_changes changes;
 };
 
-static unsigned slots_of(const char *name)
+/* Of its own, or otherwise. */
+static unsigned slots_of(const char *name, unsigned otherwise)
 {
 	for (size_t i = 0; i < engine.config.n_queues; i++)
 		if (strcmp(engine.config.queues[i].name, name) == 0)
 			return engine.config.queues[i].slots;
-	return engine.config.slots;
+	return otherwise;
 }
 
 struct task_queue *task_queue_get(const char *name)
@@ -45,18 +47,32 @@ struct task_queue *task_queue_get(const char *name)
 		return q;
 	q = xcalloc(1, sizeof *q);
 	q->name = xstrdup(name);
-	q->slots = slots_of(name);
 	q->pool_name = xasprintf("slot-%s", name);
 	map_put_str(&engine.queues, q->name, q);
 	task_queue_set(q);
 	return q;
 }
 
-static void set_slots(struct task_queue *q, unsigned slots)
+struct pool *task_queue_pool(struct task_queue *q)
 {
-	if (q->pool != NULL)
-		pool_resize(q->pool, (int)slots - (int)q->slots);
-	q->slots = slots;
+	if (q->pool == NULL) {
+		q->pool = pool_new(q->pool_name, q->slots, q->slots);
+		q->n_threads = q->slots;
+	}
+	return q->pool;
+}
+
+/* Threads of the pool stay while others run its tasks: there may be some under way. */
+static void set_slots(struct task_queue *q, const struct queue_settings *set)
+{
+	unsigned most = q->runner != NULL ? UINT_MAX : engine.config.slots;
+	unsigned slots = set->has_slots ? set->slots : slots_of(q->name, most);
+
+	q->slots = q->runner != NULL ? MIN(slots, q->runner_room) : slots;
+	if (q->pool == NULL || q->runner != NULL)
+		return;
+	pool_resize(q->pool, (int)slots - (int)q->n_threads);
+	q->n_threads = slots;
 }
 
 void task_queue_set(struct task_queue *q)
@@ -64,13 +80,25 @@ void task_queue_set(struct task_queue *q)
 	struct queue_settings set;
 
 	task_settings_get(q->name, &set);
-	set_slots(q, set.has_slots ? set.slots : slots_of(q->name));
+	set_slots(q, &set);
 	q->max_depth = set.has_depth ? set.max_depth : engine.config.max_depth;
 	q->paused = set.paused;
 	task_bucket_set(&q->bucket, set.rate, set.burst, task_clock_us());
 	queue_settings_deinit(&set);
 	if (!q->paused)
 		task_queue_kick(q);
+}
+
+void task_queue_run_by(const char *name, const struct runner *runner, void *arg, unsigned room)
+{
+	struct task_queue *q = task_queue_get(name);
+
+	if (q->runner == runner && q->runner_arg == arg && q->runner_room == room)
+		return;
+	q->runner = runner;
+	q->runner_arg = arg;
+	q->runner_room = room;
+	task_queue_set(q);
 }
 
 void task_queue_ended(struct task_queue *q)

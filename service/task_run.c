@@ -46,6 +46,7 @@ struct task_run {
 	bool slot_free;            /* the slot is not counted (any more) */
 	bool stuck;                /* it was given up: the pool has a thread more */
 	bool stalled;              /* no progress for too long: it was told to stop */
+	bool on_loop;              /* no thread of the queue's pool runs it */
 	struct loop_timer stuck_timer, stall_timer;
 	struct end *end;           /* the op under way, or to be tried again */
 };
@@ -328,6 +329,8 @@ static enum task_outcome outcome_of(const struct task_run *run, const struct ans
 		return OUTCOME_TIMEOUT;
 	if (a->lease_lost)
 		return OUTCOME_LEASE_LOST;
+	if (a->given_back)
+		return OUTCOME_INTERRUPTED;
 	if (a->from_exit && a->oom)
 		return OUTCOME_OOM;
 	if (a->from_exit)
@@ -418,7 +421,7 @@ static void on_stuck(void *arg)
 	log_warn("a task does not stop: its handler ignores that it was cancelled or is over its time; "
 		 "it is waited for", "task=%s attempt=%u method=%s", uuid_format(&run->id, id),
 		 run->attempt, run->method->schema->full_name);
-	if (run->method->run == RUN_ASYNC || run->slot_free)
+	if (run->on_loop || run->slot_free)
 		return;
 	run->stuck = true;
 	pool_resize(run->queue->pool, 1);
@@ -472,6 +475,13 @@ static void start_timers(struct task_run *run, int64_t timeout_ns)
 	loop_timer_start(&run->stall_timer, run->limits.progress_timeout_ns, on_stall, run);
 }
 
+static bool is_on_loop(const struct method *m, const struct runner *of_queue)
+{
+	const struct runner *r = of_queue != NULL ? of_queue : m->runner;
+
+	return r != NULL ? r->on_loop : m->run == RUN_ASYNC;
+}
+
 static void start_call(struct task_run *run, const struct task_row *row)
 {
 	struct wire_pair pairs[ENVELOPE_METADATA_MAX];
@@ -491,11 +501,13 @@ static void start_call(struct task_run *run, const struct task_row *row)
 		.attempt = run->attempt,
 		.grace_ns = run->limits.cancel_grace_ns,
 		.checkpoint = buf_bytes(&row->checkpoint),
+		.runner = q->runner,
+		.runner_arg = q->runner_arg,
 	};
 
-	if (run->method->run != RUN_ASYNC && q->pool == NULL)
-		q->pool = pool_new(q->pool_name, q->slots, q->slots);
-	p.pool = q->pool;
+	run->on_loop = is_on_loop(run->method, p.runner);
+	if (!run->on_loop)
+		p.pool = task_queue_pool(q);
 	if (row->flags & TASK_HAS_PARENTS)
 		task_options_read(buf_bytes(&row->options), &o, NULL);
 	p.parents = o.after;
