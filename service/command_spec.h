@@ -33,6 +33,7 @@ struct command_param {
 	enum param_type type;
 	bool required, repeated, in_route;
 	bool dash_ok;             /* dash=allow */
+	bool atomic;              /* the program gets a name beside it; renamed when it has succeeded */
 	char *fallback;           /* default=, as text; NULL: none, it may be absent */
 	enum path_must must;      /* of a path */
 	char **dirs;              /* in=: absolute, resolved at load; NULL-terminated; at least one for a path */

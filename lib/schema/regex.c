@@ -19,6 +19,7 @@
 
 #include "base/err.h"
 #include "base/json.h"
+#include "base/util.h"
 #include "schema/tables.h"
 
 enum {
@@ -334,11 +335,13 @@ static int translate(struct bytes pattern, bool no_plus, struct buf *out, char *
 
 static void *from_schema(size_t size, void *s)
 {
-	return schema_alloc(s, size);
+	return s != NULL ? schema_alloc(s, size) : xmalloc(size);
 }
 
 static void to_schema(void *p, void *s)
 {
+	if (s == NULL)
+		free(p);
 }
 
 static pcre2_code *compile(struct schema *s, const struct buf *text, char *why, size_t why_size)
@@ -354,6 +357,8 @@ static pcre2_code *compile(struct schema *s, const struct buf *text, char *why, 
 
 	pcre2_set_newline(context, PCRE2_NEWLINE_LF);
 	code = pcre2_compile(text->len > 0 ? text->data : (PCRE2_SPTR)"", text->len, options, &err, &at, context);
+	pcre2_compile_context_free(context);
+	pcre2_general_context_free(memory);
 	if (code == NULL) {
 		pcre2_get_error_message(err, reason, sizeof reason);
 		snprintf(why, why_size, "%s", (char *)reason);
@@ -369,11 +374,18 @@ static bool starts_fixed(const pcre2_code *code)
 	return (options & PCRE2_ANCHORED) != 0;
 }
 
+static int new_failed(struct schema *s, struct regex *x)
+{
+	if (s == NULL)
+		regex_free(x);
+	return -ERRAND_INVALID_ARGUMENT;
+}
+
 int regex_new(struct schema *s, struct bytes pattern, struct regex **out, char *why, size_t why_size)
 {
 	AUTO_BUF text = BUF_INIT;
 	AUTO_BUF from_start = BUF_INIT;
-	struct regex *x = schema_alloc(s, sizeof *x);
+	struct regex *x;
 
 	if (pattern.len > PATTERN_MAX) {
 		snprintf(why, why_size, "longer than %d bytes", PATTERN_MAX);
@@ -385,16 +397,29 @@ int regex_new(struct schema *s, struct bytes pattern, struct regex **out, char *
 	}
 	if (translate(pattern, false, &text, why, why_size) < 0)
 		return -ERRAND_INVALID_ARGUMENT;
-	x->search = compile(s, &text, why, why_size);
+	x = from_schema(sizeof *x, s);
+	*x = (struct regex){.search = compile(s, &text, why, why_size)};
 	if (x->search == NULL)
-		return -ERRAND_INVALID_ARGUMENT;
+		return new_failed(s, x);
 	x->anchored = starts_fixed(x->search);
 	buf_append_str(&from_start, x->anchored ? "(?:" : "(?s:.*?)(?:");
 	translate(pattern, true, &from_start, why, why_size);
 	buf_append_byte(&from_start, ')');
 	x->from_start = compile(s, &from_start, why, why_size);
+	if (x->from_start == NULL)
+		return new_failed(s, x);
 	*out = x;
-	return x->from_start != NULL ? 0 : -ERRAND_INVALID_ARGUMENT;
+	return 0;
+}
+
+struct regex *regex_free(struct regex *x)
+{
+	if (x == NULL)
+		return NULL;
+	pcre2_code_free(x->search);
+	pcre2_code_free(x->from_start);
+	free(x);
+	return NULL;
 }
 
 /* --- matching --- */
@@ -430,7 +455,7 @@ static struct scratch *scratch_get(void)
 		return scratch;
 	pthread_once(&scratch_once, scratch_init);
 	scratch = xcalloc(1, sizeof *scratch);
-	scratch->data = pcre2_match_data_create(1, NULL);
+	scratch->data = pcre2_match_data_create(REGEX_GROUPS, NULL);
 	scratch->context = pcre2_match_context_create(NULL);
 	if (scratch->data == NULL || scratch->context == NULL)
 		abort(); /* as every allocation that fails */
@@ -476,4 +501,30 @@ int regex_match(const struct regex *x, struct bytes text)
 	if (n == PCRE2_ERROR_NOMATCH || (n <= PCRE2_ERROR_UTF8_ERR1 && n >= PCRE2_ERROR_UTF8_ERR21))
 		return 0;
 	return -ERRAND_RESOURCE_EXHAUSTED;
+}
+
+bool regex_find(const struct regex *x, struct bytes text, struct bytes groups[REGEX_GROUPS])
+{
+	const uint8_t *p = text.len > 0 ? text.data : (const uint8_t *)"";
+	struct scratch *k = scratch_get();
+	const PCRE2_SIZE *at = pcre2_get_ovector_pointer(k->data);
+	int n;
+
+	memset(groups, 0, REGEX_GROUPS * sizeof *groups);
+	pcre2_set_match_limit(k->context, steps(x, text.len));
+	n = pcre2_match(x->search, p, text.len, 0, 0, k->data, k->context);
+	if (n == 0)
+		n = REGEX_GROUPS; /* there are more of them */
+	for (int i = 0; i < n; i++)
+		if (at[2 * i] != PCRE2_UNSET)
+			groups[i] = (struct bytes){p + at[2 * i], at[2 * i + 1] - at[2 * i]};
+	return n > 0;
+}
+
+unsigned regex_groups(const struct regex *x)
+{
+	uint32_t n = 0;
+
+	pcre2_pattern_info(x->search, PCRE2_INFO_CAPTURECOUNT, &n);
+	return n;
 }
