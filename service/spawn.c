@@ -80,10 +80,16 @@ int spawn_find(const char *name, char **pathp)
 
 /* --- what is looked up before --- */
 
-static int rules_refuse(struct spawn_rules *r, const char *path, const char *why)
+/* What a moment later may be otherwise stays what it is. */
+static int rules_refuse(struct spawn_rules *r, const char *path, int rc, const char *why)
 {
+	static const int momentary[] = {EMFILE, ENFILE, ENOMEM, EAGAIN, EINTR, EIO};
+
 	log_warn("program refused", "program=%s reason=\"%s\"", path, why);
 	spawn_rules_deinit(r);
+	for (size_t i = 0; i < ARRAY_LEN(momentary); i++)
+		if (rc == -momentary[i])
+			return rc;
 	return -EOPNOTSUPP;
 }
 
@@ -102,7 +108,7 @@ static int rules_landlock(struct spawn_rules *r, const struct landlock_paths *pa
 		why = xasprintf("path %s of its rules: %s", bad, strerrorname_np(-rc));
 	else
 		why = xasprintf("Landlock: %s", strerrorname_np(-rc));
-	return rules_refuse(r, paths->program, why);
+	return rules_refuse(r, paths->program, rc, why);
 }
 
 int spawn_rules_make(struct spawn_rules *r, const char *path, const char *user, const char *group,
@@ -110,10 +116,12 @@ int spawn_rules_make(struct spawn_rules *r, const char *path, const char *user, 
 {
 	const struct landlock_paths paths = {path, read, write};
 	AUTO_FREE char *why = NULL;
+	int rc;
 
 	*r = (struct spawn_rules){.ruleset_fd = -1};
-	if (account_find(user, group, &r->account, &why) < 0)
-		return rules_refuse(r, path, why);
+	rc = account_find(user, group, &r->account, &why);
+	if (rc < 0)
+		return rules_refuse(r, path, rc, why);
 	return read != NULL || write != NULL ? rules_landlock(r, &paths) : 0;
 }
 

@@ -48,7 +48,7 @@ int spawn_find(const char *name, char **pathp);
 
 /* Any thread; may take a while, since names of users may come over the network. user and
  * group NULL: the service's; read and write both NULL: no Landlock. 0; -EOPNOTSUPP when it
- * cannot be had here, with a log line that says what. */
+ * cannot be had here, another -errno when it cannot now; a log line says what. */
 int spawn_rules_make(struct spawn_rules *r, const char *path, const char *user, const char *group,
 		     const char *const *read, const char *const *write);
 void spawn_rules_deinit(struct spawn_rules *r);
