@@ -55,8 +55,8 @@ int call_unpack(struct errand_call *call, struct bytes in, char *why, size_t why
 	ProtobufCAllocator allocator = {arena_alloc_fn, arena_free_fn, &call->arena};
 	AUTO_BUF merged = BUF_INIT;
 	AUTO_BUF problem = BUF_INIT;
-	int r = payload_check(call->method->schema->input, &in, call->task_id == NULL, &merged, &problem,
-			      why, why_size);
+	int r = payload_check_input(call->method, &in, call->task_id == NULL, &merged, &problem,
+				    why, why_size);
 
 	if (problem.len > 0)
 		keep_problem(call, &problem);

@@ -312,7 +312,7 @@ void durable_request(struct request *r, const struct method *method, const struc
 	struct bytes input = w->payload;
 	struct durable *d;
 	char why[256], key[TASK_KEY_SIZE];
-	int code = payload_check(method->schema->input, &input, true, &merged, &problem, why, sizeof why);
+	int code = payload_check_input(method, &input, true, &merged, &problem, why, sizeof why);
 
 	if (code == 0 && !task_key_read(wire_pair_get(w->metadata, w->n_metadata, "idempotency-key"), key)) {
 		task_key_problem(&problem, why, sizeof why);

@@ -60,7 +60,7 @@ static int enqueue_packed(struct errand_call *call, const struct method *m, stru
 	struct task_spec spec = {.method = m};
 	char why[256];
 
-	if (payload_check(m->schema->input, &input, true, &merged, &problem, why, sizeof why) < 0)
+	if (payload_check_input(m, &input, true, &merged, &problem, why, sizeof why) < 0)
 		return refuse(call, name, -ERRAND_INVALID_ARGUMENT, why);
 	enqueue_pack_options(options, &packed);
 	if (!check_options(buf_bytes(&packed), why, sizeof why))

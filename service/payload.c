@@ -61,18 +61,26 @@ void payload_say(const struct fault_list *faults, char *why, size_t why_size)
 	why[len] = '\0';
 }
 
+/* 0 when there are none; they are needed no longer. */
+static int tell(struct fault_list *faults, struct buf *problem, char *why, size_t why_size)
+{
+	int err = faults->n > 0 ? -ERRAND_INVALID_ARGUMENT : 0;
+
+	if (err < 0) {
+		payload_say(faults, why, why_size);
+		payload_problem(faults, problem);
+	}
+	fault_list_deinit(faults);
+	return err;
+}
+
 static int check_rules(const struct schema_message *m, struct bytes in, struct buf *problem, char *why,
 		       size_t why_size)
 {
 	struct fault_list faults = FAULT_LIST_INIT;
-	int err = validate_message(m, in, NULL, &faults);
 
-	if (err < 0) {
-		payload_say(&faults, why, why_size);
-		payload_problem(&faults, problem);
-	}
-	fault_list_deinit(&faults);
-	return err;
+	validate_message(m, in, NULL, &faults);
+	return tell(&faults, problem, why, why_size);
 }
 
 int payload_check(const struct schema_message *m, struct bytes *in, bool rules, struct buf *merged,
@@ -88,4 +96,19 @@ int payload_check(const struct schema_message *m, struct bytes *in, bool rules, 
 	if (merged->len > 0)
 		*in = buf_bytes(merged);
 	return rules && m->has_rules ? check_rules(m, *in, problem, why, why_size) : 0;
+}
+
+/* The schema's rules and the runner's together, so that all faults are told at once. */
+int payload_check_input(const struct method *m, struct bytes *in, bool rules, struct buf *merged,
+			struct buf *problem, char *why, size_t why_size)
+{
+	bool own = rules && m->runner != NULL && m->runner->check != NULL;
+	struct fault_list faults = FAULT_LIST_INIT;
+	int err = payload_check(m->schema->input, in, rules && !own, merged, problem, why, why_size);
+
+	if (err < 0 || !own)
+		return err;
+	validate_message(m->schema->input, *in, NULL, &faults);
+	m->runner->check(m, *in, &faults);
+	return tell(&faults, problem, why, why_size);
 }

@@ -6,6 +6,7 @@
 
 #include "schema/fault.h"
 #include "schema/schema.h"
+#include "service/registry.h"
 
 /* 0: *in may be unpacked; when its parts had to be merged it points into `merged`. Else
  * -ERRAND_INVALID_ARGUMENT or -ERRAND_RESOURCE_EXHAUSTED with the reason in why; rules
@@ -13,6 +14,10 @@
  * rules: false for what passed them before, when it was sent. */
 int payload_check(const struct schema_message *m, struct bytes *in, bool rules, struct buf *merged,
 		  struct buf *problem, char *why, size_t why_size);
+
+/* The same of a method's input: also by its runner's own check. */
+int payload_check_input(const struct method *m, struct bytes *in, bool rules, struct buf *merged,
+			struct buf *problem, char *why, size_t why_size);
 
 /* What is wrong as an errand.v1.Problem (appended), its status the worst one's; and in
  * one line, for clients that show no more. */

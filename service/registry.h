@@ -12,9 +12,11 @@
 #include <stddef.h>
 
 #include "errand/service.h"
+#include "schema/fault.h"
 #include "schema/schema.h"
 
 /* How methods are run that have no handler in C. */
+struct method;
 struct runner {
 	const char *name;  /* "command", "worker" */
 	bool on_loop;      /* where run() is called: on the loop, so it must not block; else by the method's `run` */
@@ -22,6 +24,9 @@ struct runner {
 	 * later, by call_answer_bytes or errand_fail; off the loop before it returns unless
 	 * errand_keep was called. */
 	void (*run)(struct errand_call *call, struct bytes input, void *arg);
+	/* What its schema cannot say of an input, asked before a call is made or a task stored, and
+	 * pointers as validate_message has them. On the loop: it must not block. NULL: nothing. */
+	void (*check)(const struct method *method, struct bytes input, struct fault_list *faults);
 };
 
 struct method {

@@ -111,7 +111,7 @@ static void check_input(Errand__V1__Schedule *sc, const struct method *m, struct
 		url = (struct bytes){(const uint8_t *)sc->input->type_url, strlen(sc->input->type_url)};
 		value = (struct bytes){sc->input->value.data, sc->input->value.len};
 	}
-	if (task_input_read(registry_schema(), m->schema->input, url, value, "#/input", &wire, faults) < 0)
+	if (task_input_read(registry_schema(), m, url, value, "#/input", &wire, faults) < 0)
 		return;
 	if (sc->input == NULL) {
 		sc->input = xmalloc(sizeof *sc->input);

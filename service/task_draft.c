@@ -71,7 +71,7 @@ static void read_input(struct task_draft *d, const Google__Protobuf__Any *any, s
 		type = (struct bytes){(const uint8_t *)any->type_url, strlen(any->type_url)};
 		value = (struct bytes){any->value.data, any->value.len};
 	}
-	task_input_read(registry_schema(), d->method->schema->input, type, value, "#/input", &d->input, faults);
+	task_input_read(registry_schema(), d->method, type, value, "#/input", &d->input, faults);
 }
 
 bool task_draft_read(struct task_draft *d, const Errand__V1__CreateTaskRequest *in)

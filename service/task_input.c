@@ -112,18 +112,30 @@ static void put_prefix(struct fault_list *faults, size_t from, const char *prefi
 	}
 }
 
-int task_input_read(const struct schema *schema, const struct schema_message *m, struct bytes type,
+static int check_rules(const struct method *method, struct bytes input, const char *prefix,
+		       struct fault_list *faults)
+{
+	size_t n_before = faults->n;
+
+	if (method->schema->input->has_rules)
+		validate_message(method->schema->input, input, NULL, faults);
+	if (method->runner != NULL && method->runner->check != NULL)
+		method->runner->check(method, input, faults);
+	put_prefix(faults, n_before, prefix);
+	return faults->n > n_before ? -ERRAND_INVALID_ARGUMENT : 0;
+}
+
+int task_input_read(const struct schema *schema, const struct method *method, struct bytes type,
 		    struct bytes value, const char *prefix, struct buf *out, struct fault_list *faults)
 {
-	size_t begin = out->len, n_before = faults->n;
+	const struct schema_message *m = method->schema->input;
+	size_t begin = out->len;
 	int err = read_any(schema, m, type, value, prefix, out, faults);
 
 	if (err == 0)
 		err = check_form(m, prefix, begin, out, faults);
-	if (err == 0 && m->has_rules) {
-		err = validate_message(m, (struct bytes){out->data + begin, out->len - begin}, NULL, faults);
-		put_prefix(faults, n_before, prefix);
-	}
+	if (err == 0)
+		err = check_rules(method, (struct bytes){out->data + begin, out->len - begin}, prefix, faults);
 	if (err < 0)
 		out->len = begin;
 	return err < 0 ? -ERRAND_INVALID_ARGUMENT : 0;

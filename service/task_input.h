@@ -6,12 +6,13 @@
 
 #include "schema/fault.h"
 #include "schema/schema.h"
+#include "service/registry.h"
 
-/* Appends the wire bytes of an m: they can be unpacked and keep m's rules. 0, or
- * -ERRAND_INVALID_ARGUMENT with faults, all of them, `prefix` ("#/input") in front of
- * each pointer. schema: for Anys in it. type: the carrying Any's type_url and value;
- * both empty when there was none: an m without fields. */
-int task_input_read(const struct schema *schema, const struct schema_message *m, struct bytes type,
+/* Appends the wire bytes of m's input: they can be unpacked, and keep its rules and its
+ * runner's. 0, or -ERRAND_INVALID_ARGUMENT with faults, all of them, `prefix` ("#/input") in
+ * front of each pointer. schema: for Anys in it. type: the carrying Any's type_url and value;
+ * both empty when there was none: an input without fields. */
+int task_input_read(const struct schema *schema, const struct method *m, struct bytes type,
 		    struct bytes value, const char *prefix, struct buf *out, struct fault_list *faults);
 
 #endif

@@ -38,8 +38,11 @@ static int read_as(const char *message, const char *type, struct bytes value, st
 {
 	const struct schema_message *m = schema_message(schema, message, strlen(message));
 
+	const struct schema_method named = {.input = m};
+	const struct method method = {.schema = &named};
+
 	assert_non_null(m);
-	return task_input_read(schema, m, text(type), value, "#/input", out, faults);
+	return task_input_read(schema, &method, text(type), value, "#/input", out, faults);
 }
 
 static int read_json(const char *message, const char *json, struct buf *out, struct fault_list *faults)
