@@ -39,7 +39,6 @@ struct command_param {
 	char **dirs;              /* in=: absolute, resolved at load; NULL-terminated; at least one for a path */
 	char **dirs_given;        /* the same in the same order, absolute, as written (links in them, no "..");
 				   * NULL: as dirs */
-	bool atomic;              /* of PATH_NEW: whole or not there */
 	/* rules, for the schema */
 	char **choices;           /* enum=; NULL-terminated; NULL */
 	char *pattern, *help;     /* NULL */
