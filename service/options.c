@@ -49,6 +49,8 @@ static const struct opt table[] = {
 	{"sync-threads", 0, OPT_INT, AT(sync_threads), "0", 0, 10000, "N",
 	 "threads for SYNC methods; 0: two per processor"},
 	{"sync-queue", 0, OPT_INT, AT(sync_queue), "1024", 0, MANY, "N", "SYNC calls that may wait"},
+	{"cgroup", 0, OPT_STRING, AT(cgroup), "auto", 0, 0, "WHERE",
+	 "of programs: auto, off, or a cgroup given to this service"},
 	{"background-threads", 0, OPT_INT, AT(background_threads), "4", 1, 10000, "N",
 	 "threads for work after the response"},
 	{"background-queue", 0, OPT_INT, AT(background_queue), "4096", 0, MANY, "N",

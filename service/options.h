@@ -14,7 +14,7 @@
 
 struct options {
 	/* As given; strings are borrowed from argv. */
-	const char *socket, *store, *state, *mode, *group, *log_level;
+	const char *socket, *store, *state, *mode, *group, *log_level, *cgroup;
 	struct opt_list modules, queues, allow_uid, allow_gid;
 	int64_t slots, max_depth, max_result, result_ttl, max_log, store_reserve;
 	int64_t sync_threads, sync_queue, background_threads, background_queue;

@@ -5,18 +5,21 @@
 #include <errno.h>
 #include <pthread.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/wait.h>
 
 #include "base/clock.h"
 #include "base/json.h"
 #include "base/log.h"
+#include "base/pbuf.h"
 #include "base/util.h"
 #include "errand/service.h"
 #include "service/call.h"
 #include "service/loop.h"
 #include "service/process.h"
 
+enum { SIZE_TEXT = 32 };
 #define GRACE_NS (10 * NS_PER_S)
 
 /* On the stack of the handler's thread. */
@@ -31,7 +34,7 @@ struct run {
 	pthread_cond_t end;
 	struct process *process;
 	bool cancelled, ended;
-	int wait_status;
+	struct process_end how;
 };
 
 /* It becomes part of an error's text: no NUL, valid UTF-8. */
@@ -73,6 +76,10 @@ static void run_line(int fd, const char *line, size_t len, void *arg)
 	if (fd == STDERR_FILENO) {
 		tail_add(r, line, len);
 		call_log(r->call, "stderr", line, len);
+		if (r->command->on_stderr != NULL)
+			r->command->on_stderr(r->call, line, len, r->command->arg);
+	} else if (fd != STDOUT_FILENO) {
+		r->command->on_message(r->call, line, len, r->command->arg);
 	} else if (r->command->on_stdout != NULL) {
 		r->command->on_stdout(r->call, line, len, r->command->arg);
 	} else {
@@ -80,12 +87,19 @@ static void run_line(int fd, const char *line, size_t len, void *arg)
 	}
 }
 
+static void run_bytes(const void *data, size_t len, void *arg)
+{
+	struct run *r = arg;
+
+	r->command->on_output(r->call, data, len, r->command->arg);
+}
+
 static void run_ended(const struct process_end *end, void *arg)
 {
 	struct run *r = arg;
 
 	pthread_mutex_lock(&r->lock);
-	r->wait_status = end->wait_status;
+	r->how = *end;
 	r->ended = true;
 	pthread_cond_signal(&r->end);
 	pthread_mutex_unlock(&r->lock);
@@ -123,7 +137,12 @@ static int run_start(struct run *r)
 		.group = r->command->group,
 		.read = r->command->read,
 		.write = r->command->write,
+		.input = r->command->input,
+		.input_len = r->command->input_len,
+		.wants_messages = r->command->on_message != NULL,
+		.limits = r->command->limits,
 		.on_line = run_line,
+		.on_bytes = r->command->on_output != NULL ? run_bytes : NULL,
 		.on_exit = run_ended,
 		.arg = r,
 	};
@@ -147,6 +166,39 @@ static int run_start(struct run *r)
 	return 0;
 }
 
+/* errand.v1.Usage. */
+static void run_tell_usage(struct errand_call *call, const struct errand_exit *e)
+{
+	AUTO_BUF usage = BUF_INIT, time = BUF_INIT;
+
+	pbuf_put_uint(&time, 1, (uint64_t)(e->cpu_ns / NS_PER_S));
+	pbuf_put_uint(&time, 2, (uint64_t)(e->cpu_ns % NS_PER_S));
+	pbuf_put_str(&usage, 1, e->isolation);
+	pbuf_put_uint(&usage, 2, (uint64_t)e->peak_memory);
+	pbuf_put_bytes(&usage, 3, time.data, time.len);
+	if (e->memory_limit > 0)
+		pbuf_put_uint(&usage, 4, (uint64_t)e->memory_limit);
+	call_set_usage(call, buf_bytes(&usage));
+}
+
+static void run_tell(struct run *r)
+{
+	const struct process_end *how = &r->how;
+	struct errand_exit *out = r->out;
+
+	if (WIFEXITED(how->wait_status))
+		out->status = WEXITSTATUS(how->wait_status);
+	else
+		out->signal = WTERMSIG(how->wait_status);
+	out->oom = how->oom;
+	out->peak_memory = how->peak_memory;
+	out->cpu_ns = how->cpu_ns;
+	out->isolation = how->isolation;
+	if (r->command->limits != NULL)
+		out->memory_limit = r->command->limits->memory;
+	run_tell_usage(r->call, out);
+}
+
 static int64_t run_grace(const struct errand_call *call, const struct errand_command *command)
 {
 	if (command->grace_ns > 0)
@@ -168,7 +220,7 @@ int errand_run(struct errand_call *call, const struct errand_command *command,
 	struct call_hook *hook;
 	int rc;
 
-	*out = (struct errand_exit){.status = -1};
+	*out = (struct errand_exit){.status = -1, .isolation = "rlimit"};
 	if (loop_is_current()) {
 		log_error("errand_run on the loop", "method=%s: declare it SYNC or TASK",
 			  errand_method_name(call));
@@ -180,11 +232,36 @@ int errand_run(struct errand_call *call, const struct errand_command *command,
 	call_off_cancel(call, hook);
 	if (rc < 0)
 		return rc;
-	if (r.ended && WIFEXITED(r.wait_status))
-		out->status = WEXITSTATUS(r.wait_status);
-	else if (r.ended)
-		out->signal = WTERMSIG(r.wait_status);
+	if (r.ended)
+		run_tell(&r);
 	return r.cancelled ? -call_cancel_code(call) : 0;
+}
+
+/* "1 GiB", "1.5 MiB" */
+static const char *size_text(int64_t bytes, char out[SIZE_TEXT])
+{
+	static const char *const units[] = {"bytes", "KiB", "MiB", "GiB", "TiB"};
+	double n = (double)bytes;
+	size_t unit = 0;
+
+	for (; n >= 1024 && unit + 1 < ARRAY_LEN(units); unit++)
+		n /= 1024;
+	snprintf(out, SIZE_TEXT, n == (double)(int64_t)n ? "%.0f %s" : "%.1f %s", n, units[unit]);
+	return out;
+}
+
+static void fail_oom(struct errand_call *call, const char *program, const struct errand_exit *e)
+{
+	const char *more = *e->tail ? ":\n" : "";
+	char limit[SIZE_TEXT], peak[SIZE_TEXT];
+
+	size_text(e->peak_memory, peak);
+	if (e->memory_limit > 0)
+		errand_fail(call, ERRAND_INTERNAL, "%s was over its memory limit of %s (peak %s)%s%s", program,
+			    size_text(e->memory_limit, limit), peak, more, e->tail);
+	else
+		errand_fail(call, ERRAND_INTERNAL, "%s was killed since there was no more memory (peak %s)%s%s",
+			    program, peak, more, e->tail);
 }
 
 /* A program that was killed because the call was cancelled ends as that, not as a
@@ -198,7 +275,9 @@ void errand_fail_exit(struct errand_call *call, const char *program, const struc
 		return;
 	}
 	call_set_exit(call, e->status, e->signal, e->oom != 0);
-	if (e->signal != 0)
+	if (e->oom)
+		fail_oom(call, program, e);
+	else if (e->signal != 0)
 		errand_fail(call, ERRAND_INTERNAL, "%s was killed by signal %d (%s)%s%s", program,
 			    e->signal, strsignal(e->signal), *e->tail ? ":\n" : "", e->tail);
 	else

@@ -20,6 +20,7 @@
 #include "errand/status.h"
 #include "service/background.h"
 #include "service/call.h"
+#include "service/cgroup.h"
 #include "service/deadline.h"
 #include "service/depends.h"
 #include "service/dispatch.h"
@@ -78,11 +79,23 @@ static void stop_loop(void)
  * anybody's locks or signals. */
 static int start_process(const struct errand_module *const *modules, char *why)
 {
-	int r = process_init();
+	const struct cgroup_config c = {.where = options.cgroup};
+	int r;
 
-	if (r < 0)
-		snprintf(why, WHY, "cannot start the thread for child processes: %s", strerror(-r));
-	return r < 0 ? EX_OSERR : 0;
+	if (cgroup_init(&c, why, WHY) < 0)
+		return EX_CONFIG;
+	r = process_init();
+	if (r == 0)
+		return 0;
+	cgroup_deinit();
+	snprintf(why, WHY, "cannot start the thread for child processes: %s", strerror(-r));
+	return EX_OSERR;
+}
+
+static void stop_process(void)
+{
+	process_deinit();
+	cgroup_deinit();
 }
 
 static int start_registry(const struct errand_module *const *modules, char *why)
@@ -261,7 +274,7 @@ static const struct part {
 	void (*stop)(void);
 } parts[] = {
 	{start_loop, stop_loop},
-	{start_process, process_deinit},
+	{start_process, stop_process},
 	{start_registry, stop_registry},
 	{start_modules, registry_stop_modules},
 	{start_depends, depends_close_process},

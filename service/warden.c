@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "base/util.h"
+#include "service/cgroup.h"
 
 /* More live children than this: the rest rely on PR_SET_PDEATHSIG alone. */
 enum { WARDEN_MAX = 4096, STAT_MAX = 512, SCANS = 3 };
@@ -151,6 +152,8 @@ static void warden_main(int fd)
 			note_take(&note);
 	for (size_t i = 0; i < n_sessions; i++)
 		kill(-sessions[i], SIGKILL);
+	/* The cgroups have those too that left their session. */
+	cgroup_bury();
 	/* Again, for what was born while we looked. */
 	for (int i = 0; i < SCANS && n_sessions > 0; i++)
 		kill_sessions();

@@ -247,9 +247,12 @@ struct errand_exit {
 	int status;      /* exit status, or -1 when a signal ended it */
 	int signal;      /* that signal, or 0 */
 	char tail[4096]; /* the last of stderr, whole lines, NUL-terminated */
-	int oom;         /* not 0: it was over limits->memory, and was killed for that */
+	int oom;         /* not 0: something of it was killed for memory: over limits->memory, or,
+			  * without, the machine's. Cannot be told from a failure where isolation is
+			  * "rlimit" */
 	int64_t peak_memory, cpu_ns; /* of the whole tree with a cgroup, else as wait4 has it */
 	const char *isolation; /* "cgroup2", "cgroup1", "rlimit" */
+	int64_t memory_limit;  /* limits->memory */
 };
 
 /* Runs a program in its own process group and waits for it (SYNC and TASK only):

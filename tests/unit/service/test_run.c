@@ -28,7 +28,10 @@ struct errand_call {
 	_Atomic int cancel_code;
 	const char *cancel_at; /* cancel when this line is logged or seen */
 	struct buf log;
+	uint8_t usage[128];
+	size_t usage_len;
 	int code, status, signal;
+	bool oom;
 	char message[8192];
 };
 
@@ -82,6 +85,14 @@ void call_set_exit(struct errand_call *call, int status, int sig, bool oom)
 {
 	call->status = status;
 	call->signal = sig;
+	call->oom = oom;
+}
+
+void call_set_usage(struct errand_call *call, struct bytes usage)
+{
+	assert_true(usage.len <= sizeof call->usage);
+	memcpy(call->usage, usage.data, usage.len);
+	call->usage_len = usage.len;
 }
 
 const char *errand_method_name(const struct errand_call *call)
