@@ -246,6 +246,8 @@ static void signals_block(sigset_t *set)
 	sigaddset(set, SIGHUP);
 	pthread_sigmask(SIG_BLOCK, set, NULL); /* before there are threads */
 	signal(SIGPIPE, SIG_IGN);
+	signal(SIGUSR1, SIG_IGN); /* they mean nothing; the default would end us */
+	signal(SIGUSR2, SIG_IGN);
 }
 
 /* SIGHUP: the access log and --schema anew. What cannot be used stays as it was. */

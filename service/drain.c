@@ -140,12 +140,13 @@ static void on_signal(evutil_socket_t number, short what, void *arg)
 
 void drain_init(int64_t timeout_ns)
 {
-	static const int numbers[] = {SIGTERM, SIGINT, SIGHUP};
+	static const int numbers[] = {SIGTERM, SIGINT, SIGHUP}, ignored[] = {SIGPIPE, SIGUSR1, SIGUSR2};
 
 	phase = RUNNING;
 	recorded = false;
 	timeout = timeout_ns;
-	signal(SIGPIPE, SIG_IGN);
+	for (size_t i = 0; i < ARRAY_LEN(ignored); i++)
+		signal(ignored[i], SIG_IGN); /* a program's are its own again: spawn.c */
 	for (size_t i = 0; i < ARRAY_LEN(numbers); i++) {
 		signals[i] = evsignal_new(loop_base(), numbers[i], on_signal, NULL);
 		evsignal_add(signals[i], NULL);

@@ -142,6 +142,24 @@ static void test__wait(Service *s, const SleepRequest *in, Done done, void *call
 	errand_timer(call, in->ms * MS, waited, (void *)done);
 }
 
+/* A handler that heeds nothing. */
+static void test__hold(Service *s, const Errandtest__V1__TouchRequest *in, Done done, void *call)
+{
+	const char *dir = getenv("ARTICLE_DIR");
+	char path[4096];
+
+	snprintf(path, sizeof path, "%s/%s", dir ? dir : ".", in->name);
+	while (access(path, F_OK) < 0)
+		if (in->ms > 0)
+			nap(in->ms);
+	reply(done, "let go", call);
+}
+
+static void test__task_hold(Service *s, const Errandtest__V1__TouchRequest *in, Done done, void *call)
+{
+	test__hold(s, in, done, call);
+}
+
 static void test__sleep(Service *s, const SleepRequest *in, Done done, void *call)
 {
 	nap(in->ms);
