@@ -571,7 +571,11 @@ static void test_many_in_a_row_beside_busy_threads(void **state)
 	for (int i = 0; i < 8; i++)
 		pthread_join(threads[i], NULL);
 	assert_no_zombies();
-	assert_int_equal(count_fds(), fds);
+	/* One that has ended lets go of its own a moment after it has said so; so may
+	 * have the test before. */
+	for (int i = 0; i < 500 && count_fds() > fds; i++)
+		poll(NULL, 0, 10);
+	assert_true(count_fds() <= fds);
 }
 
 /* --- the other roles --- */
