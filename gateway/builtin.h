@@ -1,6 +1,6 @@
 /* builtin.h: the gateway's own paths: what it answers itself, without a method of
  * the service. Each is read with GET or HEAD; a route of the schema that claims one
- * is refused when the schema is loaded. */
+ * is refused when the schema is loaded (schema/route_claims.h). */
 #ifndef GATEWAY_BUILTIN_H
 #define GATEWAY_BUILTIN_H
 

@@ -10,8 +10,8 @@
 
 #include "base/err.h"
 #include "base/log.h"
-#include "gateway/builtin.h"
 #include "base/map.h"
+#include "schema/route_claims.h"
 
 static pthread_mutex_t build_lock = PTHREAD_MUTEX_INITIALIZER; /* one builder at a time */
 static pthread_mutex_t newest_lock = PTHREAD_MUTEX_INITIALIZER; /* guards `newest` */
@@ -81,60 +81,6 @@ static void snapshot_install(struct snapshot *s)
 	snapshot_unref(old);
 }
 
-/* --- paths that are not to be had --- */
-
-static bool is_own(const struct schema_method *m)
-{
-	return strncmp(m->service->name, "errand.v1.", 10) == 0;
-}
-
-static int refuse_claim(const struct route *r, const char *path, const char *owner, char *why, size_t why_size)
-{
-	snprintf(why, why_size, "%s: %s is under %s, which is %s: change the path", r->method->full_name,
-		 r->http != NULL ? r->http->path : r->method->full_name, path, owner);
-	return -ERRAND_INVALID_ARGUMENT;
-}
-
-/* What errand.v1 has below "/v1/tasks" (of /v1/tasks/{id}) is its own. */
-static int check_claim_of(const struct route *mine, const struct route *r, char *why, size_t why_size)
-{
-	char prefix[256];
-	const char *path = mine->http != NULL ? mine->http->path : "";
-	size_t len = strcspn(path, "{*:");
-
-	while (len > 0 && path[len] != '\0' && path[len] != '/' && path[len] != ':')
-		len--;
-	if (memchr(path + (len > 0), '/', len > 0 ? len - 1 : 0) == NULL || len + 2 > sizeof prefix)
-		return 0;
-	snprintf(prefix, sizeof prefix, "%.*s/", (int)len, path);
-	return route_is_below(r, prefix) ?
-		refuse_claim(r, prefix, mine->method->service->name, why, why_size) : 0;
-}
-
-static int check_claim(const struct route_table *t, const struct route *r, char *why, size_t why_size)
-{
-	const struct builtin *b;
-	const struct route *mine;
-
-	for (size_t i = 0; (b = builtin_at(i)) != NULL; i++)
-		if (route_is_below(r, b->path))
-			return refuse_claim(r, b->path, "the gateway's own", why, why_size);
-	for (size_t i = 0; !is_own(r->method) && (mine = route_at(t, i)) != NULL; i++)
-		if (is_own(mine->method) && check_claim_of(mine, r, why, why_size) < 0)
-			return -ERRAND_INVALID_ARGUMENT;
-	return 0;
-}
-
-static int check_claims(const struct route_table *t, char *why, size_t why_size)
-{
-	const struct route *r;
-
-	for (size_t i = 0; (r = route_at(t, i)) != NULL; i++)
-		if (check_claim(t, r, why, why_size) < 0)
-			return -ERRAND_INVALID_ARGUMENT;
-	return 0;
-}
-
 static int snapshot_build(struct bytes digest, struct bytes set, struct snapshot **out, char *why,
 			  size_t why_size)
 {
@@ -148,7 +94,7 @@ static int snapshot_build(struct bytes digest, struct bytes set, struct snapshot
 		memcpy(s->digest, &(uint64_t){map_hash_keyed((uint64_t[2]){0}, set.data, set.len)}, 8);
 	if (schema_load(set.data, set.len, &s->schema, why, why_size) < 0 ||
 	    route_table_new(s->schema, &s->routes, why, why_size) < 0 ||
-	    check_claims(s->routes, why, why_size) < 0) {
+	    route_claims_check(s->routes, why, why_size) < 0) {
 		snapshot_unref(s);
 		return -ERRAND_INVALID_ARGUMENT;
 	}

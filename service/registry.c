@@ -13,6 +13,7 @@
 #include "base/list.h"
 #include "base/map.h"
 #include "base/util.h"
+#include "schema/route_claims.h"
 #include "service/depends.h"
 
 #define NAME_MAX_LEN 512 /* of "pkg.Service/Method" in a request */
@@ -371,6 +372,8 @@ static int view_new(bool first, char *why, size_t why_size)
 	struct view *v = xcalloc(1, sizeof *v);
 	int r = load_schema(v, why, why_size);
 
+	if (r == 0 && !first)
+		r = route_claims_check_schema(v->schema, why, why_size);
 	if (r == 0 && first)
 		r = add_modules_methods(v, why, why_size);
 	for (size_t i = 0; i < n_sources && r == 0; i++)

@@ -63,8 +63,8 @@ struct method_source {
 int registry_add_source(const struct method_source *source, char *why, size_t why_size);
 /* After it, on the loop thread: a new source, or another content of the one of that name.
  * -ERRAND_ALREADY_EXISTS a service of it is somebody else's; -ERRAND_RESOURCE_EXHAUSTED too many changes since the
- * start; -ERRAND_INVALID_ARGUMENT the set is not one, or does not go with the others. Nothing
- * has changed then. 0 also when it has just that already. */
+ * start; -ERRAND_INVALID_ARGUMENT the set is not one, or does not go with the others, or
+ * its routes are taken. Nothing has changed then. 0 also when it has just that already. */
 int registry_set_source(const struct method_source *source, char *why, size_t why_size);
 /* Its methods are unknown from now on. */
 void registry_remove_source(const char *name);

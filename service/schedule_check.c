@@ -12,6 +12,7 @@
 #include "service/task_input.h"
 #include "service/task_options.h"
 #include "service/tz.h"
+#include "service/worker.h"
 
 #define WHY 300
 
@@ -76,7 +77,7 @@ static const struct method *check_method(const Errand__V1__Schedule *sc, struct 
 	return why == NULL ? m : NULL;
 }
 
-static void check_options(const Errand__V1__Schedule *sc, struct fault_list *faults)
+static void check_options(const Errand__V1__Schedule *sc, const struct method *m, struct fault_list *faults)
 {
 	AUTO_BUF packed = BUF_INIT;
 	struct task_options o;
@@ -92,6 +93,7 @@ static void check_options(const Errand__V1__Schedule *sc, struct fault_list *fau
 	buf_reserve(&packed, errand__v1__task_options__get_packed_size(sc->options) + 1);
 	packed.len = errand__v1__task_options__pack(sc->options, packed.data);
 	task_options_read(buf_bytes(&packed), &o, faults);
+	worker_check_queue(m, o.queue, "#/queue", faults);
 	task_options_deinit(&o);
 	for (size_t i = n_before; i < faults->n; i++) {
 		char *where = faults->items[i].where;
@@ -131,8 +133,8 @@ bool schedule_check(Errand__V1__Schedule *sc, struct fault_list *faults)
 			  "at most %d letters, digits, - _ and . with a letter or digit first", SCHEDULE_ID_MAX);
 	check_times(sc, faults);
 	check_policies(sc, faults);
-	check_options(sc, faults);
 	m = check_method(sc, faults);
+	check_options(sc, m, faults);
 	if (m != NULL)
 		check_input(sc, m, faults);
 	return faults->n == 0;

@@ -9,6 +9,7 @@
 #include "service/call.h"
 #include "service/store_thread.h"
 #include "service/task_status.h"
+#include "service/worker.h"
 
 static int64_t start_us, start_ns; /* the wall clock; the monotonic one */
 
@@ -47,6 +48,7 @@ static void get_server(Errand__V1__Servers_Service *service, const Errand__V1__G
 	reply.tasks_running = status.n_running;
 	reply.tasks_queued = status.n_queued;
 	reply.queues = (uint32_t)status.n_queues;
+	reply.workers = (uint32_t)worker_count();
 	errand_set_metadata(call, "cache-control", "no-store");
 	done(&reply, call);
 }

@@ -12,6 +12,7 @@
 #include "service/task_api.h"
 #include "service/task_input.h"
 #include "service/task_options.h"
+#include "service/worker.h"
 
 enum { FIRST_OWN = 31, UNPROCESSABLE = 422 };
 
@@ -60,6 +61,7 @@ static void read_options(struct task_draft *d, const Errand__V1__CreateTaskReque
 	task_options_read(buf_bytes(&d->options), &o, faults);
 	d->queue = o.queue;
 	o.queue = NULL;
+	worker_check_queue(d->method, d->queue, "#/queue", faults);
 	task_options_deinit(&o);
 }
 

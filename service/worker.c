@@ -150,6 +150,12 @@ void worker_open(struct worker *w, struct errand_call *stream)
 
 /* --- orders --- */
 
+static void update_queues(struct worker *w)
+{
+	for (size_t i = 0; i < w->n_uses; i++)
+		worker_queue_update(w->uses[i].queue);
+}
+
 static void on_ready(struct errand_call *call, void *arg)
 {
 	struct worker *w = arg;
@@ -164,19 +170,14 @@ bool worker_send(struct worker *w, const Errand__V1__Order *order)
 
 	if (r == 0)
 		return true;
-	w->blocked = true;
+	w->blocked = true; /* for good if r < 0: its end follows */
 	if (r == 1)
 		errand_stream_on_ready(w->stream, on_ready, w);
+	update_queues(w);
 	return false;
 }
 
 /* --- going --- */
-
-static void update_queues(struct worker *w)
-{
-	for (size_t i = 0; i < w->n_uses; i++)
-		worker_queue_update(w->uses[i].queue);
-}
 
 /* Out of all lists; w itself lives on. */
 static void take_out(struct worker *w)

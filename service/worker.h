@@ -10,6 +10,7 @@
 #include <stddef.h>
 
 #include "errand/service.h"
+#include "schema/fault.h"
 #include "service/registry.h"
 #include "service/store.h"
 
@@ -22,9 +23,12 @@ int worker_load(const struct store_ops *ops, struct store *s);
 
 /* How many are connected. */
 size_t worker_count(void);
-/* Is it a method that only workers run; is it a queue that workers run? */
+/* Is it a method that only workers run? */
 bool worker_has_method(const struct method *m);
-bool worker_has_queue(const char *name);
+/* A task of such a method (m may be NULL, queue too) in a queue that is none of workers' is
+ * a fault. */
+void worker_check_queue(const struct method *m, const char *queue, const char *pointer,
+			struct fault_list *faults);
 /* Is it the stream of a worker? Such a client goes on while we drain. */
 bool worker_is_stream(const struct method *m);
 

@@ -12,11 +12,13 @@
 #include "base/clock.h"
 #include "base/pbuf.h"
 #include "base/util.h"
+#include "service/task_api.h"
 #include "service/task_options.h"
 
 #define LEASE_MIN_S 1
 #define LEASE_MAX_S 3600
 #define LEASE_METHOD "errand.v1.Workers/Lease"
+enum { CONFLICT = 409 };
 
 /* --- who asks --- */
 
@@ -493,16 +495,29 @@ static void on_forgotten(int code, void *arg)
 	reply_now(r);
 }
 
+/* Takes why. */
+static void refuse_forget(struct errand_call *call, char *why)
+{
+	AUTO_BUF problem = BUF_INIT;
+
+	task_problem_put(&problem, ERRAND_FAILED_PRECONDITION, CONFLICT, why);
+	call_fail_problem(call, ERRAND_FAILED_PRECONDITION, why, buf_bytes(&problem));
+	free(why);
+}
+
 static void forget_worker(Errand__V1__Workers_Service *service, const Errand__V1__ForgetWorkerRequest *in,
 			  Google__Protobuf__Empty_Closure done, void *call)
 {
 	struct worker_set *set = worker_set_find(in->name);
+	const char *queue;
 
 	if (set == NULL) {
 		errand_fail(call, ERRAND_NOT_FOUND, "no worker of the name %.100s is known", in->name);
 	} else if (!list_empty(&set->workers)) {
-		errand_fail(call, ERRAND_FAILED_PRECONDITION, "a worker of the name %.100s is connected: stop it first",
-			    in->name);
+		refuse_forget(call, xasprintf("a worker of the name %.100s is connected: stop it first", in->name));
+	} else if ((queue = worker_set_busy(set)) != NULL) {
+		refuse_forget(call, xasprintf("tasks wait in queue %.100s: let a worker run them, or purge it first",
+					      queue));
 	} else {
 		worker_set_forget(in->name, on_forgotten, reply_new(call, done));
 	}

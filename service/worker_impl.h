@@ -148,6 +148,8 @@ int worker_set_put(const Errand__V1__RegisterWorkerRequest *in, struct worker_se
 		   size_t why_size);
 /* done(0 or what the store said) once it is stored. */
 void worker_set_store(struct worker_set *set, void (*done)(int code, void *arg), void *arg);
+/* A queue of nobody else's in which tasks wait; NULL. */
+const char *worker_set_busy(const struct worker_set *set);
 /* The record is gone: so are methods and queues. */
 void worker_set_forget(const char *name, void (*done)(int code, void *arg), void *arg);
 void worker_set_deinit(void);

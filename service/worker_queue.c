@@ -4,6 +4,8 @@
  * taken away from a worker that does not let go of it is no room. */
 #include "service/worker_impl.h"
 
+#include <string.h>
+
 #include "base/util.h"
 #include "service/task.h"
 
@@ -22,11 +24,15 @@ struct worker_queue *worker_queue_get(const char *name)
 	return q;
 }
 
-bool worker_has_queue(const char *name)
+void worker_check_queue(const struct method *m, const char *queue, const char *pointer,
+			struct fault_list *faults)
 {
-	const struct worker_queue *q = map_get_str(&queues, name);
+	const struct worker_queue *q = queue != NULL ? map_get_str(&queues, queue) : NULL;
 
-	return q != NULL && q->n_sets > 0;
+	if (m == NULL || queue == NULL || !worker_has_method(m) || (q != NULL && q->n_sets > 0))
+		return;
+	fault_add(faults, FAULT_SCHEMA, FAULT_POINTER, pointer, "queue", queue, strlen(queue),
+		  "only workers run %s, and none takes from this queue", m->schema->full_name);
 }
 
 static unsigned room_of(const struct worker_use *u)

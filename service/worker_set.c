@@ -12,6 +12,7 @@
 #include "base/util.h"
 #include "errand/status.h"
 #include "service/store_thread.h"
+#include "service/task_engine.h"
 #include "service/task_options.h"
 
 #define OWN_PREFIX "errand."
@@ -335,6 +336,14 @@ static void remove_done(struct store_op *op, int code)
 	p->done(code, p->arg);
 	record_deinit(&p->record);
 	free(p);
+}
+
+const char *worker_set_busy(const struct worker_set *set)
+{
+	for (size_t i = 0; i < set->n_queues; i++)
+		if (worker_queue_get(set->queues[i])->n_sets == 1 && task_queue_get(set->queues[i])->n_queued > 0)
+			return set->queues[i];
+	return NULL;
 }
 
 void worker_set_forget(const char *name, void (*done)(int code, void *arg), void *arg)

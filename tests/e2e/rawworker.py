@@ -4,12 +4,13 @@ python3-protobuf from the schema that the service itself gives."""
 import queue
 import socket
 import struct
+import sys
 import threading
+import time
 
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 
 REQUEST, RESPONSE, DATA, CREDIT = 1, 2, 3, 0x41
-NAMES = ("errand.v1.RegisterWorkerRequest", "errand.v1.Order")
 
 
 def varint(n):
@@ -80,13 +81,18 @@ class Client:
         self.lock = threading.Lock()
         self.last = -1
         self.streams = {}
-        self.reading = threading.Event()
+        self.reading = True
         self.thread = threading.Thread(target=self.read, daemon=True)
         if reading:
             self.thread.start()
         self.pool = None
 
+    def pause(self):
+        """Reads no more."""
+        self.reading = False
+
     def close(self):
+        self.reading = True
         try:
             self.socket.shutdown(socket.SHUT_RDWR)
         except OSError:
@@ -99,6 +105,8 @@ class Client:
         f = self.socket.makefile("rb")
         try:
             while len(head := f.read(10)) == 10:
+                while not self.reading:
+                    time.sleep(0.01)
                 length, stream, kind, flags = struct.unpack(">IIBB", head)
                 self.take(stream, kind, flags, f.read(length))
         except (OSError, ValueError):
@@ -204,3 +212,38 @@ class Worker(Client):
 
     def beat(self):
         return list(self.ask("Heartbeat", worker=self.id).leases)
+
+
+def main(path, name, seconds):
+    """One worker of the queue of that name; says what it does on stdout. seconds > 0: it answers
+    the first task only then, and ends when that is refused; 0: at once, for ever."""
+    w = Worker(path, name="fenced", queues=[name], tasks=4, lease_s=1)
+    stop = threading.Event()
+
+    def beat():
+        while not stop.wait(0.3):
+            try:
+                w.beat()
+            except Failed:
+                return
+    threading.Thread(target=beat, daemon=True).start()
+    print("ready", flush=True)
+    while True:
+        work = w.work(3600)
+        if not seconds:
+            w.complete(work, work.input)
+            continue
+        print("work", work.attempt, flush=True)
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            time.sleep(0.1)
+        try:
+            w.complete(work, work.input)
+            print("done", flush=True)
+        except Failed as e:
+            print("refused", e.code, flush=True)
+            return
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], sys.argv[2], float(sys.argv[3]))
