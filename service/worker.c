@@ -127,7 +127,7 @@ static void replace_others(struct worker *w)
 		struct worker *other = LIST_ENTRY(node, struct worker, node);
 
 		if (other->version != set->version && other->state != WORKER_LEAVING)
-			worker_leave(other, "a newer worker of this name has registered");
+			worker_leave(other, "a newer worker of this name has registered", false);
 	}
 }
 
@@ -141,7 +141,7 @@ void worker_open(struct worker *w, struct errand_call *stream)
 		 w->n_uses);
 	errand_on_cancel(stream, on_gone, w);
 	if (w->version != w->set->version) {
-		worker_leave(w, "a newer worker of this name has registered");
+		worker_leave(w, "a newer worker of this name has registered", false);
 		return;
 	}
 	replace_others(w);
@@ -245,7 +245,7 @@ static void go(struct worker *w)
 	say_nobody(set);
 }
 
-void worker_leave(struct worker *w, const char *reason)
+void worker_leave(struct worker *w, const char *reason, bool again)
 {
 	Errand__V1__Order order = ERRAND__V1__ORDER__INIT;
 	Errand__V1__Leave leave = ERRAND__V1__LEAVE__INIT;
@@ -253,6 +253,7 @@ void worker_leave(struct worker *w, const char *reason)
 	if (w->state == WORKER_REGISTERED)
 		return; /* told when its stream is there */
 	leave.reason = (char *)reason;
+	leave.again = again;
 	order.order_case = ERRAND__V1__ORDER__ORDER_LEAVE;
 	order.leave = &leave;
 	if (w->state == WORKER_READY)
@@ -289,7 +290,7 @@ static void drain_one(struct worker *w)
 	if (w->state == WORKER_REGISTERED)
 		worker_lose(w, ERRAND_UNAVAILABLE, "the service is stopping");
 	else
-		worker_leave(w, "the service is stopping");
+		worker_leave(w, "the service is stopping", true);
 }
 
 void worker_drain_begin(void)

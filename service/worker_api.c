@@ -384,7 +384,7 @@ static void drain(Errand__V1__Workers_Service *service, const Errand__V1__DrainR
 		errand_fail(call, ERRAND_FAILED_PRECONDITION, "this worker has no Lease stream");
 		return;
 	}
-	worker_leave(w, "it was drained");
+	worker_leave(w, "it was drained", false);
 	done_empty(done, call);
 }
 

@@ -95,7 +95,7 @@ void worker_seen(struct worker *w);
 /* Its stream is there: it is READY. */
 void worker_open(struct worker *w, struct errand_call *stream);
 /* It is given nothing more; the stream ends when it has answered all. */
-void worker_leave(struct worker *w, const char *reason);
+void worker_leave(struct worker *w, const char *reason, bool again);
 /* What it had is lost. why: for those who wait, and for its stream. */
 void worker_lose(struct worker *w, int code, const char *why);
 /* What it can take may have changed, or it may have nothing to wait for. May free it. */

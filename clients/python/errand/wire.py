@@ -1,0 +1,274 @@
+"""ttrpc with errand's additions (docs/PROTOCOL.md), without I/O: bytes in, events out.
+
+Both clients put their sockets around a Connection. It trusts nothing it is fed: what breaks
+the protocol raises ProtocolError, and the connection is to be closed."""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass, field
+from typing import Iterator, Mapping, Optional
+
+MAX_FRAME = 4 << 20
+WINDOW = 256 << 10
+REQUEST, RESPONSE, DATA = 1, 2, 3
+CANCEL, CREDIT, PING, GOAWAY = 0x40, 0x41, 0x42, 0x43
+REMOTE_CLOSED, NO_DATA = 1, 4
+AGENT = "errand-python"
+_PROBLEM = "type.googleapis.com/errand.v1.Problem"
+
+CODES = ("OK", "CANCELLED", "UNKNOWN", "INVALID_ARGUMENT", "DEADLINE_EXCEEDED", "NOT_FOUND", "ALREADY_EXISTS",
+         "PERMISSION_DENIED", "RESOURCE_EXHAUSTED", "FAILED_PRECONDITION", "ABORTED", "OUT_OF_RANGE",
+         "UNIMPLEMENTED", "INTERNAL", "UNAVAILABLE", "DATA_LOSS", "UNAUTHENTICATED")
+
+
+class ProtocolError(Exception):
+    """The peer sent what is no ttrpc."""
+
+
+class Error(Exception):
+    """A call that failed: code (of google.rpc.Code), its name, and the service's words.
+    problem: a serialized errand.v1.Problem, or b""."""
+
+    def __init__(self, code: int, message: str, problem: bytes = b""):
+        super().__init__(code, message)
+        self.code = code
+        self.message = message
+        self.problem = problem
+
+    @property
+    def name(self) -> str:
+        return CODES[self.code] if 0 <= self.code < len(CODES) else str(self.code)
+
+    def __str__(self) -> str:
+        return f"{self.name}: {self.message}"
+
+
+# --- protobuf, as far as envelopes need it ---
+
+def _varint(n: int) -> bytes:
+    n &= (1 << 64) - 1
+    out = bytearray()
+    while n > 0x7F:
+        out.append(n & 0x7F | 0x80)
+        n >>= 7
+    out.append(n)
+    return bytes(out)
+
+
+def _uint(number: int, value: int) -> bytes:
+    return _varint(number << 3) + _varint(value)
+
+
+def _bytes(number: int, value: bytes) -> bytes:
+    return _varint(number << 3 | 2) + _varint(len(value)) + value
+
+
+def _read_varint(data: bytes, at: int) -> tuple[int, int]:
+    n = shift = 0
+    while True:
+        if at >= len(data) or shift > 63:
+            raise ProtocolError("a number that does not end")
+        byte = data[at]
+        at += 1
+        n |= (byte & 0x7F) << shift
+        shift += 7
+        if byte < 0x80:
+            return n, at
+
+
+def fields(data: bytes) -> Iterator[tuple[int, int | bytes]]:
+    """(number, value): an int for numbers, bytes for all that has a length."""
+    at = 0
+    while at < len(data):
+        tag, at = _read_varint(data, at)
+        wire = tag & 7
+        if wire == 0:
+            value: int | bytes
+            value, at = _read_varint(data, at)
+        elif wire in (1, 2, 5):
+            size = 8 if wire == 1 else 4
+            if wire == 2:
+                size, at = _read_varint(data, at)
+            if size > len(data) - at:
+                raise ProtocolError("a field that is longer than its message")
+            value = data[at:at + size]
+            at += size
+        else:
+            raise ProtocolError(f"wire type {wire}")
+        yield tag >> 3, value
+
+
+def _text(value: int | bytes) -> str:
+    if isinstance(value, int):
+        raise ProtocolError("a number where a text belongs")
+    return value.decode("utf-8", "replace")
+
+
+def _blob(value: int | bytes) -> bytes:
+    if isinstance(value, int):
+        raise ProtocolError("a number where bytes belong")
+    return value
+
+
+def encode_request(service: str, method: str, payload: bytes, timeout: Optional[float],
+                   metadata: Mapping[str, str]) -> bytes:
+    out = _bytes(1, service.encode()) + _bytes(2, method.encode()) + _bytes(3, payload)
+    if timeout is not None:
+        out += _uint(4, max(1, int(timeout * 1e9)))
+    for key, value in metadata.items():
+        out += _bytes(5, _bytes(1, key.encode()) + _bytes(2, str(value).encode()))
+    return out
+
+
+def _decode_status(data: bytes) -> Optional[Error]:
+    code, message, problem = 0, "", b""
+    for number, value in fields(data):
+        if number == 1:
+            code = int(value) if isinstance(value, int) else 0
+        elif number == 2:
+            message = _text(value)
+        elif number == 3:
+            detail = dict(fields(_blob(value)))
+            if _text(detail.get(1, b"")) == _PROBLEM:
+                problem = _blob(detail.get(2, b""))
+    return Error(code, message, problem) if code else None
+
+
+# --- events ---
+
+@dataclass
+class Event:
+    stream: int
+
+
+@dataclass
+class Message(Event):
+    """One message of a stream, or the answer of a unary call (then End follows)."""
+    data: bytes
+
+
+@dataclass
+class End(Event):
+    """The last event of a stream: error is None when it went well."""
+    error: Optional[Error] = None
+    metadata: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass
+class _Stream:
+    streaming: bool
+    used: int = 0
+    dropped: bool = False
+
+
+class Connection:
+    """outgoing holds what is to be written; the owner takes it with take_outgoing."""
+
+    def __init__(self, window: int = WINDOW):
+        self.window = window
+        self.streams: dict[int, _Stream] = {}
+        self.extended = False
+        self.leaving = False   # GOAWAY: no new calls here
+        self._buffer = bytearray()
+        self._outgoing = bytearray()
+        self._last = 1
+        self._hello = 1
+        hello = _uint(1, 1) + _uint(2, window) + _bytes(3, AGENT.encode())
+        self._send(1, REQUEST, 0, encode_request("errand.wire.v1.Connection", "Hello", hello, None, {}))
+
+    def _send(self, stream: int, kind: int, flags: int, payload: bytes) -> None:
+        self._outgoing += struct.pack(">IIBB", len(payload), stream, kind, flags) + payload
+
+    def take_outgoing(self) -> bytes:
+        data = bytes(self._outgoing)
+        self._outgoing.clear()
+        return data
+
+    def request(self, service: str, method: str, payload: bytes, timeout: Optional[float] = None,
+                metadata: Mapping[str, str] = {}, streaming: bool = False) -> int:
+        body = encode_request(service, method, payload, timeout, metadata)
+        if len(body) > MAX_FRAME:
+            raise Error(8, f"a request of {len(body)} bytes: at most {MAX_FRAME} fit a frame")
+        if self._last > (1 << 32) - 3:
+            raise Error(14, "the connection has used up its streams: connect again")
+        self._last += 2
+        self.streams[self._last] = _Stream(streaming)
+        self._send(self._last, REQUEST, REMOTE_CLOSED if streaming else 0, body)
+        return self._last
+
+    def cancel(self, stream: int) -> None:
+        """Nothing more is heard of it."""
+        s = self.streams.get(stream)
+        if s is None:
+            return
+        if not self.extended:
+            s.dropped = True   # a plain server goes on; what comes is dropped
+            return
+        del self.streams[stream]
+        self._send(stream, CANCEL, 0, b"")
+
+    def consumed(self, stream: int, n: int) -> None:
+        """The owner has used up n bytes of Data: gives credit back in steps."""
+        s = self.streams.get(stream)
+        if s is None or not self.extended:
+            return
+        s.used += n
+        if s.used >= self.window // 2:
+            self._send(stream, CREDIT, 0, struct.pack(">I", s.used))
+            s.used = 0
+
+    def feed(self, data: bytes) -> list[Event]:
+        self._buffer += data
+        events: list[Event] = []
+        while len(self._buffer) >= 10:
+            length, stream, kind, flags = struct.unpack_from(">IIBB", self._buffer)
+            if length > MAX_FRAME:
+                raise ProtocolError(f"a frame of {length} bytes")
+            if len(self._buffer) < 10 + length:
+                break
+            payload = bytes(self._buffer[10:10 + length])
+            del self._buffer[:10 + length]
+            self._take(stream, kind, flags, payload, events)
+        return events
+
+    def _take(self, stream: int, kind: int, flags: int, payload: bytes, events: list[Event]) -> None:
+        if stream == self._hello and kind == RESPONSE:
+            self._hello = 0
+            self.extended = _decode_status(_blob(dict(fields(payload)).get(1, b""))) is None
+        elif kind == PING and self.extended and not flags & REMOTE_CLOSED:
+            self._send(0, PING, REMOTE_CLOSED, payload)
+        elif kind == GOAWAY and self.extended:
+            self.leaving = True
+        elif kind == RESPONSE:
+            self._take_response(stream, payload, events)
+        elif kind == DATA:
+            self._take_data(stream, flags, payload, events)
+
+    def _take_response(self, stream: int, payload: bytes, events: list[Event]) -> None:
+        error, answer, metadata = None, b"", {}
+        s = self.streams.pop(stream, None)
+        for number, value in fields(payload):
+            if number == 1:
+                error = _decode_status(_blob(value))
+            elif number == 2:
+                answer = _blob(value)
+            elif number == 64:
+                pair = dict(fields(_blob(value)))
+                metadata[_text(pair.get(1, b""))] = _text(pair.get(2, b""))
+        if s is None or s.dropped:
+            return
+        if error is None and not s.streaming:
+            events.append(Message(stream, answer))
+        events.append(End(stream, error, metadata))
+
+    def _take_data(self, stream: int, flags: int, payload: bytes, events: list[Event]) -> None:
+        s = self.streams.get(stream)
+        if s is None or not s.streaming:
+            return
+        if not flags & NO_DATA and not s.dropped:
+            events.append(Message(stream, payload))
+        if flags & REMOTE_CLOSED:
+            del self.streams[stream]
+            if not s.dropped:
+                events.append(End(stream))
