@@ -523,9 +523,13 @@ int64_t cgroup_cpu_ns(const struct cgroup *g)
 
 void cgroup_usage(const struct cgroup *g, struct cgroup_usage *out)
 {
+	uint64_t told;
+
 	out->peak_memory = child_read(g, &self.kind->peak);
 	out->cpu_ns = cgroup_cpu_ns(g);
-	out->oom = child_read(g, &self.kind->oom) > 0;
+	/* Whoever is told of it and kills the tree may be faster than the kernel's own. */
+	out->oom = child_read(g, &self.kind->oom) > 0 ||
+		   (g->oom_fd >= 0 && read(g->oom_fd, &told, sizeof told) > 0);
 }
 
 void cgroup_kill(const struct cgroup *g)

@@ -117,6 +117,30 @@ void child_close(struct process *p)
 	warden_remove(warden_fd(), p->pid);
 }
 
+static void event_drop(struct event **ep)
+{
+	if (*ep != NULL)
+		event_free(*ep);
+	*ep = NULL;
+}
+
+/* Events first: one of them watches a descriptor of the cgroup. */
+static void release(struct process *p)
+{
+	for (int i = 0; i < CHILD_OUTPUTS; i++)
+		output_drop(&p->outputs[i]);
+	event_drop(&p->on_end);
+	event_drop(&p->timer);
+	event_drop(&p->on_oom);
+	event_drop(&p->cpu_timer);
+	if (p->cgroup != NULL)
+		cgroup_free(p->cgroup);
+	p->cgroup = NULL;
+	if (p->pidfd >= 0)
+		close(p->pidfd);
+	p->pidfd = -1;
+}
+
 static int64_t timeval_ns(const struct timeval *tv)
 {
 	return tv->tv_sec * NS_PER_S + tv->tv_usec * 1000;
@@ -135,36 +159,12 @@ void child_reap(struct process *p, struct process_end *out)
 	out->oom = used.oom;
 	out->peak_memory = used.peak_memory >= 0 ? used.peak_memory : ru.ru_maxrss * 1024;
 	out->cpu_ns = used.cpu_ns >= 0 ? used.cpu_ns : timeval_ns(&ru.ru_utime) + timeval_ns(&ru.ru_stime);
-	if (p->cgroup != NULL)
-		cgroup_free(p->cgroup);
-	p->cgroup = NULL;
-}
-
-static void event_drop(struct event *e)
-{
-	if (e != NULL)
-		event_free(e);
-}
-
-/* Events first: one of them watches a descriptor of the cgroup. */
-static void events_drop(struct process *p)
-{
-	event_drop(p->on_end);
-	event_drop(p->timer);
-	event_drop(p->on_oom);
-	event_drop(p->cpu_timer);
-	p->on_end = p->timer = p->on_oom = p->cpu_timer = NULL;
+	release(p);
 }
 
 void child_free(struct process *p)
 {
-	for (int i = 0; i < CHILD_OUTPUTS; i++)
-		output_drop(&p->outputs[i]);
-	events_drop(p);
-	if (p->cgroup != NULL)
-		cgroup_free(p->cgroup);
-	if (p->pidfd >= 0)
-		close(p->pidfd);
+	release(p);
 	free(p);
 }
 
@@ -283,7 +283,6 @@ static int child_start(struct process *p, const struct child_request *r)
 
 		child_kill(p);
 		warden_remove(warden_fd(), p->pid);
-		events_drop(p);
 		child_reap(p, &end);
 	}
 	return rc;

@@ -57,7 +57,8 @@ void child_kill(struct process *p);
 void child_kill_later(struct process *p, int64_t grace_ns);
 /* The last output is given, all that is left of the tree killed. */
 void child_close(struct process *p);
-/* Waits for it, which does not take long: it has ended; and removes its cgroup. */
+/* Waits for it, which does not take long: it has ended. Gives back all it holds: its
+ * cgroup, descriptors; p itself stays. */
 void child_reap(struct process *p, struct process_end *out);
 void child_free(struct process *p);
 

@@ -28,151 +28,7 @@
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/log.h"
-
-static char self_path[4096];
-
-/* --- a child and what came of it --- */
-
-struct run {
-	pthread_mutex_t lock;
-	pthread_cond_t change;
-	struct buf text[3];     /* lines of fd 1 and 2, each with a newline */
-	size_t n_lines[3], n_bytes[3], longest;
-	bool keep;              /* text is kept */
-	bool ended;
-	int n_exits, status;
-	struct process *process;
-};
-
-#define RUN_INIT {.lock = PTHREAD_MUTEX_INITIALIZER, .change = PTHREAD_COND_INITIALIZER, .keep = true}
-
-static void run_line(int fd, const char *line, size_t len, void *arg)
-{
-	struct run *r = arg;
-
-	pthread_mutex_lock(&r->lock);
-	r->n_lines[fd]++;
-	r->n_bytes[fd] += len;
-	r->longest = MAX(r->longest, len);
-	if (r->keep) {
-		buf_append(&r->text[fd], line, len);
-		buf_append_byte(&r->text[fd], '\n');
-	}
-	pthread_cond_broadcast(&r->change);
-	pthread_mutex_unlock(&r->lock);
-}
-
-static void run_exit(const struct process_end *end, void *arg)
-{
-	struct run *r = arg;
-
-	pthread_mutex_lock(&r->lock);
-	r->n_exits++;
-	r->status = end->wait_status;
-	r->ended = true;
-	pthread_cond_broadcast(&r->change);
-	pthread_mutex_unlock(&r->lock);
-}
-
-static int run_start_in(struct run *r, const char *const *argv, const char *dir)
-{
-	struct process_params p = {.argv = argv, .dir = dir, .on_line = run_line,
-				   .on_exit = run_exit, .arg = r};
-
-	return process_start(&p, &r->process);
-}
-
-static int run_start(struct run *r, const char *const *argv)
-{
-	return run_start_in(r, argv, NULL);
-}
-
-static void run_wait(struct run *r)
-{
-	pthread_mutex_lock(&r->lock);
-	while (!r->ended)
-		pthread_cond_wait(&r->change, &r->lock);
-	pthread_mutex_unlock(&r->lock);
-	assert_int_equal(r->n_exits, 1);
-}
-
-static void run_wait_line(struct run *r)
-{
-	pthread_mutex_lock(&r->lock);
-	while (r->n_lines[1] == 0 && !r->ended)
-		pthread_cond_wait(&r->change, &r->lock);
-	pthread_mutex_unlock(&r->lock);
-}
-
-static const char *run_text(struct run *r, int fd)
-{
-	return buf_cstr(&r->text[fd]);
-}
-
-static void run_deinit(struct run *r)
-{
-	for (int i = 0; i < 3; i++)
-		buf_deinit(&r->text[i]);
-}
-
-static void run_shell(struct run *r, const char *script)
-{
-	const char *argv[] = {"sh", "-c", script, NULL};
-
-	assert_int_equal(run_start(r, argv), 0);
-}
-
-static bool is_gone(pid_t pid)
-{
-	char path[64], state = 0;
-	FILE *f;
-
-	if (kill(pid, 0) < 0)
-		return true;
-	/* Somebody else's zombie (init's, in a container) has ended too. */
-	snprintf(path, sizeof path, "/proc/%d/stat", (int)pid);
-	f = fopen(path, "re");
-	if (f == NULL)
-		return true;
-	if (fscanf(f, "%*d (%*[^)]) %c", &state) != 1)
-		state = 0;
-	fclose(f);
-	return state == 'Z' || state == 'X';
-}
-
-static void assert_gone_soon(pid_t pid)
-{
-	assert_true(pid > 1);
-	for (int i = 0; i < 500 && !is_gone(pid); i++)
-		poll(NULL, 0, 10);
-	assert_true(is_gone(pid));
-}
-
-static size_t count_fds(void)
-{
-	DIR *d = opendir("/proc/self/fd");
-	size_t n = 0;
-
-	while (readdir(d) != NULL)
-		n++;
-	closedir(d);
-	return n;
-}
-
-static bool has_zombie(void)
-{
-	siginfo_t info = {0};
-
-	return waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) == 0 && info.si_pid != 0;
-}
-
-/* What was left behind is killed and reaped within moments of the program's end. */
-static void assert_no_zombies(void)
-{
-	for (int i = 0; i < 500 && has_zombie(); i++)
-		poll(NULL, 0, 10);
-	assert_false(has_zombie());
-}
+#include "process_rig.h"
 
 /* --- what a child is given --- */
 
@@ -283,26 +139,6 @@ static void test_start_errors(void **state)
 	assert_int_equal(count_fds(), fds);
 	free(big);
 	run_deinit(&r);
-}
-
-static int run_self(const char *role, int *outp)
-{
-	int ends[2];
-	pid_t pid;
-
-	assert_int_equal(pipe(ends), 0);
-	pid = fork();
-	if (pid == 0) {
-		dup2(ends[1], 1);
-		close(ends[0]);
-		/* A leak check needs a thread, which --nproc cannot have. */
-		setenv("ASAN_OPTIONS", "detect_leaks=0", 1);
-		execl(self_path, self_path, role, (char *)NULL);
-		_exit(127);
-	}
-	close(ends[1]);
-	*outp = ends[0];
-	return pid;
 }
 
 static void test_no_more_processes_allowed(void **state)
@@ -439,29 +275,6 @@ static void test_others_are_left_alone(void **state)
 	run_deinit(&r);
 }
 
-/* This process is a reaper too, so what the killed service had, its warden
- * included, has come to us. The one child left is our own warden. */
-static void reap_adopted(void)
-{
-	char path[64], text[512];
-	int n_children = 0;
-
-	snprintf(path, sizeof path, "/proc/self/task/%d/children", (int)getpid());
-	for (int i = 0; i < 500 && n_children != 1; i++) {
-		FILE *f = fopen(path, "re");
-
-		while (waitpid(-1, NULL, WNOHANG) > 0)
-			;
-		n_children = 0;
-		assert_non_null(f);
-		while (fscanf(f, "%500s", text) == 1)
-			n_children++;
-		fclose(f);
-		poll(NULL, 0, 10);
-	}
-	assert_int_equal(n_children, 1);
-}
-
 /* Who kills the warden gets another one, and no zombie is left. */
 static void test_warden_killed(void **state)
 {
@@ -532,17 +345,6 @@ static void test_long_lines_in_pieces(void **state)
 	run_deinit(&r);
 }
 
-static atomic_bool noisy;
-
-static void *make_noise(void *arg)
-{
-	while (noisy) {
-		free(malloc(1 + (size_t)rand() % 5000));
-		log_debug("noise", "n=%d", 1);
-	}
-	return NULL;
-}
-
 static int n_rounds(void)
 {
 	const char *n = getenv("ERRAND_SPAWNS");
@@ -552,13 +354,10 @@ static int n_rounds(void)
 
 static void test_many_in_a_row_beside_busy_threads(void **state)
 {
-	pthread_t threads[8];
 	const char *argv[] = {"true", NULL};
 	size_t fds = count_fds();
 
-	noisy = true;
-	for (int i = 0; i < 8; i++)
-		pthread_create(&threads[i], NULL, make_noise, NULL);
+	noise_start();
 	for (int i = 0; i < n_rounds(); i++) {
 		struct run r = RUN_INIT;
 
@@ -567,9 +366,7 @@ static void test_many_in_a_row_beside_busy_threads(void **state)
 		assert_int_equal(r.status, 0);
 		run_deinit(&r);
 	}
-	noisy = false;
-	for (int i = 0; i < 8; i++)
-		pthread_join(threads[i], NULL);
+	noise_stop();
 	assert_no_zombies();
 	/* One that has ended lets go of its own a moment after it has said so; so may
 	 * have the test before. */
