@@ -216,6 +216,7 @@ class Worker:
         self._stopping = threading.Event()
         self._session: Optional[_Session] = None
         self._loop: Optional[asyncio.AbstractEventLoop] = None
+        self._loop_thread: Optional[threading.Thread] = None
         self._pool: Optional[concurrent.futures.ThreadPoolExecutor] = None
 
     def method(self, name: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
@@ -286,13 +287,16 @@ class Worker:
         self._pool = concurrent.futures.ThreadPoolExecutor(width, "errand-worker")
         if any(inspect.iscoroutinefunction(fn) for fn in self.handlers.values()):
             self._loop = asyncio.new_event_loop()
-            threading.Thread(target=self._loop.run_forever, name="errand-async", daemon=True).start()
+            self._loop_thread = threading.Thread(target=self._loop.run_forever, name="errand-async", daemon=True)
+            self._loop_thread.start()
 
     def _close(self) -> None:
         if self._pool is not None:
             self._pool.shutdown(wait=True)
-        if self._loop is not None:
+        if self._loop is not None and self._loop_thread is not None:
             self._loop.call_soon_threadsafe(self._loop.stop)
+            self._loop_thread.join()
+            self._loop.close()
 
     # --- one piece of work ---
 
