@@ -275,20 +275,34 @@ static void test__task_fail(Service *s, const TaskFailRequest *in, Done done, vo
 	errand_fail(call, in->code, "attempt %u fails", errand_attempt(call));
 }
 
+/* NULL-terminated; NULL when there are none. */
+static const char **list_of(char **texts, size_t n)
+{
+	const char **list = n > 0 ? calloc(n + 1, sizeof *list) : NULL;
+
+	for (size_t i = 0; i < n; i++)
+		list[i] = texts[i];
+	return list;
+}
+
 static void test__task_run(Service *s, const Errandtest__V1__TaskRunRequest *in,
 			   Errandtest__V1__TaskRunReply_Closure done, void *call)
 {
 	Errandtest__V1__TaskRunReply r = ERRANDTEST__V1__TASK_RUN_REPLY__INIT;
-	const char **argv = calloc(in->n_argv + 1, sizeof *argv);
+	static const char *const nothing[] = {"", NULL};
+	const char **argv = list_of(in->argv, in->n_argv);
+	const char **read = list_of(in->read, in->n_read), **write = list_of(in->write, in->n_write);
+	const struct errand_limits limits = {.memory = in->memory};
+	const struct errand_command command = {
+		.argv = argv ? argv : nothing, .limits = &limits, .read = read, .write = write,
+		.user = *in->user ? in->user : NULL,
+	};
 	struct errand_exit e;
-	int rc;
+	int rc = errand_run(call, &command, &e);
 
-	for (size_t i = 0; i < in->n_argv; i++)
-		argv[i] = in->argv[i];
-	if (in->n_argv == 0)
-		argv[0] = "";
-	rc = errand_run(call, &(struct errand_command){.argv = argv}, &e);
 	free(argv);
+	free(read);
+	free(write);
 	if (rc < 0 && rc != -ERRAND_CANCELLED && rc != -ERRAND_DEADLINE_EXCEEDED) {
 		errand_fail(call, -rc, "could not be run");
 	} else if (rc < 0 || (in->fail && (e.status != 0 || e.signal != 0))) {
