@@ -572,6 +572,21 @@ static void check(struct config *g, const struct conf_section *section)
 		conf_fault_section(c, section, "write progress.percent, or progress.done and progress.total");
 }
 
+/* Its slots are the queue's. */
+static void check_slots(struct config *g, const struct conf_section *section)
+{
+	const struct command_spec *s = g->spec;
+
+	for (size_t i = 0; i + 1 < g->set->n; i++) {
+		const struct command_spec *o = &g->set->specs[i];
+
+		if (s->slots > 0 && o->slots > 0 && s->queue != NULL && o->queue != NULL && s->slots != o->slots &&
+		    strcmp(s->queue, o->queue) == 0)
+			conf_fault_section(&g->conf, section, "queue %s has %u slots by %s:%d and %u by this", s->queue,
+					   o->slots, o->file, o->line, s->slots);
+	}
+}
+
 static void set_defaults(struct command_spec *s)
 {
 	if (s->max_output == 0)
@@ -603,6 +618,7 @@ static void read_command(struct config *g, const struct conf_section *section)
 	for (size_t i = 0; i < section->n_entries; i++)
 		read_key(g, section->entries[i]);
 	check(g, section);
+	check_slots(g, section);
 	set_defaults(g->spec);
 }
 

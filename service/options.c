@@ -25,6 +25,10 @@ static const struct opt table[] = {
 	 "UNIX socket to listen on"},
 	{"module", 'm', OPT_LIST, AT(modules), NULL, 0, 0, "FILE",
 	 "shared object with methods; may be given several times"},
+	{"config", 'c', OPT_LIST, AT(configs), NULL, 0, 0, "FILE",
+	 "programs as methods, see errand.conf(5); may be given several times"},
+	{"check", 't', OPT_FLAG, AT(check), NULL, 0, 0, NULL,
+	 "looks whether configuration, modules and routes are right, and ends; serves nothing"},
 	{"state", 0, OPT_STRING, AT(state), LOCALSTATEDIR "/lib/errand", 0, 0, "DIR",
 	 "where the default store is"},
 	{"store", 0, OPT_STRING, AT(store), NULL, 0, 0, "STORE",
@@ -185,6 +189,7 @@ static int read_lists(struct options *o)
 	o->queue_configs = xcalloc(o->queues.n + 1, sizeof *o->queue_configs);
 	for (size_t i = 0; i < o->queues.n && r == 0; i++)
 		r = read_queue(o->queues.items[i], &o->queue_configs[i]);
+	o->n_queue_configs = o->queues.n;
 	o->uids = xcalloc(o->allow_uid.n + 1, sizeof *o->uids);
 	for (size_t i = 0; i < o->allow_uid.n && r == 0; i++)
 		r = read_uid(o->allow_uid.items[i], &o->uids[i]);
@@ -252,15 +257,25 @@ int options_read(struct options *o, int argc, char **argv)
 	return 0;
 }
 
+void options_add_queue(struct options *o, const char *name, unsigned slots)
+{
+	for (size_t i = 0; i < o->n_queue_configs; i++)
+		if (strcmp(o->queue_configs[i].name, name) == 0)
+			return;
+	o->queue_configs = xrealloc(o->queue_configs, (o->n_queue_configs + 1) * sizeof *o->queue_configs);
+	o->queue_configs[o->n_queue_configs++] = (struct task_queue_config){xstrdup(name), slots};
+}
+
 void options_deinit(struct options *o)
 {
-	for (size_t i = 0; o->queue_configs != NULL && i < o->queues.n; i++)
+	for (size_t i = 0; o->queue_configs != NULL && i < o->n_queue_configs; i++)
 		free((char *)o->queue_configs[i].name);
 	free(o->queue_configs);
 	free(o->uids);
 	free(o->gids);
 	free(o->store_spec);
 	free(o->modules.items);
+	free(o->configs.items);
 	free(o->queues.items);
 	free(o->allow_uid.items);
 	free(o->allow_gid.items);

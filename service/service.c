@@ -18,8 +18,10 @@
 #include "base/uuid.h"
 #include "config.h"
 #include "errand/status.h"
+#include "schema/route.h"
 #include "service/background.h"
 #include "service/call.h"
+#include "service/command_spec.h"
 #include "service/cgroup.h"
 #include "service/deadline.h"
 #include "service/depends.h"
@@ -98,6 +100,24 @@ static void stop_process(void)
 	cgroup_deinit();
 }
 
+static int start_commands(char *why)
+{
+	struct command_set set;
+	int n;
+
+	if (options.configs.n == 0)
+		return 0;
+	n = command_config_read(options.configs.items, &set);
+	if (n > 0) {
+		snprintf(why, WHY, "%d fault%s in the configuration, see above", n, n == 1 ? "" : "s");
+		return -ERRAND_INVALID_ARGUMENT;
+	}
+	for (size_t i = 0; i < set.n; i++)
+		if (set.specs[i].slots > 0)
+			options_add_queue(&options, set.specs[i].queue, set.specs[i].slots);
+	return command_init(&set, why, WHY);
+}
+
 static int start_registry(const struct errand_module *const *modules, char *why)
 {
 	int r = registry_add(module_builtin(), why, WHY);
@@ -112,6 +132,8 @@ static int start_registry(const struct errand_module *const *modules, char *why)
 			r = registry_add(m, why, WHY);
 	}
 	if (r == 0)
+		r = start_commands(why);
+	if (r == 0)
 		r = registry_finish(why, WHY);
 	return r < 0 ? EX_CONFIG : 0;
 }
@@ -119,6 +141,7 @@ static int start_registry(const struct errand_module *const *modules, char *why)
 static void stop_registry(void)
 {
 	registry_deinit();
+	command_deinit();
 	depends_deinit();
 	module_unload_all();
 }
@@ -190,7 +213,7 @@ static int start_tasks(const struct errand_module *const *modules, char *why)
 		.store = options.store_spec,
 		.slots = (unsigned)options.slots,
 		.queues = options.queue_configs,
-		.n_queues = options.queues.n,
+		.n_queues = options.n_queue_configs,
 		.max_depth = (uint64_t)options.max_depth,
 		.max_result = options.max_result,
 		.result_ttl_us = options.result_ttl / 1000,
@@ -288,6 +311,34 @@ static const struct part {
 	{start_listener, listener_close},
 };
 
+/* --- -t --- */
+
+/* Routes are the gateway's; but who writes them wants to know now. */
+static int check_routes(char *why)
+{
+	struct route_table *routes = NULL;
+	int r = route_table_new(registry_schema(), &routes, why, WHY);
+
+	route_table_free(routes);
+	return r < 0 ? EX_CONFIG : 0;
+}
+
+static int check(const struct errand_module *const *modules)
+{
+	char why[WHY] = "";
+	int status = start_registry(modules, why);
+
+	if (status == 0)
+		status = check_routes(why);
+	if (status == 0)
+		printf("errand-service: configuration, modules and routes are right\n");
+	else
+		fprintf(stderr, "errand-service: %s\n", why);
+	stop_registry();
+	options_deinit(&options);
+	return status;
+}
+
 /* --- the whole --- */
 
 static bool threads_are_back(void)
@@ -344,6 +395,8 @@ int errand_service_main(int argc, char **argv, const struct errand_module *const
 		options_deinit(&options);
 		return status;
 	}
+	if (status == 0 && options.check)
+		return check(modules);
 	for (; status == 0 && n < ARRAY_LEN(parts); n++) {
 		status = parts[n].start(modules, why);
 		if (status != 0)
