@@ -23,7 +23,8 @@
 
 /* Owned copy of a method_source. */
 struct source {
-	char *name, *queue;
+	char *name;
+	const char *queue;            /* borrowed: methods keep it */
 	char **services;              /* NULL-terminated */
 	struct buf set;
 	const struct runner *runner;
@@ -224,7 +225,6 @@ static void source_free(struct source *s)
 		free(*name);
 	free(s->services);
 	free(s->methods);
-	free(s->queue);
 	free(s->name);
 	buf_deinit(&s->set);
 	free(s);
@@ -238,7 +238,7 @@ static struct source *source_new(const struct method_source *from)
 	while (from->services[n] != NULL)
 		n++;
 	s->name = xstrdup(from->name);
-	s->queue = xstrdup(from->queue != NULL ? from->queue : "default");
+	s->queue = from->queue != NULL ? from->queue : "default";
 	s->services = xcalloc(n + 1, sizeof(char *));
 	for (size_t i = 0; i < n; i++)
 		s->services[i] = xstrdup(from->services[i]);

@@ -50,7 +50,8 @@ struct method {
 int registry_add(const struct errand_module *module, char *why, size_t why_size);
 int registry_finish(char *why, size_t why_size);
 
-/* Methods that are no handlers in C. All borrowed until the call returns, but runner and arg. */
+/* Methods that are no handlers in C. All borrowed until the call returns, but runner, arg
+ * and queue for ever. */
 struct method_source {
 	const char *name;              /* who has them, for errors: "worker thumbs"; one source per name */
 	const char *const *services;   /* their full names; NULL-terminated */

@@ -328,6 +328,7 @@ void worker_deinit(void)
 	each_worker(end_one);
 	worker_set_deinit();
 	worker_queue_deinit();
+	worker_lease_deinit();
 	map_deinit(&workers);
 	worker_draining = false;
 }

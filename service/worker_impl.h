@@ -131,6 +131,7 @@ void worker_lease_end(struct worker_lease *l);
 /* The worker is lost. */
 void worker_lease_lose(struct worker_lease *l, const char *why);
 void worker_lease_stop(struct worker_lease *l, int code, int64_t grace_ns);
+void worker_lease_deinit(void);
 
 /* --- worker_run.c --- */
 extern const struct runner worker_task_runner; /* arg: the worker_queue */

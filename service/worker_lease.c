@@ -25,6 +25,7 @@
 enum { BAD_GATEWAY = 502 };
 
 static uint64_t last_number;
+static struct map given = MAP_INIT; /* those that a worker has, by number */
 
 static uint64_t new_number(void)
 {
@@ -226,6 +227,7 @@ void worker_lease_give(struct worker_lease *l, struct worker *w, struct worker_u
 	l->set = NULL;
 	l->use = use;
 	list_push_back(&w->leases, &l->node);
+	map_put(&given, &l->number, sizeof l->number, l);
 	w->n_live++;
 	if (use != NULL)
 		use->n_busy++;
@@ -241,13 +243,9 @@ void worker_lease_give(struct worker_lease *l, struct worker *w, struct worker_u
 
 struct worker_lease *worker_lease_find(const struct worker *w, uint64_t number)
 {
-	LIST_FOREACH(node, &w->leases) {
-		struct worker_lease *l = LIST_ENTRY(node, struct worker_lease, node);
+	struct worker_lease *l = map_get(&given, &number, sizeof number);
 
-		if (l->number == number)
-			return l;
-	}
-	return NULL;
+	return l != NULL && l->worker == w ? l : NULL;
 }
 
 void worker_lease_end(struct worker_lease *l)
@@ -259,13 +257,14 @@ void worker_lease_end(struct worker_lease *l)
 	if (w == NULL && l->set != NULL)
 		l->set->n_waiting--;
 	if (w != NULL) {
+		map_remove(&given, &l->number, sizeof l->number);
 		w->n_live -= l->call != NULL;
-		if (l->use == NULL)
-			w->n_calls--;
-		else
-			l->use->n_busy--;
-		if (l->use != NULL)
-			l->use->n_taken -= l->call == NULL;
+	}
+	if (w != NULL && l->use == NULL)
+		w->n_calls--;
+	if (l->use != NULL) {
+		l->use->n_busy--;
+		l->use->n_taken -= l->call == NULL;
 	}
 	free(l);
 }
@@ -291,4 +290,9 @@ void worker_lease_lose(struct worker_lease *l, const char *why)
 		fail_call(call, why);
 	}
 	worker_lease_end(l);
+}
+
+void worker_lease_deinit(void)
+{
+	map_deinit(&given);
 }
