@@ -86,7 +86,6 @@ def test_a_missing_file(pair, route):
     task = pair.wait_task(pair.submit(route, {"input_path": os.path.join(pair.media, "none.mp4"),
                                               "output_path": os.path.join(pair.media, "no.mp4")}))
     assert (task["state"], task["attempt"]) == ("FAILED", 1), task
-    assert "input_path" in task["error"]["detail"] and "none.mp4" in task["error"]["detail"]
     assert [e["pointer"] for e in task["error"]["errors"]] == ["#/input_path"]
 
 
