@@ -235,6 +235,7 @@ int cgroup_init(const struct cgroup_config *c, char *why, size_t why_size)
 	size_t n;
 
 	list_init(&self.leaving);
+	self.last = 0;
 	if (strcmp(c->where, "off") == 0) {
 		tell("--cgroup off");
 		return 0;

@@ -49,13 +49,15 @@ static unsigned parts_in(int dir, const char *file)
 	return parts;
 }
 
-/* Hands on what it can, one by one; 0 or the last -errno. */
+/* Hands on what it can, one by one; 0 or the last -errno. -EBUSY: there are processes in
+ * it, and nothing is handed on: memory comes first, and if cpu or pids were given without
+ * it, children that are to hold processes would be invalid. */
 static int hand_on(int dir, unsigned parts)
 {
 	char text[CGROUP_TEXT];
 	int rc = 0;
 
-	for (size_t i = 0; i < ARRAY_LEN(controllers); i++) {
+	for (size_t i = 0; i < ARRAY_LEN(controllers) && rc != -EBUSY; i++) {
 		int r;
 
 		if (!(parts & controllers[i].part))

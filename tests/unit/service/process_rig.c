@@ -248,8 +248,8 @@ void assert_runner_stops(const char *path)
 {
 	unsigned before = 0, now = runner_count(path);
 
-	for (int i = 0; i < 50 && before != now; i++) {
-		poll(NULL, 0, 100);
+	for (int i = 0; i < 100 && before != now; i++) {
+		poll(NULL, 0, 50);
 		before = now;
 		now = runner_count(path);
 	}
