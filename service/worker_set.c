@@ -360,8 +360,38 @@ void worker_set_forget(const char *name, void (*done)(int code, void *arg), void
 
 /* --- at the start --- */
 
-/* What does not go with us any more (a module has its service now) is left out, but its
- * queues stay workers' where they can, so that their tasks wait. */
+/* Those of them that may still be workers'. */
+static size_t good_queues(char **list, size_t n)
+{
+	char why[512];
+	size_t k = 0;
+
+	for (size_t i = 0; i < n; i++)
+		if (check_queue(list[i], why, sizeof why) == 0)
+			list[k++] = list[i];
+		else
+			free(list[i]);
+	return k;
+}
+
+/* Of what does not go with us any more (a module has its service now) the queues stay workers'
+ * where they can, so that their tasks wait and do not fail. */
+static void keep_queues(const Errand__V1__RegisterWorkerRequest *in)
+{
+	Errand__V1__RegisterWorkerRequest bare = ERRAND__V1__REGISTER_WORKER_REQUEST__INIT, *given;
+	struct worker_set *set = set_get(in->name);
+	char **queues = NULL, why[512];
+	size_t n = 0;
+
+	bare.name = in->name;
+	given = set != NULL ? copy_of(&bare) : NULL;
+	if (given == NULL)
+		return;
+	find_queues(in, &queues, &n, why, sizeof why);
+	set_content(set, given, queues, good_queues(queues, n));
+	set->stored = true;
+}
+
 static void load_one(const struct record *r)
 {
 	Errand__V1__RegisterWorkerRequest *in =
@@ -373,11 +403,13 @@ static void load_one(const struct record *r)
 		log_error("the record of a worker cannot be read", "name=%.*s", (int)r->key.len, r->key.data);
 		return;
 	}
-	if (worker_set_put(in, &set, why, sizeof why) < 0)
+	if (worker_set_put(in, &set, why, sizeof why) == 0) {
+		set->stored = true;
+	} else {
 		log_error("what a worker has registered does not go with this service any more", "name=%s reason=\"%s\"",
 			  in->name, why);
-	else
-		set->stored = true;
+		keep_queues(in);
+	}
 	errand__v1__register_worker_request__free_unpacked(in, NULL);
 }
 

@@ -416,11 +416,12 @@ def test_a_whole_service_is_a_workers(pair, worker, thumbs):
     got = client.start("thumbs.v1.Thumbs/Look", picture("b"))
     w.fail(w.work(), NOT_FOUND, "no picture b")
     assert "no picture b" in refused(NOT_FOUND, got.get)
-    got = client.start("thumbs.v1.Thumbs/Make", picture("c"))
-    work = w.work()
-    assert (work.queue, work.attempt) == ("thumbs.v1.Thumbs", 1)
-    w.complete(work, picture("c", 1))
-    assert got.get() == picture("c", 1)
+    for name, metadata in (("Make", []), ("Look", [("prefer-async", "1")])):
+        got = client.start(f"thumbs.v1.Thumbs/{name}", picture("c"), metadata=metadata)
+        work = w.work()
+        assert (work.queue, work.attempt, bool(work.task)) == ("thumbs.v1.Thumbs", 1, True)
+        w.complete(work, picture("c", 1))
+        assert got.get() == picture("c", 1)
     client.close()
 
 
@@ -598,6 +599,27 @@ def test_restart_with_tasks_that_wait(make_pair, thumbs):
 
 def workers_of(client):
     return client.ask("ListWorkers").workers
+
+
+def test_restart_with_a_module_that_has_its_queue(make_pair, thumbs):
+    p = make_pair(modules=())
+    w = Worker(p.socket, name="thumbs", services=["thumbs.v1.Thumbs"], descriptor_set=thumbs, queues=["test", "more"])
+    w.close()
+    p.service.stop()
+    p.modules = (TESTMOD,)
+    p.start_service()
+    p.wait_ready()
+    assert "queue test is the service's own" in p.service.text()
+    known, = workers(p)
+    assert (known["services"], known["queues"]) == ([], ["more", "thumbs.v1.Thumbs"])
+    assert p.wait_task(p.submit("/test/task-echo", {"text_value": "ours"}))["state"] == "SUCCEEDED"
+    task = create(p, "more")
+    assert p.task(task)["state"] == "QUEUED"
+    w = Worker(p.socket, name="thumbs", services=["thumbs.v1.Thumbs"], descriptor_set=thumbs, queues=["more"])
+    work = w.work()
+    w.complete(work, work.input)
+    assert p.task(task)["state"] == "SUCCEEDED"
+    w.close()
 
 
 def test_sigterm_waits_for_workers(make_pair):
