@@ -1,5 +1,5 @@
 /* command_config.h: what the files that read a command's section share. Private to
- * service/command_{config,param,results,template}.c. */
+ * service/command_{config,key,param,results,template}.c. */
 #ifndef SERVICE_COMMAND_CONFIG_H
 #define SERVICE_COMMAND_CONFIG_H
 
@@ -16,9 +16,14 @@ struct word {
  * False at the end, or after a fault (no closing quote). */
 bool word_next(struct conf *c, const struct conf_entry *e, const char **pp, struct word *w);
 
+/* command_key.c: what a key says, but param.NAME. After all of these. */
+void command_key_read(struct conf *c, const struct conf_entry *e, struct command_spec *s);
+
 /* command_param.c. From param.NAME = ...; false: not one (told). */
 bool command_param_read(struct conf *c, const struct conf_entry *e, const char *name, struct command_param *out);
 void command_param_deinit(struct command_param *p);
+/* Are they one name in JSON, as a_b and a__b are? */
+bool command_name_clash(const char *a, const char *b);
 /* The index of a parameter, or -1. */
 int command_param_find(const struct command_spec *s, const char *name, size_t len);
 bool command_type_read(const char *text, size_t len, bool result, enum param_type *out);

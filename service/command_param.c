@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/buf.h"
 #include "service/command_config.h"
@@ -18,6 +19,7 @@ struct reader {
 	struct conf *conf;
 	const struct conf_entry *entry;
 	struct command_param *param;
+	unsigned seen;       /* of the attributes, as bits */
 	bool bad;
 };
 
@@ -60,6 +62,30 @@ bool command_type_read(const char *text, size_t len, bool result, enum param_typ
 			return result ? i != PARAM_PATH : i != PARAM_JSON;
 		}
 	return false;
+}
+
+/* The next letter of a name in JSON; 0: its end. */
+static int json_letter(const char **pp)
+{
+	const char *p = *pp;
+	int c;
+
+	while (*p == '_')
+		p++;
+	c = p > *pp ? toupper((unsigned char)*p) : (unsigned char)*p;
+	*pp = *p != '\0' ? p + 1 : p;
+	return c;
+}
+
+bool command_name_clash(const char *a, const char *b)
+{
+	int c, d;
+
+	do {
+		c = json_letter(&a);
+		d = json_letter(&b);
+	} while (c == d && c != '\0');
+	return c == d;
 }
 
 int command_param_find(const struct command_spec *s, const char *name, size_t len)
@@ -208,16 +234,66 @@ static void take_choices(struct reader *r, const char *value, const char *at)
 		return;
 	}
 	p->choices = split(value, '|', &n);
-	for (size_t i = 0; i < n; i++)
-		if (!is_value(p->type, p->choices[i]) || (*p->choices[i] == '\0' && n == 1))
-			FAULT(r, at, "%s is no %s", p->choices[i], command_type_names[p->type]);
+	at += *at == '"';
+	for (size_t i = 0; i < n; at += strlen(p->choices[i++]) + 1)
+		if (!is_value(p->type, p->choices[i]) || *p->choices[i] == '\0')
+			FAULT(r, at, "\"%s\" is no %s", p->choices[i], command_type_names[p->type]);
 }
 
-/* Absolute, without links: what is below it is compared with it. */
+/* The directory of the configuration file, as it is found: with its links. Owned. */
+static char *here(const char *file)
+{
+	AUTO_FREE char *copy = xstrdup(file), *cwd = getcwd(NULL, 0);
+	const char *dir = dirname(copy);
+
+	return *dir == '/' || cwd == NULL ? xstrdup(dir) : xasprintf("%s/%s", cwd, dir);
+}
+
+/* A directory as it is written, absolute; NULL when ".." makes that ambiguous. Owned. */
+static char *as_given(const char *full)
+{
+	AUTO_BUF out = BUF_INIT;
+
+	for (const char *p = full, *end; *p != '\0'; p = end) {
+		size_t len;
+
+		p += strspn(p, "/");
+		end = strchrnul(p, '/');
+		len = (size_t)(end - p);
+		if (len == 2 && memcmp(p, "..", 2) == 0)
+			return NULL;
+		if (len == 0 || (len == 1 && *p == '.'))
+			continue;
+		buf_append_byte(&out, '/');
+		buf_append(&out, p, len);
+	}
+	return xstrdup(out.len > 0 ? buf_cstr(&out) : "/");
+}
+
+/* One directory: absolute, without links, since what is below it is compared with it; and as
+ * it was written, since clients write it so. */
+static void take_dir(struct reader *r, const char *base, size_t i, const char *at)
+{
+	char *name = r->param->dirs[i], *given;
+	AUTO_FREE char *full = *name == '/' ? xstrdup(name) : xasprintf("%s/%s", base, name);
+	char *real = *name != '\0' ? realpath(full, NULL) : NULL;
+	struct stat st;
+
+	if (*name == '\0')
+		FAULT(r, at, "in: an empty name; \".\" is the directory of this file");
+	else if (real == NULL || stat(real, &st) < 0 || !S_ISDIR(st.st_mode))
+		FAULT(r, at, "in: %s: %s", full, real != NULL ? "is no directory" : strerror(errno));
+	given = real != NULL ? as_given(full) : NULL;
+	r->param->dirs_given[i] = given != NULL ? given : xstrdup(real != NULL ? real : name);
+	if (real == NULL)
+		return;
+	free(name);
+	r->param->dirs[i] = real;
+}
+
 static void take_dirs(struct reader *r, const char *value, const char *at)
 {
-	AUTO_FREE char *copy = xstrdup(r->entry->section->file);
-	const char *here = dirname(copy);
+	AUTO_FREE char *base = here(r->entry->section->file);
 	size_t n;
 
 	if (r->param->type != PARAM_PATH) {
@@ -225,19 +301,13 @@ static void take_dirs(struct reader *r, const char *value, const char *at)
 		return;
 	}
 	r->param->dirs = split(value, ':', &n);
+	r->param->dirs_given = xcalloc(n + 1, sizeof(char *));
+	at += *at == '"';
 	for (size_t i = 0; i < n; i++) {
-		char *name = r->param->dirs[i], *real;
-		AUTO_FREE char *full = *name == '/' ? xstrdup(name) : xasprintf("%s/%s", here, name);
-		struct stat st;
+		size_t len = strlen(r->param->dirs[i]);
 
-		real = *name != '\0' ? realpath(full, NULL) : NULL;
-		if (real == NULL || stat(real, &st) < 0 || !S_ISDIR(st.st_mode)) {
-			FAULT(r, at, "in: %s: %s", full, real != NULL ? "is no directory" : strerror(errno));
-			free(real);
-			continue;
-		}
-		free(name);
-		r->param->dirs[i] = real;
+		take_dir(r, base, i, at);
+		at += len + 1;
 	}
 }
 
@@ -313,7 +383,11 @@ static void take_word(struct reader *r, const struct word *w)
 		return;
 	for (size_t i = 0; equals != NULL && i < ARRAY_LEN(attributes); i++)
 		if (strlen(attributes[i].name) == len && memcmp(attributes[i].name, w->text, len) == 0) {
-			attributes[i].take(r, equals + 1, w->at + len + 1);
+			if (r->seen & 1U << i)
+				FAULT(r, w->at, "a second %s", attributes[i].name);
+			else
+				attributes[i].take(r, equals + 1, w->at + len + 1);
+			r->seen |= 1U << i;
 			return;
 		}
 	meant = conf_meant(w->text, len, words);
@@ -332,6 +406,44 @@ static bool is_choice(const struct command_param *p)
 	return *c != NULL;
 }
 
+static size_t characters(const char *s)
+{
+	size_t n = 0;
+
+	for (; *s != '\0'; s++)
+		n += ((unsigned char)*s & 0xc0) != 0x80;
+	return n;
+}
+
+static bool matches(const char *pattern, const char *text)
+{
+	struct regex *x = NULL;
+	char why[200];
+	bool ok = regex_new(NULL, (struct bytes){(const uint8_t *)pattern, strlen(pattern)}, &x, why, sizeof why) < 0 ||
+		  regex_match(x, (struct bytes){(const uint8_t *)text, strlen(text)}) == 1;
+
+	regex_free(x);
+	return ok;
+}
+
+/* It has to keep the rules that what is given has to. */
+static void check_default(struct reader *r)
+{
+	const struct command_param *p = r->param;
+	const char *text = p->fallback;
+
+	if (p->choices != NULL && !is_choice(p))
+		FAULT(r, r->entry->value, "the default %s is none of its enum", text);
+	if ((p->min != NULL && strtod(text, NULL) < strtod(p->min, NULL)) ||
+	    (p->max != NULL && strtod(text, NULL) > strtod(p->max, NULL)))
+		FAULT(r, r->entry->value, "the default %s is not from min to max", text);
+	if (p->pattern != NULL && !matches(p->pattern, text))
+		FAULT(r, r->entry->value, "the default %s does not match the pattern", text);
+	if ((p->min_len > 0 && characters(text) < (size_t)p->min_len) ||
+	    (p->max_len >= 0 && characters(text) > (size_t)p->max_len))
+		FAULT(r, r->entry->value, "the default %s does not have min_len to max_len characters", text);
+}
+
 static void check(struct reader *r)
 {
 	const struct command_param *p = r->param;
@@ -344,8 +456,8 @@ static void check(struct reader *r)
 		FAULT(r, r->entry->value, "a required parameter needs no default");
 	if (p->type == PARAM_BOOL && p->repeated)
 		FAULT(r, r->entry->value, "a bool is not repeated");
-	if (p->choices != NULL && p->fallback != NULL && !is_choice(p))
-		FAULT(r, r->entry->value, "the default %s is none of its enum", p->fallback);
+	if (p->fallback != NULL)
+		check_default(r);
 	if (p->min != NULL && p->max != NULL && strtod(p->min, NULL) > strtod(p->max, NULL))
 		FAULT(r, r->entry->value, "min is more than max");
 	if (p->min_len > 0 && p->max_len >= 0 && p->min_len > p->max_len)
@@ -401,6 +513,7 @@ static void free_list(char **list)
 void command_param_deinit(struct command_param *p)
 {
 	free_list(p->dirs);
+	free_list(p->dirs_given);
 	free_list(p->choices);
 	free(p->name);
 	free(p->fallback);

@@ -22,6 +22,9 @@ enum { /* FieldDescriptorProto */
 enum { TYPE_DOUBLE = 1, TYPE_INT64 = 3, TYPE_INT32 = 5, TYPE_BOOL = 8, TYPE_STRING = 9, TYPE_MESSAGE = 11, TYPE_BYTES = 12 };
 enum { OPTION_HTTP = 72295728, OPTION_METHOD = 51717, OPTION_RULES = 1159 };
 
+/* Bytes of a text that says no other length: an element of argv has 128 KiB at most. */
+#define TEXT_MAX 65536
+
 #define VALUE_TYPE ".google.protobuf.Value"
 #define BODY_TYPE ".google.api.HttpBody"
 #define STRUCT_FILE "google/protobuf/struct.proto"
@@ -122,6 +125,8 @@ static void put_value_rules(struct buf *rules, const struct command_param *p)
 		pbuf_put_uint(&own, 2, (uint64_t)p->min_len);
 	if (p->max_len >= 0)
 		pbuf_put_uint(&own, 3, (uint64_t)p->max_len);
+	else if (p->type == PARAM_STRING || p->type == PARAM_PATH)
+		pbuf_put_uint(&own, 5, TEXT_MAX);
 	if (p->pattern != NULL)
 		pbuf_put_str(&own, 6, p->pattern);
 	for (char **c = p->choices; c != NULL && *c != NULL; c++)

@@ -169,7 +169,7 @@ static void section_begin(struct reading *r, const char *name, size_t len)
 /* The line inih gets: the one that was read, or nothing when it must not see it. */
 static bool look_at(struct reading *r, size_t len, int max)
 {
-	const char *line = r->line, *first = line + strspn(line, BLANK), *close;
+	const char *line = r->line, *first = line + strspn(line, BLANK), *close, *end;
 
 	r->wants_key = false;
 	if (strlen(line) != len) {
@@ -196,6 +196,9 @@ static bool look_at(struct reading *r, size_t len, int max)
 		fault_here(r, (int)(first - line) + 1, "a section without its ]");
 		return false;
 	}
+	end = close + 1 + strspn(close + 1, BLANK);
+	if (*end != '\0' && *end != ';' && *end != '#')
+		fault_here(r, characters(line, (size_t)(end - line)) + 1, "nothing comes behind a section's ]");
 	section_begin(r, first + 1, (size_t)(close - first) - 1);
 	return true;
 }
@@ -262,20 +265,37 @@ static void entry_add(struct reading *r, struct conf_entry *e, const char *text,
 	e->lines[e->n_lines++] = (struct conf_line){had, r->n_line, characters(r->line, at) + 1};
 }
 
+static void entries_push(struct conf_entry ***list, size_t *n, struct conf_entry *e)
+{
+	*list = xrealloc(*list, (*n + 1) * sizeof(struct conf_entry *));
+	(*list)[(*n)++] = e;
+}
+
+static const struct conf_entry *entry_find(const struct conf_section *s, const char *key)
+{
+	for (size_t i = 0; i < s->n_entries; i++)
+		if (strcmp(s->entries[i]->key, key) == 0)
+			return s->entries[i];
+	return NULL;
+}
+
 static struct conf_entry *entry_new(struct reading *r, const char *key, size_t len, size_t at)
 {
 	struct conf_section *s = r->section;
+	const struct conf_entry *first;
 	struct conf_entry *e = xcalloc(1, sizeof *e);
 
 	e->key = strndup(key, len);
 	e->line = r->n_line;
 	e->key_column = characters(r->line, at) + 1;
 	e->section = s;
-	for (size_t i = 0; i < s->n_entries; i++)
-		if (strcmp(s->entries[i]->key, e->key) == 0)
-			fault_here(r, e->key_column, "%s stands in line %d already", e->key, s->entries[i]->line);
-	s->entries = xrealloc(s->entries, (s->n_entries + 1) * sizeof(struct conf_entry *));
-	s->entries[s->n_entries++] = e;
+	first = entry_find(s, e->key);
+	if (first == NULL) {
+		entries_push(&s->entries, &s->n_entries, e);
+		return e;
+	}
+	fault_here(r, e->key_column, "%s stands in line %d already", e->key, first->line);
+	entries_push(&s->again, &s->n_again, e);
 	return e;
 }
 
@@ -355,15 +375,21 @@ void conf_read(struct conf *c, const char *path)
 	free(r.line);
 }
 
+static void entries_free(struct conf_entry **list, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		free((char *)list[i]->key);
+		free(list[i]->value);
+		free(list[i]->lines);
+		free(list[i]);
+	}
+	free(list);
+}
+
 static void section_free(struct conf_section *s)
 {
-	for (size_t i = 0; i < s->n_entries; i++) {
-		free((char *)s->entries[i]->key);
-		free(s->entries[i]->value);
-		free(s->entries[i]->lines);
-		free(s->entries[i]);
-	}
-	free(s->entries);
+	entries_free(s->entries, s->n_entries);
+	entries_free(s->again, s->n_again);
 	free(s->name);
 	free(s);
 }

@@ -33,8 +33,10 @@ struct conf_section {
 	char *name;               /* what stands between the brackets */
 	const char *file;
 	int line;
-	struct conf_entry **entries; /* n_entries; in the order of the file */
+	struct conf_entry **entries; /* n_entries; in the order of the file; of a key the first */
 	size_t n_entries;
+	struct conf_entry **again;   /* n_again: the others: faults already */
+	size_t n_again;
 };
 
 struct conf {
