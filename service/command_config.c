@@ -67,7 +67,9 @@ static void mark_route(struct config *g, const struct conf_section *section)
 		int i = command_param_find(s, p + 1, len);
 
 		if (i < 0) {
-			conf_fault(&g->conf, e, p, "there is no parameter %.*s", (int)len, p + 1);
+			AUTO_FREE char *hint = command_param_hint(s, p + 1, len);
+
+			conf_fault(&g->conf, e, p, "there is no parameter %.*s%s", (int)len, p + 1, hint);
 			continue;
 		}
 		s->params[i].in_route = true;

@@ -26,6 +26,9 @@ void command_param_deinit(struct command_param *p);
 bool command_name_clash(const char *a, const char *b);
 /* The index of a parameter, or -1. */
 int command_param_find(const struct command_spec *s, const char *name, size_t len);
+/* What goes behind a fault about a name that is none: " (did you mean X?)", or "". Owned. */
+char *command_hint(const char *word, size_t len, const char *const *list);
+char *command_param_hint(const struct command_spec *s, const char *name, size_t len);
 bool command_type_read(const char *text, size_t len, bool result, enum param_type *out);
 extern const char *const command_type_names[]; /* by enum param_type; NULL-terminated */
 

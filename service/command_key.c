@@ -217,7 +217,7 @@ static void take_stdin(struct config *g, const struct conf_entry *e, const struc
 	s->stdin_from = STDIN_PARAM;
 	s->stdin_param = command_param_find(s, e->value + 1, len - 2);
 	if (s->stdin_param < 0)
-		FAULT(g, e, "there is no parameter %.*s", (int)len - 2, e->value + 1);
+		FAULT(g, e, "there is no parameter %.*s: declare it", (int)len - 2, e->value + 1);
 	else if ((s->params[s->stdin_param].type != PARAM_STRING && s->params[s->stdin_param].type != PARAM_BYTES) ||
 		 s->params[s->stdin_param].repeated)
 		FAULT(g, e, "stdin is one string or bytes");
@@ -402,15 +402,15 @@ static void read_env(struct config *g, const struct conf_entry *e)
 
 static void unknown_key(struct config *g, const struct conf_entry *e)
 {
-	const char *names[ARRAY_LEN(keys) + 2], *meant;
+	const char *names[ARRAY_LEN(keys) + 2];
+	AUTO_FREE char *hint = NULL;
 
 	for (size_t i = 0; i < ARRAY_LEN(keys); i++)
 		names[i] = keys[i].name;
 	names[ARRAY_LEN(keys)] = "result";
 	names[ARRAY_LEN(keys) + 1] = NULL;
-	meant = conf_meant(e->key, strlen(e->key), names);
-	conf_fault(g->conf, e, NULL, "unknown key %s%s%s%s", e->key, meant ? " (did you mean " : "",
-		   meant ? meant : "", meant ? "?)" : "");
+	hint = command_hint(e->key, strlen(e->key), names);
+	conf_fault(g->conf, e, NULL, "unknown key %s%s", e->key, hint);
 }
 
 void command_key_read(struct conf *c, const struct conf_entry *e, struct command_spec *s)

@@ -96,6 +96,25 @@ int command_param_find(const struct command_spec *s, const char *name, size_t le
 	return -1;
 }
 
+char *command_hint(const char *word, size_t len, const char *const *list)
+{
+	const char *meant = conf_meant(word, len, list);
+
+	return meant != NULL ? xasprintf(" (did you mean %s?)", meant) : xstrdup("");
+}
+
+char *command_param_hint(const struct command_spec *s, const char *name, size_t len)
+{
+	const char **names = xcalloc(s->n_params + 1, sizeof(char *));
+	char *hint;
+
+	for (size_t i = 0; i < s->n_params; i++)
+		names[i] = s->params[i].name;
+	hint = command_hint(name, len, names);
+	free(names);
+	return hint;
+}
+
 /* --- values --- */
 
 #define FAULT(r, at, ...) (conf_fault((r)->conf, (r)->entry, at, __VA_ARGS__), (r)->bad = true)
@@ -376,7 +395,8 @@ static void take_word(struct reader *r, const struct word *w)
 		"required", "repeated", "atomic", "dash", "default", "enum", "help", "in", "max", "max_items",
 		"max_len", "min", "min_len", "must", "pattern", NULL,
 	};
-	const char *equals = strchr(w->text, '='), *meant;
+	const char *equals = strchr(w->text, '=');
+	AUTO_FREE char *hint = NULL;
 	size_t len = equals != NULL ? (size_t)(equals - w->text) : strlen(w->text);
 
 	if (equals == NULL && take_flag(r->param, w->text))
@@ -390,9 +410,8 @@ static void take_word(struct reader *r, const struct word *w)
 			r->seen |= 1U << i;
 			return;
 		}
-	meant = conf_meant(w->text, len, words);
-	FAULT(r, w->at, "unknown word %.*s%s%s%s", (int)len, w->text, meant ? " (did you mean " : "",
-	      meant ? meant : "", meant ? "?)" : "");
+	hint = command_hint(w->text, len, words);
+	FAULT(r, w->at, "unknown word %.*s%s", (int)len, w->text, hint);
 }
 
 /* --- the whole --- */

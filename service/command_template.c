@@ -88,6 +88,7 @@ static void check_param(struct parser *s, const struct command_piece *piece, con
 static void take_param(struct parser *s, struct command_element *e, const char *name, size_t len, bool one)
 {
 	struct command_piece *piece = piece_add(e, NULL);
+	AUTO_FREE char *hint = NULL;
 
 	if (len > 3 && memcmp(name + len - 3, "...", 3) == 0) {
 		piece->each = true;
@@ -101,8 +102,8 @@ static void take_param(struct parser *s, struct command_element *e, const char *
 		check_param(s, piece, name - 1, one);
 		return;
 	}
-	fault(s, name - 1, "there is no parameter %.*s: declare param.%.*s, or write {{ for a brace", (int)len, name,
-	      (int)len, name);
+	hint = command_param_hint(s->spec, name, len);
+	fault(s, name - 1, "there is no parameter %.*s%s: declare it, or write {{ for a brace", (int)len, name, hint);
 	e->n_pieces--;
 }
 
