@@ -292,7 +292,10 @@ static void test__task_run(Service *s, const Errandtest__V1__TaskRunRequest *in,
 	static const char *const nothing[] = {"", NULL};
 	const char **argv = list_of(in->argv, in->n_argv);
 	const char **read = list_of(in->read, in->n_read), **write = list_of(in->write, in->n_write);
-	const struct errand_limits limits = {.memory = in->memory};
+	const struct errand_limits limits = {
+		.memory = in->memory, .processes = in->processes, .cpus = in->cpus,
+		.cpu_time_ns = in->cpu_time_ms * 1000000, .whole_tree = in->whole_tree,
+	};
 	const struct errand_command command = {
 		.argv = argv ? argv : nothing, .limits = &limits, .read = read, .write = write,
 		.user = *in->user ? in->user : NULL,
