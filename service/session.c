@@ -137,7 +137,8 @@ static void on_request(struct conn *c, struct conn_stream *stream, const struct 
 	const char *why = over_limit(s, w->payload.len);
 	struct request *r;
 
-	if (why != NULL || (draining && !(is_worker(s) && dispatch_of_worker(w)))) {
+	/* what workers have is still answered, on whatever connection */
+	if (why != NULL || (draining && !dispatch_of_worker(w))) {
 		refuse(c, stream, why == NULL ? ERRAND_UNAVAILABLE : ERRAND_RESOURCE_EXHAUSTED,
 		       why == NULL ? "the service is stopping" : why);
 		return;
