@@ -212,10 +212,11 @@ static void child_lead(const struct spawn *s, int failure)
 }
 
 /* Last, since little may be done any more after it. No core files: they would hold what
- * the program was given. */
+ * the program was given. 1 instead of 0, since the kernel starts no collector of them for
+ * it either (core(5): core_pattern). */
 static void child_confine(const struct spawn *s, int failure)
 {
-	static const struct rlimit none = {0, 0};
+	static const struct rlimit none = {1, 1};
 
 	if (setrlimit(RLIMIT_CORE, &none) < 0)
 		child_fail(failure, STEP_LIMITS);
@@ -255,11 +256,14 @@ static pid_t __attribute__((noinline)) vfork_child(const struct spawn *s, int fa
 	return pid;
 }
 
-/* Not errors of the moment: what was asked for is not to be had. */
+/* ENOENT is the program's, and EOPNOTSUPP no error of the moment: what was asked for is
+ * not to be had. */
 static int error_of(const struct failure *f, bool whole)
 {
 	if (!whole || f->err <= 0)
 		return -EIO;
+	if (f->step == STEP_CHDIR && f->err == ENOENT)
+		return -ENOTDIR;
 	if (f->step == STEP_USER || f->step == STEP_LANDLOCK || (f->step == STEP_LIMITS && f->err != EAGAIN))
 		return -EOPNOTSUPP;
 	return -f->err;
@@ -294,6 +298,7 @@ int spawn_start(const struct spawn *s, pid_t *pidp, const char **stepp)
 		warden_remove(s->warden_fd, *pidp);
 	while (waitpid(*pidp, NULL, 0) < 0 && errno == EINTR)
 		;
-	*stepp = step_names[f.step];
+	*stepp = f.step == STEP_EXEC && f.err == EACCES && s->rules != NULL && s->rules->ruleset_fd >= 0
+		 ? "exec-under-landlock" : step_names[f.step]; /* of a script: its interpreter */
 	return error_of(&f, n == sizeof f);
 }

@@ -55,7 +55,7 @@ void spawn_rules_deinit(struct spawn_rules *r);
 
 /* 0 and the child, which leads a session and a process group of its own; or -errno
  * with *stepp naming what failed ("exec", "chdir", ...) and no child left: -EOPNOTSUPP for
- * a limit, user or rule that cannot be had here. */
+ * a limit, user or rule that cannot be had here, -ENOTDIR for a dir that is not there. */
 int spawn_start(const struct spawn *s, pid_t *pidp, const char **stepp);
 
 #endif

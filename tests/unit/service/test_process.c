@@ -131,7 +131,7 @@ static void test_start_errors(void **state)
 	assert_null(r.process);
 	assert_int_equal(run_start(&r, missing_path), -ENOENT);
 	assert_int_equal(run_start(&r, not_program), -EACCES);
-	assert_int_equal(run_start_in(&r, true_argv, "/nonexistent"), -ENOENT);
+	assert_int_equal(run_start_in(&r, true_argv, "/nonexistent"), -ENOTDIR);
 	assert_int_equal(run_start(&r, too_long), -E2BIG);
 	assert_int_equal(r.n_exits, 0);
 	assert_int_equal(process_count(), 0);

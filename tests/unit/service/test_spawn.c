@@ -224,6 +224,19 @@ static void a_limit_that_cannot_be_had(void **state)
 	assert_int_equal(waitpid(-1, NULL, WNOHANG), -1);
 }
 
+static void a_directory_is_not_a_program(void **state)
+{
+	struct run r = new_run();
+
+	r.spawn.dir = place("no-such-directory");
+	assert_int_equal(run(&r, "true"), -ENOTDIR);
+	assert_string_equal(r.step, "chdir");
+	r = new_run();
+	r.spawn.path = place("no-such-program");
+	assert_int_equal(run(&r, "true"), -ENOENT);
+	assert_string_equal(r.step, "exec");
+}
+
 /* --- users --- */
 
 static void names_that_are_nobody_s(void **state)
@@ -433,6 +446,23 @@ static void it_begins_with_itself_and_its_libraries(void **state)
 	assert_int_equal(WEXITSTATUS(r.status), 126); /* there is no ls for it */
 }
 
+static void a_script_s_interpreter_is_not_its_own(void **state)
+{
+	const char *read[] = {dir, NULL}, *with_sh[] = {dir, "/bin/sh", NULL};
+	struct run r = new_run();
+
+	if (!need_landlock())
+		skip();
+	write_file(place("script"), "#!/bin/sh\necho run\n", 0755);
+	r.spawn.path = place("script");
+	assert_int_equal(spawn_rules_make(&r.rules, r.spawn.path, NULL, NULL, read, NULL), 0);
+	assert_int_equal(run(&r, ""), -EACCES);
+	assert_string_equal(r.step, "exec-under-landlock");
+	assert_int_equal(spawn_rules_make(&r.rules, r.spawn.path, NULL, NULL, with_sh, NULL), 0);
+	run_ok(&r, "");
+	assert_string_equal(r.text, "run\n");
+}
+
 static void rules_and_another_user(void **state)
 {
 	const char *read[] = {"/usr/bin", "/bin", place("open"), NULL};
@@ -481,6 +511,7 @@ int main(void)
 		cmocka_unit_test(limits_and_umask),
 		cmocka_unit_test(a_limit_that_holds),
 		cmocka_unit_test(a_limit_that_cannot_be_had),
+		cmocka_unit_test(a_directory_is_not_a_program),
 		cmocka_unit_test(names_that_are_nobody_s),
 		cmocka_unit_test(the_service_s_own_user_is_no_switch),
 		cmocka_unit_test(a_user_comes_with_its_groups),
@@ -490,6 +521,7 @@ int main(void)
 		cmocka_unit_test(only_what_is_named_can_be_used),
 		cmocka_unit_test(one_file_and_not_its_neighbour),
 		cmocka_unit_test(it_begins_with_itself_and_its_libraries),
+		cmocka_unit_test(a_script_s_interpreter_is_not_its_own),
 		cmocka_unit_test(rules_and_another_user),
 		cmocka_unit_test(a_path_that_is_not_there_is_refused),
 	};
