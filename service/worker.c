@@ -5,6 +5,7 @@
 #define _GNU_SOURCE
 #include "service/worker_impl.h"
 
+#include <assert.h>
 #include <string.h>
 
 #include "base/clock.h"
@@ -14,6 +15,11 @@
 #define STREAM_NS (10 * NS_PER_S)      /* from RegisterWorker to Lease */
 #define LEASE_NS (30 * NS_PER_S)       /* if it asks for nothing else */
 #define LATE_NS (NS_PER_S / 2)         /* so late is a clock that we have slept through */
+
+static const bool moves[3][3] = {
+	[WORKER_REGISTERED] = {[WORKER_READY] = true},
+	[WORKER_READY] = {[WORKER_LEAVING] = true},
+};
 
 static struct map workers = MAP_INIT;  /* by id */
 static size_t n_workers;
@@ -32,6 +38,13 @@ size_t worker_count(void)
 struct worker *worker_find(const char *id)
 {
 	return map_get_str(&workers, id);
+}
+
+/* Anything but REGISTERED has a stream. */
+static void set_state(struct worker *w, enum worker_state next)
+{
+	assert(moves[w->state][next] && w->stream != NULL);
+	w->state = next;
 }
 
 void worker_seen(struct worker *w)
@@ -72,21 +85,40 @@ static int64_t duration_ns(const Google__Protobuf__Duration *d)
 	return d == NULL ? 0 : d->seconds * NS_PER_S + d->nanos;
 }
 
-static void add_uses(struct worker *w)
+static bool has_use(const struct worker *w, const struct worker_queue *q)
 {
-	struct worker_set *set = w->set;
-
-	w->n_uses = set->n_queues;
-	w->uses = xcalloc(w->n_uses + 1, sizeof *w->uses);
-	for (size_t i = 0; i < w->n_uses; i++) {
-		struct worker_queue *q = worker_queue_get(set->queues[i]);
-
-		w->uses[i] = (struct worker_use){.worker = w, .queue = q};
-		list_push_back(&q->uses, &w->uses[i].node);
-	}
+	for (size_t i = 0; i < w->n_uses; i++)
+		if (w->uses[i].queue == q)
+			return true;
+	return false;
 }
 
-struct worker *worker_new(struct worker_set *set, const Errand__V1__RegisterWorkerRequest *in)
+static void add_use(struct worker *w, const char *queue)
+{
+	struct worker_queue *q = worker_queue_get(queue);
+	struct worker_use *u = &w->uses[w->n_uses];
+
+	if (has_use(w, q))
+		return;
+	*u = (struct worker_use){.worker = w, .queue = q};
+	list_push_back(&q->uses, &u->node);
+	w->n_uses++;
+}
+
+/* Those of its services, and its own: others of its name may take from others. */
+static void add_uses(struct worker *w, const Errand__V1__RegisterWorkerRequest *in)
+{
+	const struct worker_queues *all = &w->set->queues;
+
+	w->uses = xcalloc(all->n_services + in->n_queues + 1, sizeof *w->uses);
+	for (size_t i = 0; i < all->n_services; i++)
+		add_use(w, all->names[i]);
+	for (size_t i = 0; i < in->n_queues; i++)
+		add_use(w, in->queues[i]);
+}
+
+struct worker *worker_new(struct worker_set *set, unsigned version,
+			  const Errand__V1__RegisterWorkerRequest *in)
 {
 	struct worker *w;
 	struct uuid id;
@@ -97,7 +129,7 @@ struct worker *worker_new(struct worker_set *set, const Errand__V1__RegisterWork
 	uuid_new(&id);
 	uuid_format(&id, w->id);
 	w->set = set;
-	w->version = set->version;
+	w->version = version;
 	w->tasks = in->tasks ? in->tasks : 1;
 	w->calls = in->calls ? in->calls : 16;
 	w->pid = in->pid;
@@ -107,7 +139,7 @@ struct worker *worker_new(struct worker_set *set, const Errand__V1__RegisterWork
 	list_push_back(&set->workers, &w->node);
 	map_put_str(&workers, w->id, w);
 	n_workers++;
-	add_uses(w);
+	add_uses(w, in);
 	worker_seen(w);
 	deadline_set(&w->deadline, w->seen_ns + STREAM_NS, on_deadline);
 	return w;
@@ -134,7 +166,7 @@ static void replace_others(struct worker *w)
 void worker_open(struct worker *w, struct errand_call *stream)
 {
 	w->stream = stream;
-	w->state = WORKER_READY;
+	set_state(w, WORKER_READY);
 	worker_seen(w);
 	watch(w);
 	log_info("worker connected", "name=%s worker=%s pid=%d queues=%zu", w->set->name, w->id, w->pid,
@@ -250,15 +282,14 @@ void worker_leave(struct worker *w, const char *reason, bool again)
 	Errand__V1__Order order = ERRAND__V1__ORDER__INIT;
 	Errand__V1__Leave leave = ERRAND__V1__LEAVE__INIT;
 
-	if (w->state == WORKER_REGISTERED)
-		return; /* told when its stream is there */
+	if (w->state != WORKER_READY)
+		return; /* told when its stream is there, or told before */
 	leave.reason = (char *)reason;
 	leave.again = again;
 	order.order_case = ERRAND__V1__ORDER__ORDER_LEAVE;
 	order.leave = &leave;
-	if (w->state == WORKER_READY)
-		worker_send(w, &order);
-	w->state = WORKER_LEAVING;
+	worker_send(w, &order);
+	set_state(w, WORKER_LEAVING);
 	worker_changed(w);
 }
 

@@ -23,6 +23,7 @@
 #define WORKER_CALLS_MAX 10000
 #define WORKER_WAITING_MAX 1024 /* calls that wait for one to be free, of one name */
 
+/* worker.c has the moves. */
 enum worker_state {
 	WORKER_REGISTERED, /* its stream is not there yet */
 	WORKER_READY,
@@ -43,12 +44,18 @@ struct worker_use {
 	unsigned n_busy, n_taken;
 };
 
+/* Names, each once; owned. */
+struct worker_queues {
+	char **names;
+	size_t n;
+	size_t n_services;     /* the first ones: of the services */
+};
+
 struct worker_set {
 	char *name;
 	char *source;          /* "worker NAME": of the registry */
 	Errand__V1__RegisterWorkerRequest *given; /* name, services, set, queues; owned */
-	char **queues;         /* all of them; n_queues; owned */
-	size_t n_queues;
+	struct worker_queues queues; /* of all of that name */
 	unsigned version;      /* which content this is */
 	bool stored;           /* as it is now */
 	struct list workers;
@@ -88,7 +95,9 @@ struct worker_lease {
 };
 
 /* --- worker.c --- */
-struct worker *worker_new(struct worker_set *set, const Errand__V1__RegisterWorkerRequest *in);
+/* NULL: there are too many. */
+struct worker *worker_new(struct worker_set *set, unsigned version,
+			  const Errand__V1__RegisterWorkerRequest *in);
 struct worker *worker_find(const char *id);
 /* A sign of life. */
 void worker_seen(struct worker *w);
@@ -107,6 +116,22 @@ static inline bool worker_takes(const struct worker *w)
 	return w->state == WORKER_READY && !w->blocked;
 }
 extern bool worker_draining;
+
+/* --- worker_api.c; handlers elsewhere --- */
+/* Who asks; NULL: nobody we know, and the call is answered. */
+struct worker *worker_of(struct errand_call *call, const char *id);
+/* False. */
+bool worker_fault(struct errand_call *call, const char *pointer, const char *rule, const char *why);
+void worker_done_empty(Google__Protobuf__Empty_Closure done, void *call);
+#define WORKER_HANDLER(name, request, closure) \
+	void name(Errand__V1__Workers_Service *service, const Errand__V1__##request *in, closure done, \
+		  void *call)
+WORKER_HANDLER(worker_answer_progress, WorkerProgressRequest, Google__Protobuf__Empty_Closure);
+WORKER_HANDLER(worker_answer_log, WorkerLogRequest, Google__Protobuf__Empty_Closure);
+WORKER_HANDLER(worker_answer_complete, CompleteRequest, Google__Protobuf__Empty_Closure);
+WORKER_HANDLER(worker_answer_fail, FailRequest, Google__Protobuf__Empty_Closure);
+WORKER_HANDLER(worker_list_all, ListWorkersRequest, Errand__V1__ListWorkersReply_Closure);
+WORKER_HANDLER(worker_list_forget, ForgetWorkerRequest, Google__Protobuf__Empty_Closure);
 
 /* --- worker_queue.c --- */
 struct worker_queue *worker_queue_get(const char *name);

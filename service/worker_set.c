@@ -71,7 +71,7 @@ static int check_queue(const char *queue, char *why, size_t why_size)
 	return 0;
 }
 
-static void add_queue(char ***list, size_t *n, const char *name)
+static void add_text(char ***list, size_t *n, const char *name)
 {
 	for (size_t i = 0; i < *n; i++)
 		if (strcmp((*list)[i], name) == 0)
@@ -80,14 +80,14 @@ static void add_queue(char ***list, size_t *n, const char *name)
 	(*list)[(*n)++] = xstrdup(name);
 }
 
-static void free_queues(char **list, size_t n)
+static void queues_free(struct worker_queues *q)
 {
-	for (size_t i = 0; i < n; i++)
-		free(list[i]);
-	free(list);
+	for (size_t i = 0; i < q->n; i++)
+		free(q->names[i]);
+	free(q->names);
 }
 
-static int add_methods(const struct schema *s, const char *name, char ***list, size_t *n, char *why,
+static int add_methods(const struct schema *s, const char *name, struct worker_queues *out, char *why,
 		       size_t why_size)
 {
 	const struct schema_service *service = schema_service(s, name, strlen(name));
@@ -97,28 +97,31 @@ static int add_methods(const struct schema *s, const char *name, char ***list, s
 			      name, OWN_PREFIX);
 	if (service == NULL)
 		return REFUSE(ERRAND_INVALID_ARGUMENT, "the descriptor set does not describe service %.200s", name);
-	add_queue(list, n, name); /* of those that name none, and of calls that become tasks */
+	add_text(&out->names, &out->n, name); /* of those that name none, and of calls that become tasks */
 	for (size_t i = 0; i < service->n_methods; i++)
 		if (*service->methods[i].queue != '\0')
-			add_queue(list, n, service->methods[i].queue);
+			add_text(&out->names, &out->n, service->methods[i].queue);
 	return 0;
 }
 
-/* All queues of what is given; list may be filled also when it is refused. */
-static int find_queues(const Errand__V1__RegisterWorkerRequest *in, char ***list, size_t *n, char *why,
+/* The queues of what is given: first those of its services, n_services of them; lists are
+ * filled also when it is refused. */
+static int find_queues(const Errand__V1__RegisterWorkerRequest *in, struct worker_queues *out, char *why,
 		       size_t why_size)
 {
 	struct schema *s = NULL;
 	int r = 0;
 
-	for (size_t i = 0; i < in->n_queues; i++)
-		add_queue(list, n, in->queues[i]);
+	*out = (struct worker_queues){0};
 	if (in->n_services > 0)
 		r = schema_load(in->descriptor_set.data, in->descriptor_set.len, &s, why, why_size);
 	for (size_t i = 0; i < in->n_services && r == 0; i++)
-		r = add_methods(s, in->services[i], list, n, why, why_size);
-	for (size_t i = 0; i < *n && r == 0; i++)
-		r = check_queue((*list)[i], why, why_size);
+		r = add_methods(s, in->services[i], out, why, why_size);
+	out->n_services = out->n;
+	for (size_t i = 0; i < in->n_queues; i++)
+		add_text(&out->names, &out->n, in->queues[i]);
+	for (size_t i = 0; i < out->n && r == 0; i++)
+		r = check_queue(out->names[i], why, why_size);
 	schema_unref(s);
 	return r;
 }
@@ -200,20 +203,19 @@ static int set_source(struct worker_set *set, const Errand__V1__RegisterWorkerRe
 	return r;
 }
 
-/* Takes given and the list. The new queues first: one that stays is workers' throughout. */
-static void set_content(struct worker_set *set, Errand__V1__RegisterWorkerRequest *given, char **queues,
-			size_t n)
+/* Takes given and queues. The new queues first: one that stays is workers' throughout. */
+static void set_content(struct worker_set *set, Errand__V1__RegisterWorkerRequest *given,
+			struct worker_queues *queues)
 {
-	for (size_t i = 0; i < n; i++)
-		worker_queue_hold(queues[i]);
-	for (size_t i = 0; i < set->n_queues; i++)
-		worker_queue_drop(set->queues[i]);
-	free_queues(set->queues, set->n_queues);
+	for (size_t i = 0; i < queues->n; i++)
+		worker_queue_hold(queues->names[i]);
+	for (size_t i = 0; i < set->queues.n; i++)
+		worker_queue_drop(set->queues.names[i]);
+	queues_free(&set->queues);
 	if (set->given != NULL)
 		errand__v1__register_worker_request__free_unpacked(set->given, NULL);
 	set->given = given;
-	set->queues = queues;
-	set->n_queues = n;
+	set->queues = *queues;
 	set->stored = false;
 }
 
@@ -221,7 +223,7 @@ static void set_content(struct worker_set *set, Errand__V1__RegisterWorkerReques
 static void join_queues(Errand__V1__RegisterWorkerRequest *now, const Errand__V1__RegisterWorkerRequest *old)
 {
 	for (size_t i = 0; i < old->n_queues; i++)
-		add_queue(&now->queues, &now->n_queues, old->queues[i]);
+		add_text(&now->queues, &now->n_queues, old->queues[i]);
 }
 
 static bool has_queues(const struct worker_set *set, const Errand__V1__RegisterWorkerRequest *in)
@@ -238,8 +240,7 @@ int worker_set_put(const Errand__V1__RegisterWorkerRequest *in, struct worker_se
 	struct worker_set *set = set_get(in->name);
 	bool same = set != NULL && set->given != NULL && same_services(set->given, in);
 	Errand__V1__RegisterWorkerRequest *given;
-	char **queues = NULL;
-	size_t n = 0;
+	struct worker_queues queues;
 	int r;
 
 	*out = set;
@@ -253,15 +254,15 @@ int worker_set_put(const Errand__V1__RegisterWorkerRequest *in, struct worker_se
 		return REFUSE(ERRAND_RESOURCE_EXHAUSTED, "out of memory");
 	if (same)
 		join_queues(given, set->given);
-	r = find_queues(given, &queues, &n, why, why_size);
+	r = find_queues(given, &queues, why, why_size);
 	if (r == 0 && !same)
 		r = set_source(set, given, why, why_size);
 	if (r < 0) {
-		free_queues(queues, n);
+		queues_free(&queues);
 		errand__v1__register_worker_request__free_unpacked(given, NULL);
 		return r;
 	}
-	set_content(set, given, queues, n);
+	set_content(set, given, &queues);
 	set->version += !same;
 	return 0;
 }
@@ -289,7 +290,7 @@ static void put_done(struct store_op *op, int code)
 {
 	struct put *p = CONTAINER_OF(op, struct put, op);
 
-	if (code == 0 && p->set->version == p->version && p->set->n_queues == p->n_queues)
+	if (code == 0 && p->set->version == p->version && p->set->queues.n == p->n_queues)
 		p->set->stored = true;
 	p->done(code, p->arg);
 	record_deinit(&p->record);
@@ -307,7 +308,7 @@ void worker_set_store(struct worker_set *set, void (*done)(int code, void *arg),
 	}
 	p = xcalloc(1, sizeof *p);
 	*p = (struct put){.op = {.run = put_run, .done = put_done, .writes = true}, .set = set,
-			  .version = set->version, .n_queues = set->n_queues, .done = done, .arg = arg};
+			  .version = set->version, .n_queues = set->queues.n, .done = done, .arg = arg};
 	p->record.kind = RECORD_WORKER;
 	buf_append_str(&p->record.key, set->name);
 	room = buf_reserve(&p->record.data, errand__v1__register_worker_request__get_packed_size(set->given) + 1);
@@ -325,11 +326,12 @@ static int remove_run(struct store_op *op, const struct store_ops *ops, struct s
 
 static void remove_done(struct store_op *op, int code)
 {
+	struct worker_queues none = {0};
 	struct put *p = CONTAINER_OF(op, struct put, op);
 
 	if (code == 0 && list_empty(&p->set->workers) && p->set->version == p->version) {
 		registry_remove_source(p->set->source);
-		set_content(p->set, NULL, NULL, 0);
+		set_content(p->set, NULL, &none);
 	} else if (code == 0) {
 		p->set->stored = false; /* one of that name has come meanwhile */
 	}
@@ -340,9 +342,10 @@ static void remove_done(struct store_op *op, int code)
 
 const char *worker_set_busy(const struct worker_set *set)
 {
-	for (size_t i = 0; i < set->n_queues; i++)
-		if (worker_queue_get(set->queues[i])->n_sets == 1 && task_queue_get(set->queues[i])->n_queued > 0)
-			return set->queues[i];
+	for (size_t i = 0; i < set->queues.n; i++)
+		if (worker_queue_get(set->queues.names[i])->n_sets == 1 &&
+		    task_queue_get(set->queues.names[i])->n_queued > 0)
+			return set->queues.names[i];
 	return NULL;
 }
 
@@ -360,35 +363,25 @@ void worker_set_forget(const char *name, void (*done)(int code, void *arg), void
 
 /* --- at the start --- */
 
-/* Those of them that may still be workers'. */
-static size_t good_queues(char **list, size_t n)
-{
-	char why[512];
-	size_t k = 0;
-
-	for (size_t i = 0; i < n; i++)
-		if (check_queue(list[i], why, sizeof why) == 0)
-			list[k++] = list[i];
-		else
-			free(list[i]);
-	return k;
-}
-
 /* Of what does not go with us any more (a module has its service now) the queues stay workers'
  * where they can, so that their tasks wait and do not fail. */
 static void keep_queues(const Errand__V1__RegisterWorkerRequest *in)
 {
 	Errand__V1__RegisterWorkerRequest bare = ERRAND__V1__REGISTER_WORKER_REQUEST__INIT, *given;
 	struct worker_set *set = set_get(in->name);
-	char **queues = NULL, why[512];
-	size_t n = 0;
+	struct worker_queues all, good = {0};
+	char why[512];
 
 	bare.name = in->name;
 	given = set != NULL ? copy_of(&bare) : NULL;
 	if (given == NULL)
 		return;
-	find_queues(in, &queues, &n, why, sizeof why);
-	set_content(set, given, queues, good_queues(queues, n));
+	find_queues(in, &all, why, sizeof why);
+	for (size_t i = 0; i < all.n; i++)
+		if (check_queue(all.names[i], why, sizeof why) == 0)
+			add_text(&good.names, &good.n, all.names[i]);
+	queues_free(&all);
+	set_content(set, given, &good);
 	set->stored = true;
 }
 
@@ -430,7 +423,7 @@ void worker_set_deinit(void)
 	struct worker_set *set;
 
 	for (size_t pos = 0; (set = map_next(&sets, &pos)) != NULL;) {
-		free_queues(set->queues, set->n_queues);
+		queues_free(&set->queues);
 		if (set->given != NULL)
 			errand__v1__register_worker_request__free_unpacked(set->given, NULL);
 		free(set->source);

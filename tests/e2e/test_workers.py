@@ -147,6 +147,22 @@ def take(*ws):
     return None
 
 
+def test_a_name_shared_by_workers_of_different_queues(pair, worker):
+    a, b = worker(name="same", queues=["qa"]), worker(name="same", queues=["qb", "qb"])
+    assert (list(a.registered.queues), list(b.registered.queues)) == (["qa"], ["qb"])
+    in_a, in_b = create(pair, "qa"), create(pair, "qb")
+    for w, task in ((a, in_a), (b, in_b)):
+        work = w.work()
+        assert work.task == task
+        w.complete(work, work.input)
+    assert sorted(x["queues"] for x in workers(pair)) == [["qa"], ["qb"]]
+    a.close()
+    wait_until(lambda: len(workers(pair)) == 1, what="one")
+    task = create(pair, "qa")
+    b.nothing()
+    assert pair.task(task)["state"] == "QUEUED"  # still a queue of workers
+
+
 def test_settings_of_the_queue_hold_for_workers(pair, worker):
     w = worker(queues=["set"], tasks=8)
     assert pair.request("PATCH", "/v1/queues/set", {"concurrency": 2}).status == 200
@@ -582,7 +598,7 @@ def test_restart_with_tasks_that_wait(make_pair, thumbs):
     p.start_service()
     client = Client(p.socket)
     known, = [x for x in workers_of(client)]
-    assert (known.name, known.worker, list(known.queues)) == ("thumbs", "", ["more", "thumbs.v1.Thumbs"])
+    assert (known.name, known.worker, list(known.queues)) == ("thumbs", "", ["thumbs.v1.Thumbs", "more"])
     client.start("thumbs.v1.Thumbs/Make", picture("b"))
     assert "connected" in refused(UNAVAILABLE, client.call, "thumbs.v1.Thumbs/Look", picture("x"))
     w = Worker(p.socket, name="thumbs", services=["thumbs.v1.Thumbs"], descriptor_set=thumbs, queues=["more"], tasks=2)
@@ -611,7 +627,7 @@ def test_restart_with_a_module_that_has_its_queue(make_pair, thumbs):
     p.wait_ready()
     assert "queue test is the service's own" in p.service.text()
     known, = workers(p)
-    assert (known["services"], known["queues"]) == ([], ["more", "thumbs.v1.Thumbs"])
+    assert (known["services"], known["queues"]) == ([], ["thumbs.v1.Thumbs", "more"])
     assert p.wait_task(p.submit("/test/task-echo", {"text_value": "ours"}))["state"] == "SUCCEEDED"
     task = create(p, "more")
     assert p.task(task)["state"] == "QUEUED"

@@ -284,7 +284,7 @@ static int setup(void **state)
 {
 	set_now(1000 * NS_PER_S);
 	n_calls = n_deadlines = 0;
-	set = (struct worker_set){.name = "w", .source = "worker w", .queues = queue_names, .n_queues = 1};
+	set = (struct worker_set){.name = "w", .source = "worker w", .queues = {queue_names, 1, 1}};
 	list_init(&set.workers);
 	list_init(&set.waiting);
 	set_shown = true;
@@ -308,7 +308,7 @@ static struct worker *add(unsigned tasks, unsigned n)
 	in.name = (char *)"w";
 	in.tasks = tasks;
 	in.calls = n;
-	return worker_new(&set, &in);
+	return worker_new(&set, set.version, &in);
 }
 
 static struct worker *connect_one(unsigned tasks, unsigned n)
