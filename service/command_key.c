@@ -314,7 +314,8 @@ static void take_command(struct config *g, const struct conf_entry *e, const str
 	if (!command_template_argv(g->conf, e, s, &s->argv))
 		return;
 	first = s->argv.n > 0 ? &s->argv.elements[0] : NULL;
-	if (first == NULL || first->group != 0 || first->n_pieces != 1 || first->pieces[0].text == NULL) {
+	if (first == NULL || first->group != 0 || first->n_pieces != 1 || first->pieces[0].text == NULL ||
+	    first->pieces[0].text[0] == '\0') {
 		FAULT(g, e, "write the program first, as it is: no parameter chooses it");
 		return;
 	}

@@ -42,6 +42,20 @@ static void take_type(struct conf *c, const struct conf_entry *e, const char *p,
 	free(type);
 }
 
+/* A client's text in a file's name could lead anywhere. */
+static void check_file(struct conf *c, const struct conf_entry *e, const char *at, const struct command_spec *s,
+		       const struct command_template *t)
+{
+	for (size_t i = 0; i < t->elements[0].n_pieces; i++) {
+		int param = t->elements[0].pieces[i].param;
+		const struct command_param *p = param >= 0 ? &s->params[param] : NULL;
+
+		if (p != NULL && p->type == PARAM_STRING && p->choices == NULL && p->pattern == NULL)
+			conf_fault(c, e, at, "%s could lead to any file: make it a path, or give it an enum or a pattern",
+				   p->name);
+	}
+}
+
 static void take_file(struct conf *c, const struct conf_entry *e, const char *p, struct command_spec *s)
 {
 	struct word w;
@@ -51,6 +65,7 @@ static void take_file(struct conf *c, const struct conf_entry *e, const char *p,
 		return;
 	}
 	command_template_one(c, e, w.at, w.len, s, &s->result_file);
+	check_file(c, e, w.at, s, &s->result_file);
 	free(w.text);
 	take_type(c, e, p, s);
 }
@@ -87,6 +102,7 @@ static void take_file_of(struct conf *c, const struct conf_entry *e, const struc
 {
 	r->source = FROM_FILE;
 	command_template_one(c, e, w->at + 5, w->len - 5, s, &r->file);
+	check_file(c, e, w->at + 5, s, &r->file);
 }
 
 /* "const=..." and "stdout_json=..."; false: neither. */

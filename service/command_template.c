@@ -81,6 +81,10 @@ static void check_param(struct parser *s, const struct command_piece *piece, con
 		fault(s, at, "%s is no bool: {%s?} would say nothing", p->name, p->name);
 	else if (piece->test && s->group == 0)
 		fault(s, at, "{%s?} stands in a group: [ {%s?} ... ]", p->name, p->name);
+	else if (p->type == PARAM_BOOL && !piece->test && !one)
+		fault(s, at, "a bool only keeps or leaves out a group: [ {%s?} ... ]", p->name);
+	else if (p->type == PARAM_BYTES && one)
+		fault(s, at, "%s is bytes, which may be a NUL: they have no place here", p->name);
 	else if (!one && s->group == 0 && may_be_absent(p))
 		fault(s, at, "%s may be absent: put it in a group [ ... ], or give it a default", p->name);
 }
@@ -103,7 +107,11 @@ static void take_param(struct parser *s, struct command_element *e, const char *
 		return;
 	}
 	hint = command_param_hint(s->spec, name, len);
-	fault(s, name - 1, "there is no parameter %.*s%s: declare it, or write {{ for a brace", (int)len, name, hint);
+	if (len == 0)
+		fault(s, name - 1, "{} names no parameter: write {{}} for the braces");
+	else
+		fault(s, name - 1, "there is no parameter %.*s%s: declare it, or write {{ for a brace", (int)len, name,
+		      hint);
 	e->n_pieces--;
 }
 

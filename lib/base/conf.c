@@ -137,7 +137,7 @@ size_t conf_report(const struct conf *c, FILE *to)
 const char *conf_meant(const char *word, size_t len, const char *const *list)
 {
 	const char *best = NULL;
-	size_t least = len / 3 + 2;
+	size_t least = len / 3 + 1;
 
 	for (; *list != NULL; list++) {
 		size_t d = opt_distance(word, len, *list);
@@ -236,13 +236,14 @@ static char *read_line(char *to, int max, void *stream)
 
 /* --- keys --- */
 
-/* Where a comment begins in a value, or its end: inih does not look in lines that go on. */
+/* Where a comment begins in a value, or its end: inih does not look in lines that go on. There is
+ * a "=" or a blank before it. */
 static size_t value_len(const char *value)
 {
 	size_t len = strlen(value);
 
 	for (const char *p = strchr(value, ';'); p != NULL; p = strchr(p + 1, ';'))
-		if (p > value && isblank((unsigned char)p[-1])) {
+		if (isblank((unsigned char)p[-1])) {
 			len = (size_t)(p - value);
 			break;
 		}

@@ -83,7 +83,7 @@ static void entries_have_their_places(void **state)
 				"    third;x\n"
 				"# last\n"
 				"ключ = знач ение\r\n"
-				"empty =\n"
+				"empty = ; nothing\n"
 				"[a name that is longer than the fifty bytes inih keeps of one]\n"
 				"a.key.that.is.longer.than.the.fifty.bytes.inih.keeps = 1");
 	assert_report(&c, "");
