@@ -14,6 +14,7 @@
 
 #include "base/buf.h"
 #include "base/clock.h"
+#include "base/pbuf.h"
 #include "errand/service.h"
 #include "service/call.h"
 #include "service/loop.h"
@@ -167,6 +168,90 @@ static void test_on_stdout(void **state)
 	buf_deinit(&seen);
 }
 
+static void take_bytes(struct errand_call *call, const void *data, size_t len, void *arg)
+{
+	buf_append(arg, data, len);
+}
+
+static void take_message(struct errand_call *call, const char *line, size_t len, void *arg)
+{
+	buf_printf(arg, "<%.*s>", (int)len, line);
+}
+
+/* stderr goes to the log all the same. */
+static void test_all_that_comes_and_goes(void **state)
+{
+	const char *argv[] = {"sh", "-c", "cat; echo err >&2; sleep 0.1; echo m1 >&3", NULL};
+	struct buf seen = BUF_INIT;
+	struct errand_command command = {.argv = argv, .input = "a\0\nb", .input_len = 4, .arg = &seen,
+					 .on_output = take_bytes, .on_stderr = take_line,
+					 .on_message = take_message};
+	struct errand_call call = CALL_INIT;
+	struct errand_exit e;
+
+	assert_int_equal(errand_run(&call, &command, &e), 0);
+	assert_int_equal(seen.len, 4 + 4 + 4);
+	assert_non_null(memmem(seen.data, seen.len, "a\0\nb", 4));
+	assert_non_null(memmem(seen.data, seen.len, "err|", 4));
+	assert_memory_equal(seen.data + 8, "<m1>", 4);
+	assert_string_equal(buf_cstr(&call.log), "stderr:err\n");
+	buf_deinit(&seen);
+	buf_deinit(&call.log);
+}
+
+/* errand.v1.Usage: isolation 1, peak_memory 2, cpu_time 3, memory_limit 4. */
+static void test_usage_is_told(void **state)
+{
+	const char *argv[] = {"true", NULL};
+	const struct errand_limits limits = {.memory = 1LL << 30};
+	struct errand_command command = {.argv = argv, .limits = &limits};
+	struct errand_call call = CALL_INIT;
+	struct errand_exit e;
+	struct pbuf_reader r;
+	struct pbuf_field f;
+	uint64_t values[5] = {0};
+
+	assert_int_equal(errand_run(&call, &command, &e), 0);
+	assert_string_equal(e.isolation, "rlimit");
+	assert_true(e.peak_memory > 0);
+	r = pbuf_reader(call.usage, call.usage_len);
+	while (pbuf_next(&r, &f)) {
+		assert_true(f.number >= 1 && f.number <= 4);
+		values[f.number] = f.wire == PBUF_VARINT ? f.value : f.bytes.len;
+	}
+	assert_false(r.bad);
+	assert_int_equal(values[1], strlen("rlimit"));
+	assert_int_equal(values[2], e.peak_memory);
+	assert_true(values[3] > 0);
+	assert_int_equal(values[4], 1LL << 30);
+}
+
+static void test_oom_is_told(void **state)
+{
+	struct errand_exit e = {.status = -1, .signal = SIGKILL, .oom = 1, .memory_limit = 1LL << 30,
+				.peak_memory = 3LL << 29, .tail = "help\n"};
+	struct errand_call call = CALL_INIT;
+
+	errand_fail_exit(&call, "ffmpeg", &e);
+	assert_true(call.oom);
+	assert_string_equal(call.message, "ffmpeg was over its memory limit of 1 GiB (peak 1.5 GiB):\nhelp\n");
+	e.memory_limit = 0;
+	e.tail[0] = 0;
+	errand_fail_exit(&call, "ffmpeg", &e);
+	assert_string_equal(call.message, "ffmpeg was killed since there was no more memory (peak 1.5 GiB)");
+}
+
+static void test_limits_that_cannot_be_had(void **state)
+{
+	const char *argv[] = {"true", NULL};
+	const struct errand_limits limits = {.whole_tree = 1};
+	struct errand_call call = CALL_INIT;
+	struct errand_exit e;
+
+	assert_int_equal(errand_run(&call, &(struct errand_command){.argv = argv, .limits = &limits}, &e),
+			 -ERRAND_FAILED_PRECONDITION);
+}
+
 static void test_tail_is_the_last_whole_lines(void **state)
 {
 	struct errand_call call = CALL_INIT;
@@ -297,6 +382,10 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_lines_go_to_the_log),
 		cmocka_unit_test(test_on_stdout),
+		cmocka_unit_test(test_all_that_comes_and_goes),
+		cmocka_unit_test(test_usage_is_told),
+		cmocka_unit_test(test_oom_is_told),
+		cmocka_unit_test(test_limits_that_cannot_be_had),
 		cmocka_unit_test(test_tail_is_the_last_whole_lines),
 		cmocka_unit_test(test_one_line_longer_than_the_tail),
 		cmocka_unit_test(test_signal),
