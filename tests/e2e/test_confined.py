@@ -20,7 +20,7 @@ file_size = 1M
 
 [command confined.v1.Given/Told]
 run = sync
-command = sh -c 'echo "{{}}" >&3; ls /proc/$$/fd'
+command = sh -c 'echo "{{}}" >&3; ls /proc/$$/fd; exit 0'
 progress.fd3 = yes
 
 [command confined.v1.Given/Leave]

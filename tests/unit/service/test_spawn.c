@@ -123,17 +123,17 @@ static void messages_are_descriptor_3(void **state)
 
 	assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
 	r.spawn.message_fd = ends[1];
-	run_ok(&r, "echo hello >&3; ls /proc/$$/fd | tr '\\n' ' '");
+	run_ok(&r, "echo hello >&3; ls /proc/$$/fd; exit 0");
 	close(ends[1]);
 	read_all(ends[0], text, sizeof text);
 	assert_string_equal(text, "hello\n");
-	assert_string_equal(r.text, "0 1 2 3 ");
+	assert_string_equal(r.text, "0\n1\n2\n3\n");
 }
 
 /* In a process of its own, whose 0 to 3 are what the child's are to be made of. */
 static int crossed(int in, int out)
 {
-	const char *const argv[] = {"sh", "-c", "read x; echo $x; echo err >&2; echo msg >&3; ls /proc/$$/fd", NULL};
+	const char *const argv[] = {"sh", "-c", "read x; echo $x; echo err >&2; echo msg >&3; ls /proc/$$/fd; exit 0", NULL};
 	struct run r = new_run();
 	pid_t pid;
 
