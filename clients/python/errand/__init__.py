@@ -4,9 +4,9 @@ Needs Python 3.11 and protobuf (Debian: python3-protobuf). README.md shows all o
 
 from .aio import AsyncClient, AsyncTask
 from .client import Client, Task
-from .schema import Schema, descriptor_set
+from .schema import Schema, descriptor_set, protoc
 from .wire import Error, ProtocolError
-from .worker import Call, Final, Retry, Worker
+from .worker import Call, Cancelled, Final, Retry, Worker
 
-__all__ = ["AsyncClient", "AsyncTask", "Call", "Client", "Error", "Final", "ProtocolError", "Retry", "Schema",
-           "Task", "Worker", "descriptor_set"]
+__all__ = ["AsyncClient", "AsyncTask", "Call", "Cancelled", "Client", "Error", "Final", "ProtocolError", "Retry",
+           "Schema", "Task", "Worker", "descriptor_set", "protoc"]

@@ -7,7 +7,9 @@ import time
 from typing import Any, AsyncIterator, Mapping, Optional
 
 from . import wire
-from .client import TERMINAL, default_socket, state_name, task_request
+from .client import (TERMINAL, Service, _STEP, default_socket, read_answer, read_error, state_name, task_failed,
+                     task_request)
+from .link import GRACE
 from .schema import Schema
 from .wire import Error
 
@@ -34,15 +36,18 @@ class _Link:
     async def start(self, service: str, method: str, payload: bytes, timeout: Optional[float],
                     metadata: Mapping[str, str], streaming: bool) -> tuple[int, asyncio.Queue[Any]]:
         if self.error is not None:
-            raise self.error
+            raise Error(self.error.code, self.error.message)
         stream = self.wire.request(service, method, payload, timeout, metadata, streaming)
         events: asyncio.Queue[Any] = asyncio.Queue()
         self.calls[stream] = events
         self.flush()
         try:
             await self.writer.drain()
-        except OSError as e:
-            raise Error(14, f"the connection is gone: {e.strerror}") from None
+        except OSError:
+            pass           # the reader sees the end, and what was said before it
+        except asyncio.CancelledError:
+            self.drop(stream)
+            raise
         return stream, events
 
     def drop(self, stream: int) -> None:
@@ -60,15 +65,16 @@ class _Link:
                     if events is not None:
                         events.put_nowait(event)
                 self.flush()
+            self.wire.eof()
         except OSError as e:
             why = f"the connection is gone: {e.strerror}"
         except wire.ProtocolError as e:
             why = f"the connection broke: {e}"
         finally:
-            self.error = Error(14, why)
+            self.error = Error(wire.UNAVAILABLE, why)
             left, self.calls = list(self.calls.items()), {}
             for stream, events in left:
-                events.put_nowait(wire.End(stream, self.error))
+                events.put_nowait(wire.End(stream, Error(wire.UNAVAILABLE, why)))
 
     async def close(self) -> None:
         self.task.cancel()
@@ -80,15 +86,68 @@ class _Link:
             pass
 
 
-class AsyncClient:
-    """`async with` connects when needed and closes it."""
+class AsyncStream:
+    """The messages of a streaming call: `async for`, in `async with` when it may be left early."""
 
-    def __init__(self, path: Optional[str] = None, timeout: Optional[float] = None):
+    def __init__(self, schema: Schema, method: Any, link: _Link, stream: int, events: asyncio.Queue[Any],
+                 until: Optional[float]):
+        self._schema, self._link, self._stream, self._events, self._until = schema, link, stream, events, until
+        self._message = schema.message(method.output_type.full_name)
+        self._used = 0
+        self._ended = False
+        self.metadata: dict[str, str] = {}
+
+    def __aiter__(self) -> AsyncStream:
+        return self
+
+    async def __anext__(self) -> Any:
+        if self._used:
+            self._link.wire.consumed(self._stream, self._used)
+            self._link.flush()
+            self._used = 0
+        if self._ended:
+            raise StopAsyncIteration
+        try:
+            async with asyncio.timeout_at(self._until):
+                event = await self._events.get()
+        except TimeoutError:
+            await self.aclose()
+            raise Error(wire.DEADLINE_EXCEEDED, "the call's time is over") from None
+        if isinstance(event, wire.Message):
+            self._used = len(event.data)
+            return self._message.FromString(event.data)
+        self._ended = True
+        self.metadata = event.metadata
+        if event.error is not None:
+            raise read_error(self._schema, event.error)
+        raise StopAsyncIteration
+
+    async def aclose(self) -> None:
+        self._ended = True
+        self._link.drop(self._stream)
+
+    async def __aenter__(self) -> AsyncStream:
+        return self
+
+    async def __aexit__(self, *_: Any) -> None:
+        await self.aclose()
+
+    def __del__(self) -> None:
+        if not self._ended and not self._link.writer.is_closing():
+            self._link.drop(self._stream)
+
+
+class AsyncClient:
+    """As Client; `async with` closes it. To cancel a call, cancel the asyncio.Task that awaits it."""
+
+    def __init__(self, path: Optional[str] = None, timeout: Optional[float] = None, patience: float = 5.0):
         self.path = path or default_socket()
-        self.timeout = timeout
+        self.timeout, self.patience = timeout, patience
         self._link: Optional[_Link] = None
+        self._old: list[_Link] = []
         self._connecting = asyncio.Lock()
         self._schema: Optional[Schema] = None
+        self._closed = False
 
     async def __aenter__(self) -> AsyncClient:
         return self
@@ -97,136 +156,159 @@ class AsyncClient:
         await self.close()
 
     async def close(self) -> None:
-        link, self._link = self._link, None
-        if link is not None:
+        """Calls under way end UNAVAILABLE."""
+        self._closed = True
+        links = [*self._old, *([self._link] if self._link is not None else [])]
+        self._link, self._old = None, []
+        for link in links:
             await link.close()
 
     async def _connected(self) -> _Link:
         async with self._connecting:
+            if self._closed:
+                raise Error(wire.CANCELLED, "the client was closed")
             if self._link is not None and self._link.usable():
                 return self._link
-            old = self._link
+            if self._link is not None:
+                self._old.append(self._link)
+                self._link, self._schema = None, None
+            for link in [link for link in self._old if link.error is not None]:
+                self._old.remove(link)
+                await link.close()
+            self._link = await self._connect()
+            return self._link
+
+    async def _connect(self) -> _Link:
+        """While nobody listens it tries again for as long as the patience lasts."""
+        until = time.monotonic() + self.patience
+        pause = 0.01
+        while True:
             try:
-                self._link = _Link(*await asyncio.open_unix_connection(self.path))
+                return _Link(*await asyncio.open_unix_connection(self.path))
             except OSError as e:
-                raise Error(14, f"{self.path}: {e.strerror}: is errand-service running?") from None
-        if old is not None and old.error is not None:
-            await old.close()
-        return self._link
+                if time.monotonic() + pause > until:
+                    raise Error(wire.UNAVAILABLE,
+                                f"{self.path}: {e.strerror or e}: is errand-service running?") from None
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, 0.25)
 
-    # --- bytes ---
+    async def bear(self, error: Error, since: Optional[float]) -> float:
+        """As Client.bear."""
+        now = time.monotonic()
+        since = now if since is None else since
+        if error.code != wire.UNAVAILABLE or self._closed or now - since > self.patience:
+            raise error
+        await asyncio.sleep(0.05)
+        return since
 
-    async def call_bytes(self, method: str, payload: bytes, timeout: Optional[float] = None,
-                         metadata: Mapping[str, str] = {}) -> bytes:
+    async def _start(self, method: str, payload: bytes, timeout: Optional[float], metadata: Mapping[str, str],
+                     streaming: bool) -> tuple[_Link, int, asyncio.Queue[Any]]:
         service, _, name = method.partition("/")
-        timeout = self.timeout if timeout is None else timeout
-        link = await self._connected()
-        stream, events = await link.start(service, name, payload, timeout, metadata, False)
-        answer = b""
+        while True:
+            link = await self._connected()
+            try:
+                return link, *await link.start(service, name, payload, timeout, metadata, streaming)
+            except Error:
+                if link.usable():
+                    raise
+
+    async def _ask(self, method: str, payload: bytes, timeout: Optional[float],
+                   metadata: Mapping[str, str]) -> tuple[bytes, wire.End]:
+        """A unary call: the answer's bytes and its end."""
+        data = b""
+        link, stream, events = await self._start(method, payload, timeout, metadata, False)
         try:
-            async with asyncio.timeout(None if timeout is None else timeout + 1):
-                while True:
-                    event = await events.get()
-                    if isinstance(event, wire.Message):
-                        answer = event.data
-                    elif event.error is not None:
-                        raise event.error
-                    else:
-                        return answer
+            async with asyncio.timeout(None if timeout is None else timeout + GRACE):
+                while not isinstance(event := await events.get(), wire.End):
+                    data = event.data
+                return data, event
         except TimeoutError:
-            raise Error(4, f"{method}: no answer within {timeout} s") from None
+            raise Error(wire.DEADLINE_EXCEEDED, "the call's time is over") from None
         finally:
             link.drop(stream)
 
-    async def stream_bytes(self, method: str, payload: bytes, timeout: Optional[float] = None,
-                           metadata: Mapping[str, str] = {}) -> AsyncIterator[bytes]:
-        service, _, name = method.partition("/")
-        link = await self._connected()
-        stream, events = await link.start(service, name, payload, timeout, metadata, True)
-        try:
-            while True:
-                event = await events.get()
-                if isinstance(event, wire.Message):
-                    yield event.data
-                    link.wire.consumed(stream, len(event.data))
-                    link.flush()
-                elif event.error is not None:
-                    raise event.error
-                else:
-                    return
-        finally:
-            link.drop(stream)
-
-    # --- messages ---
+    # --- the schema ---
 
     async def schema(self) -> Schema:
+        """What the service speaks, read once a connection; refresh() reads it again."""
+        await self._connected()
         return self._schema or await self.refresh()
 
     async def refresh(self) -> Schema:
-        reply = dict(wire.fields(await self.call_bytes("errand.v1.Schema/Get", b"", 30)))
-        self._schema = Schema(bytes(reply.get(2, b"")))
+        data, end = await self._ask("errand.v1.Schema/Get", b"", 30, {})
+        if end.error is not None:
+            raise read_error(None, end.error)
+        self._schema = Schema(bytes(dict(wire.fields(data)).get(2, b"")))
         return self._schema
 
-    async def call(self, method: str, value: Any = None, *, timeout: Optional[float] = None,
+    async def _method(self, name: str) -> tuple[Schema, Any]:
+        schema = await self.schema()
+        try:
+            return schema, schema.method(name)
+        except LookupError:
+            schema = await self.refresh()
+            return schema, schema.method(name)
+
+    # --- calls ---
+
+    async def call(self, method: str, value: Any = None, /, *, timeout: Optional[float] = None,
                    metadata: Mapping[str, str] = {}, **fields: Any) -> Any:
-        schema = await self.schema()
-        d = schema.method(method)
-        payload = schema.input(d, value, fields).SerializeToString()
-        reply = schema.message(d.output_type.full_name)
+        """Calls "pkg.Service/Method" with a message, a dict or keywords; of a stream: an AsyncStream."""
+        schema, d = await self._method(method)
         if schema.streams(d):
-            raise TypeError(f"{method} is a stream: use stream()")
-        return reply.FromString(await self.call_bytes(method, payload, timeout, metadata))
-
-    async def stream(self, method: str, value: Any = None, *, timeout: Optional[float] = None,
-                     metadata: Mapping[str, str] = {}, **fields: Any) -> AsyncIterator[Any]:
-        schema = await self.schema()
-        d = schema.method(method)
+            return await self.stream(method, value, timeout=timeout, metadata=metadata, **fields)
         payload = schema.input(d, value, fields).SerializeToString()
-        reply = schema.message(d.output_type.full_name)
-        async for m in self.stream_bytes(method, payload, timeout, metadata):
-            yield reply.FromString(m)
+        data, end = await self._ask(method, payload, self.timeout if timeout is None else timeout, metadata)
+        if end.error is not None:
+            raise read_error(schema, end.error)
+        return read_answer(schema, d, data, end.metadata)
 
-    async def service(self, name: str) -> AsyncService:
-        return AsyncService(self, name, (await self.schema()).service(name).methods_by_name)
+    async def stream(self, method: str, value: Any = None, /, *, timeout: Optional[float] = None,
+                     metadata: Mapping[str, str] = {}, **fields: Any) -> AsyncStream:
+        """Calls a method that answers with a stream: async for m in await client.stream(...)."""
+        schema, d = await self._method(method)
+        if not schema.streams(d):
+            raise TypeError(f"{method} answers with one message: use call()")
+        timeout = self.timeout if timeout is None else timeout
+        payload = schema.input(d, value, fields).SerializeToString()
+        until = None if timeout is None else asyncio.get_running_loop().time() + timeout + GRACE
+        link, stream, events = await self._start(method, payload, timeout, metadata, True)
+        return AsyncStream(schema, d, link, stream, events, until)
+
+    async def service(self, name: str) -> Service:
+        """await (await client.service("pkg.Service")).Method(field=value)"""
+        try:
+            return Service(self, name, (await self.schema()).service(name))
+        except LookupError:
+            return Service(self, name, (await self.refresh()).service(name))
 
     # --- tasks ---
 
-    async def submit(self, method: str, value: Any = None, *, options: Mapping[str, Any] = {},
+    async def submit(self, method: str, value: Any = None, /, *, options: Mapping[str, Any] = {},
                      idempotency_key: str = "", **fields: Any) -> AsyncTask:
         metadata = {"idempotency-key": idempotency_key} if idempotency_key else {}
-        request = task_request(await self.schema(), method, value, fields, options)
+        request = task_request((await self._method(method))[0], method, value, fields, options)
         made = await self.call("errand.v1.Tasks/CreateTask", request, metadata=metadata)
         return AsyncTask(self, made.id, made)
 
     def task(self, id_: str) -> AsyncTask:
         return AsyncTask(self, id_)
 
-    async def tasks(self, filter_: str = "", **fields: Any) -> AsyncIterator[Any]:
+    async def tasks(self, filter_: str = "", /, **fields: Any) -> AsyncIterator[AsyncTask]:
+        """As Client.tasks: async for task in client.tasks(...)."""
         token = ""
         while True:
-            page = await self.call("errand.v1.Tasks/ListTasks", filter=filter_, page_token=token, **fields)
+            page = await self.call("errand.v1.Tasks/ListTasks", {**fields, "filter": filter_, "page_token": token})
             for task in page.tasks:
-                yield task
+                yield AsyncTask(self, task.id, task)
             token = page.next_page_token
             if not token:
                 return
 
 
-class AsyncService:
-    def __init__(self, client: AsyncClient, name: str, methods: Any):
-        self._client, self._name, self._methods = client, name, methods
-
-    def __getattr__(self, method: str) -> Any:
-        if method.startswith("_") or method not in self._methods:
-            raise AttributeError(f"service {self._name} has no method {method} "
-                                 f"(it has: {', '.join(self._methods.keys())})")
-
-        async def call(value: Any = None, **kw: Any) -> Any:
-            return await self._client.call(f"{self._name}/{method}", value, **kw)
-        return call
-
-
 class AsyncTask:
+    """As Task."""
+
     def __init__(self, client: AsyncClient, id_: str, latest: Any = None):
         self.client, self.id, self.latest = client, id_, latest
 
@@ -238,28 +320,53 @@ class AsyncTask:
     async def get(self) -> Any:
         return await self._ask("GetTask")
 
+    @property
+    def state(self) -> str:
+        """As last seen; "" when it was never looked at."""
+        return state_name(self.latest) if self.latest is not None else ""
+
     async def wait(self, timeout: Optional[float] = None) -> Any:
         until = None if timeout is None else time.monotonic() + timeout
-        await self.get()
-        while state_name(self.latest) not in TERMINAL:
-            left = 60.0 if until is None else min(60.0, until - time.monotonic())
+        gone = None
+        while self.state not in TERMINAL:
+            left = _STEP if until is None else min(_STEP, until - time.monotonic())
             if left <= 0:
-                raise Error(4, f"task {self.id} is still {state_name(self.latest)} after {timeout} s")
-            await self._ask("GetTask", {"prefer-wait": str(int(left * 1e9))}, left + 30)
+                raise TimeoutError(f"task {self.id} has not ended after {timeout} s")
+            try:
+                await self._ask("GetTask", {"prefer-wait": str(int(left * 1e9))}, left + 30)
+                gone = None
+            except Error as e:
+                gone = await self.client.bear(e, gone)
         return self.latest
 
     async def result(self, timeout: Optional[float] = None) -> Any:
         task = await self.wait(timeout)
         if state_name(task) != "SUCCEEDED":
-            raise Error(10, f"task {self.id} has ended {state_name(task)}: {task.error.detail or task.reason}",
-                        task.error.SerializeToString())
-        return (await self.client.schema()).unpack(task.result)
+            raise task_failed(task)
+        answer = await self.client.call("errand.v1.Tasks/GetResult", id=self.id)
+        return (await self.client.schema()).unpack(answer.result)
 
-    def events(self, after: int = 0) -> AsyncIterator[Any]:
-        return self.client.stream("errand.v1.Tasks/WatchEvents", id=self.id, after_seq=after)
+    async def events(self, after: int = 0) -> AsyncIterator[Any]:
+        gone = None
+        while True:
+            try:
+                async with await self.client.stream("errand.v1.Tasks/WatchEvents", id=self.id,
+                                                    after_seq=after) as events:
+                    async for event in events:
+                        after, gone = event.seq or after, None
+                        yield event
+                return
+            except Error as e:
+                gone = await self.client.bear(e, gone)
 
-    def logs(self, follow: bool = False, attempt: int = 0) -> AsyncIterator[Any]:
-        return self.client.stream("errand.v1.Tasks/GetLogs", id=self.id, attempt=attempt, follow=follow)
+    async def logs(self, follow: bool = False, attempt: int = 0) -> AsyncIterator[Any]:
+        async with await self.client.stream("errand.v1.Tasks/GetLogs", id=self.id, attempt=attempt,
+                                            follow=follow) as lines:
+            async for line in lines:
+                yield line
+
+    async def attempts(self) -> list[Any]:
+        return list((await self.client.call("errand.v1.Tasks/ListAttempts", id=self.id)).attempts)
 
     async def cancel(self) -> Any:
         return await self._ask("CancelTask")

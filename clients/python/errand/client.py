@@ -1,20 +1,21 @@
-"""The blocking client: safe to share among threads, one connection, made when it is needed."""
+"""The blocking client: safe to share among threads; one connection, made when it is needed and
+again after the service's restart."""
 
 from __future__ import annotations
 
 import os
 import queue
-import socket
 import threading
 import time
 from typing import Any, Iterator, Mapping, Optional
 
 from . import wire
-from .schema import Schema
+from .link import Link, Pending
+from .schema import Schema, hint
 from .wire import Error
 
+_STEP = 60.0   # of a long wait: so long the service holds one GetTask
 TERMINAL = ("SUCCEEDED", "FAILED", "CANCELLED", "EXPIRED")
-_READ = 256 << 10
 
 
 def default_socket() -> str:
@@ -38,113 +39,128 @@ def state_name(task: Any) -> str:
     return task.DESCRIPTOR.fields_by_name["state"].enum_type.values_by_number[task.state].name
 
 
-class _Call:
-    """A stream of the connection as its caller sees it."""
+def read_error(schema: Optional[Schema], error: Error) -> Error:
+    """With its problem as a message."""
+    if isinstance(error.problem, bytes):
+        error.problem = schema.problem(error.problem) if schema is not None else None
+    return error
 
-    def __init__(self, streaming: bool):
-        self.events: queue.SimpleQueue[Any] = queue.SimpleQueue()
-        self.streaming = streaming
+
+def read_answer(schema: Schema, method: Any, data: bytes, metadata: Mapping[str, str]) -> Any:
+    """The answer's message, whose type the service names when it is not the method's."""
+    name = metadata.get("errand-message") or method.output_type.full_name
+    return schema.message(name).FromString(data)
+
+
+def task_failed(task: Any) -> Error:
+    """Why it has not succeeded: the code of its last error."""
+    name = state_name(task)
+    code = wire.CODES.index(task.error.code) if task.error.code in wire.CODES else wire.ABORTED
+    if name == "CANCELLED":
+        code = wire.CANCELLED
+    return Error(code, f"task {task.id} has ended {name}: {task.error.detail or task.reason or name}",
+                 task.error if task.HasField("error") else None)
+
+
+class PendingCall:
+    """A call under way; result() waits for it, in this thread or another."""
+
+    def __init__(self, schema: Schema, method: Any, pending: Pending):
+        self._schema, self._method, self._pending = schema, method, pending
+        self._lock = threading.Lock()
+        self._data: Optional[bytes] = None
+        self._end: Optional[wire.End] = None
+
+    def _wait(self, timeout: Optional[float]) -> wire.End:
+        with self._lock:
+            while self._end is None:
+                try:
+                    event = self._pending.next(timeout)
+                except queue.Empty:
+                    raise TimeoutError(f"no answer in {timeout} s; the call goes on") from None
+                if isinstance(event, wire.Message):
+                    self._data = event.data
+                else:
+                    self._end = event
+            return self._end
+
+    def result(self, timeout: Optional[float] = None) -> Any:
+        """The answer. TimeoutError when `timeout` is over first: the call goes on."""
+        end = self._wait(timeout)
+        if end.error is not None:
+            raise read_error(self._schema, end.error)
+        return read_answer(self._schema, self._method, self._data or b"", end.metadata)
+
+    def metadata(self, timeout: Optional[float] = None) -> dict[str, str]:
+        """What came along with the answer: docs/PROTOCOL.md, Metadata."""
+        return self._wait(timeout).metadata
+
+    def cancel(self) -> None:
+        """Gives it up: the service stops the work, result() fails with CANCELLED. Any thread."""
+        self._pending.cancel()
+
+
+class Stream:
+    """The messages of a streaming call as they come. Closed (or left by `with`) before its end,
+    the service stops."""
+
+    def __init__(self, schema: Schema, method: Any, pending: Pending):
+        self._schema, self._pending = schema, pending
+        self._message = schema.message(method.output_type.full_name)
+        self._used = 0
+        self._ended = False
         self.metadata: dict[str, str] = {}
 
+    def __iter__(self) -> Stream:
+        return self
 
-class _Link:
-    """One connection with its reading thread."""
-
-    def __init__(self, path: str):
-        self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        try:
-            self.socket.connect(path)
-        except OSError as e:
-            self.socket.close()
-            raise Error(14, f"{path}: {e.strerror}: is errand-service running?") from None
-        self.wire = wire.Connection()
-        self.lock = threading.Lock()          # of wire, calls and writing
-        self.calls: dict[int, _Call] = {}
-        self.error: Optional[Error] = None
-        self.thread = threading.Thread(target=self._read, name="errand", daemon=True)
-        self.thread.start()
-
-    def usable(self) -> bool:
-        return self.error is None and not self.wire.leaving
-
-    def _flush(self) -> None:
-        try:
-            self.socket.sendall(self.wire.take_outgoing())
-        except OSError as e:
-            raise Error(14, f"the connection is gone: {e.strerror}") from None
-
-    def start(self, service: str, method: str, payload: bytes, timeout: Optional[float],
-              metadata: Mapping[str, str], streaming: bool) -> tuple[int, _Call]:
-        call = _Call(streaming)
-        with self.lock:
-            if self.error is not None:
-                raise self.error
-            stream = self.wire.request(service, method, payload, timeout, metadata, streaming)
-            self.calls[stream] = call
-            self._flush()
-        return stream, call
-
-    def drop(self, stream: int) -> None:
-        with self.lock:
-            if self.calls.pop(stream, None) is None or self.error is not None:
-                return
-            self.wire.cancel(stream)
-            try:
-                self._flush()
-            except Error:
-                pass
-
-    def consumed(self, stream: int, n: int) -> None:
-        with self.lock:
-            self.wire.consumed(stream, n)
-            try:
-                self._flush()
-            except Error:
-                pass
-
-    def _read(self) -> None:
-        why = "the service has closed the connection"
-        try:
-            while data := self.socket.recv(_READ):
-                with self.lock:
-                    events = self.wire.feed(data)
-                    self._flush()
-                    targets = [(self.calls.get(e.stream), e) for e in events]
-                    for e in events:
-                        if isinstance(e, wire.End):
-                            self.calls.pop(e.stream, None)
-                for call, event in targets:
-                    if call is not None:
-                        call.events.put(event)
-        except OSError as e:
-            why = f"the connection is gone: {e.strerror}"
-        except (wire.ProtocolError, Error) as e:
-            why = f"the connection broke: {e}"
-        with self.lock:
-            self.error = Error(14, why)
-            left, self.calls = list(self.calls.items()), {}
-        for stream, call in left:
-            call.events.put(wire.End(stream, self.error))
+    def __next__(self) -> Any:
+        if self._used:  # what was given out before is used up by now
+            self._pending.link.consumed(self._pending, self._used)
+            self._used = 0
+        if self._ended:
+            raise StopIteration
+        event = self._pending.next()
+        if isinstance(event, wire.Message):
+            self._used = len(event.data)
+            return self._message.FromString(event.data)
+        self._ended = True
+        self.metadata = event.metadata
+        if event.error is not None:
+            raise read_error(self._schema, event.error)
+        raise StopIteration
 
     def close(self) -> None:
-        try:
-            self.socket.shutdown(socket.SHUT_RDWR)
-        except OSError:
-            pass
-        if self.thread is not threading.current_thread():
-            self.thread.join()
-        self.socket.close()
+        self._ended = True
+        self._pending.link.cancel(self._pending)
+
+    def cancel(self) -> None:
+        """From any thread: who iterates gets CANCELLED."""
+        self._pending.cancel()
+
+    def __enter__(self) -> Stream:
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        self.close()
+
+    def __del__(self) -> None:
+        if not self._ended:
+            self.close()
 
 
 class Client:
-    """Calls of a service on its socket; `with` closes it."""
+    """Calls of a service on its socket; `with` closes it. timeout: of calls that name none.
+    patience: for so many seconds a service that is not there is waited for."""
 
-    def __init__(self, path: Optional[str] = None, timeout: Optional[float] = None):
+    def __init__(self, path: Optional[str] = None, timeout: Optional[float] = None, patience: float = 5.0):
         self.path = path or default_socket()
-        self.timeout = timeout       # of calls that name none; None: no limit
-        self._lock = threading.Lock()
-        self._link: Optional[_Link] = None
+        self.timeout, self.patience = timeout, patience
+        self._lock = threading.RLock()
+        self._link: Optional[Link] = None
+        self._old: list[Link] = []   # after GOAWAY: their calls go on to their end
         self._schema: Optional[Schema] = None
+        self._closed = False
 
     def __enter__(self) -> Client:
         return self
@@ -153,112 +169,137 @@ class Client:
         self.close()
 
     def close(self) -> None:
+        """Calls under way end UNAVAILABLE."""
         with self._lock:
-            link, self._link = self._link, None
-        if link is not None:
+            self._closed = True
+            links = [*self._old, *([self._link] if self._link is not None else [])]
+            self._link, self._old = None, []
+        for link in links:
             link.close()
 
-    def _connected(self) -> _Link:
-        old = None
+    def _connected(self) -> Link:
         with self._lock:
-            if self._link is None or not self._link.usable():
-                old, self._link = self._link, _Link(self.path)
-            link = self._link
-        if old is not None and old.error is not None:
-            old.close()
-        return link
+            if self._closed:
+                raise Error(wire.CANCELLED, "the client was closed")
+            if self._link is not None and self._link.usable():
+                return self._link
+            if self._link is not None:
+                self._old = [link for link in [*self._old, self._link] if not link.dead]
+                self._link, self._schema = None, None
+            self._link = Link(self.path, self.patience)
+            return self._link
 
-    # --- bytes ---
+    def bear(self, error: Error, since: Optional[float]) -> float:
+        """Waits a moment when the service is not there, for `patience` seconds in a row: when that
+        began. Other errors are raised."""
+        now = time.monotonic()
+        since = now if since is None else since
+        if error.code != wire.UNAVAILABLE or self._closed or now - since > self.patience:
+            raise error
+        time.sleep(0.05)
+        return since
 
-    def call_bytes(self, method: str, payload: bytes, timeout: Optional[float] = None,
-                   metadata: Mapping[str, str] = {}) -> bytes:
+    def _start(self, method: str, payload: bytes, timeout: Optional[float], metadata: Mapping[str, str],
+               streaming: bool) -> Pending:
         service, _, name = method.partition("/")
         timeout = self.timeout if timeout is None else timeout
-        link = self._connected()
-        stream, call = link.start(service, name, payload, timeout, metadata, False)
-        until = None if timeout is None else time.monotonic() + timeout + 1
-        answer = b""
         while True:
+            link = self._connected()
             try:
-                event = call.events.get(timeout=None if until is None else max(0, until - time.monotonic()))
-            except queue.Empty:
-                link.drop(stream)
-                raise Error(4, f"{method}: no answer within {timeout} s") from None
-            except BaseException:
-                link.drop(stream)
-                raise
-            if isinstance(event, wire.Message):
-                answer = event.data
-            elif event.error is not None:
-                raise event.error
-            else:
-                return answer
+                return link.begin(service, name, payload, timeout, metadata, streaming)
+            except Error:
+                if link.usable():
+                    raise
+                # it went away just now, and nothing was sent
 
-    def stream_bytes(self, method: str, payload: bytes, timeout: Optional[float] = None,
-                     metadata: Mapping[str, str] = {}) -> Iterator[bytes]:
-        """The messages of a stream; leaving the loop cancels it."""
-        service, _, name = method.partition("/")
-        link = self._connected()
-        stream, call = link.start(service, name, payload, timeout, metadata, True)
-        try:
-            while True:
-                event = call.events.get()
-                if isinstance(event, wire.Message):
-                    yield event.data
-                    link.consumed(stream, len(event.data))
-                elif event.error is not None:
-                    raise event.error
-                else:
-                    return
-        finally:
-            link.drop(stream)
-
-    # --- messages ---
+    # --- the schema ---
 
     @property
     def schema(self) -> Schema:
-        """What the service speaks, read once; refresh() reads it again."""
-        return self._schema or self.refresh()
+        """What the service speaks, read once a connection; refresh() reads it again."""
+        with self._lock:
+            self._connected()
+            known = self._schema
+        return known or self.refresh()
 
     def refresh(self) -> Schema:
-        reply = dict(wire.fields(self.call_bytes("errand.v1.Schema/Get", b"", 30)))
-        self._schema = Schema(bytes(reply.get(2, b"")))
-        return self._schema
+        pending = self._start("errand.v1.Schema/Get", b"", 30, {}, False)
+        event = pending.next()
+        if isinstance(event, wire.End):
+            raise read_error(None, event.error) if event.error is not None else Error(wire.INTERNAL, "no schema")
+        reply = dict(wire.fields(event.data))
+        schema = Schema(bytes(reply.get(2, b"")))
+        with self._lock:
+            self._schema = schema
+        return schema
 
-    def call(self, method: str, value: Any = None, *, timeout: Optional[float] = None,
+    def _method(self, name: str) -> tuple[Schema, Any]:
+        """One that is not known may be new: the schema is read again."""
+        schema = self.schema
+        try:
+            return schema, schema.method(name)
+        except LookupError:
+            schema = self.refresh()
+            return schema, schema.method(name)
+
+    # --- calls ---
+
+    def begin(self, method: str, value: Any = None, /, *, timeout: Optional[float] = None,
+              metadata: Mapping[str, str] = {}, **fields: Any) -> PendingCall:
+        """As call, without waiting."""
+        schema, d = self._method(method)
+        if schema.streams(d):
+            raise TypeError(f"{method} answers with a stream: use call() or stream()")
+        payload = schema.input(d, value, fields).SerializeToString()
+        return PendingCall(schema, d, self._start(method, payload, timeout, metadata, False))
+
+    def stream(self, method: str, value: Any = None, /, *, timeout: Optional[float] = None,
+               metadata: Mapping[str, str] = {}, **fields: Any) -> Stream:
+        """Calls a method that answers with a stream."""
+        schema, d = self._method(method)
+        if not schema.streams(d):
+            raise TypeError(f"{method} answers with one message: use call()")
+        payload = schema.input(d, value, fields).SerializeToString()
+        return Stream(schema, d, self._start(method, payload, timeout, metadata, True))
+
+    def call(self, method: str, value: Any = None, /, *, timeout: Optional[float] = None,
              metadata: Mapping[str, str] = {}, **fields: Any) -> Any:
         """Calls "pkg.Service/Method" with a message, a dict or keywords; a durable method is waited for.
-        Of a stream it gives an iterator of messages."""
-        d = self.schema.method(method)
-        payload = self.schema.input(d, value, fields).SerializeToString()
-        reply = self.schema.message(d.output_type.full_name)
-        if self.schema.streams(d):
-            return (reply.FromString(m) for m in self.stream_bytes(method, payload, timeout, metadata))
-        return reply.FromString(self.call_bytes(method, payload, timeout, metadata))
+        Of a stream it gives an iterator of messages. (A field called timeout or metadata: in a dict.)"""
+        schema, d = self._method(method)
+        start = self.stream if schema.streams(d) else self.begin
+        started = start(method, value, timeout=timeout, metadata=metadata, **fields)
+        return started if isinstance(started, Stream) else started.result()
 
     def service(self, name: str) -> Service:
-        return Service(self, name)
+        try:
+            return Service(self, name, self.schema.service(name))
+        except LookupError:
+            return Service(self, name, self.refresh().service(name))
 
     # --- tasks ---
 
-    def submit(self, method: str, value: Any = None, *, options: Mapping[str, Any] = {}, idempotency_key: str = "",
+    def submit(self, method: str, value: Any = None, /, *, options: Mapping[str, Any] = {}, idempotency_key: str = "",
                **fields: Any) -> Task:
         """Makes a task of the method; it is on disk when this returns. options: those of
         errand.v1.CreateTaskRequest (queue, priority, delay, labels, after, unique_key, ...)."""
         metadata = {"idempotency-key": idempotency_key} if idempotency_key else {}
-        made = self.call("errand.v1.Tasks/CreateTask", task_request(self.schema, method, value, fields, options),
+        schema, _ = self._method(method)
+        made = self.call("errand.v1.Tasks/CreateTask", task_request(schema, method, value, fields, options),
                          metadata=metadata)
         return Task(self, made.id, made)
 
     def task(self, id_: str) -> Task:
         return Task(self, id_)
 
-    def tasks(self, filter_: str = "", **fields: Any) -> Iterator[Any]:
-        """All tasks a filter names, newest first, page by page."""
+    def tasks(self, filter_: str = "", /, **fields: Any) -> Iterator[Task]:
+        """All tasks a filter names (`state = failed AND labels.a = "b"`), newest first, page by page.
+        fields: of errand.v1.ListTasksRequest (state, method, queue, page_size, order_by)."""
         token = ""
         while True:
-            page = self.call("errand.v1.Tasks/ListTasks", filter=filter_, page_token=token, **fields)
-            yield from page.tasks
+            page = self.call("errand.v1.Tasks/ListTasks", {**fields, "filter": filter_, "page_token": token})
+            for task in page.tasks:
+                yield Task(self, task.id, task)
             token = page.next_page_token
             if not token:
                 return
@@ -267,17 +308,17 @@ class Client:
 class Service:
     """client.service("pkg.Service").Method(field=value): each method of a service as a function."""
 
-    def __init__(self, client: Client, name: str):
-        self._client = client
-        self._name = name
-        self._methods = client.schema.service(name).methods_by_name
+    def __init__(self, client: Any, name: str, descriptor: Any):
+        self._client, self._name = client, name
+        self._methods = descriptor.methods_by_name
 
     def __getattr__(self, method: str) -> Any:
-        if method.startswith("_") or method not in self._methods:
-            raise AttributeError(f"service {self._name} has no method {method} "
-                                 f"(it has: {', '.join(self._methods.keys())})")
+        if method.startswith("_"):
+            raise AttributeError(method)
+        if method not in self._methods:
+            raise AttributeError(f"service {self._name} has no method {method!r}{hint(method, self._methods.keys())}")
 
-        def call(value: Any = None, **kw: Any) -> Any:
+        def call(value: Any = None, /, **kw: Any) -> Any:
             return self._client.call(f"{self._name}/{method}", value, **kw)
         return call
 
@@ -292,6 +333,9 @@ class Task:
         self.client = client
         self.id = id_
         self.latest = latest
+
+    def __repr__(self) -> str:
+        return f"<errand task {self.id}{' ' + state_name(self.latest) if self.latest is not None else ''}>"
 
     def _ask(self, verb: str, metadata: Mapping[str, str] = {}, timeout: Optional[float] = None) -> Any:
         self.latest = self.client.call(f"errand.v1.Tasks/{verb}", id=self.id, metadata=metadata, timeout=timeout)
@@ -309,30 +353,49 @@ class Task:
         return self.state in TERMINAL
 
     def wait(self, timeout: Optional[float] = None) -> Any:
-        """The task once it has ended; Error DEADLINE_EXCEEDED when that takes longer."""
+        """The task once it has ended; TimeoutError when that takes longer. A service that restarts
+        meanwhile is waited for as long as the client's patience lasts."""
         until = None if timeout is None else time.monotonic() + timeout
-        self.get()
-        while not self.done:
-            left = 60.0 if until is None else min(60.0, until - time.monotonic())
+        gone = None
+        while self.latest is None or not self.done:
+            left = _STEP if until is None else min(_STEP, until - time.monotonic())
             if left <= 0:
-                raise Error(4, f"task {self.id} is still {self.state} after {timeout} s")
-            self._ask("GetTask", {"prefer-wait": str(int(left * 1e9))}, left + 30)
+                raise TimeoutError(f"task {self.id} has not ended after {timeout} s")
+            try:
+                self._ask("GetTask", {"prefer-wait": str(int(left * 1e9))}, left + 30)
+                gone = None
+            except Error as e:
+                gone = self.client.bear(e, gone)
         return self.latest
 
     def result(self, timeout: Optional[float] = None) -> Any:
         """What the method answered, waited for; Error when the task has not succeeded."""
         task = self.wait(timeout)
         if state_name(task) != "SUCCEEDED":
-            raise Error(10, f"task {self.id} has ended {state_name(task)}: {task.error.detail or task.reason}",
-                        task.error.SerializeToString())
-        return self.client.schema.unpack(task.result)
+            raise task_failed(task)
+        answer = self.client.call("errand.v1.Tasks/GetResult", id=self.id)
+        return self.client.schema.unpack(answer.result)
 
     def events(self, after: int = 0) -> Iterator[Any]:
-        """errand.v1.TaskEvent, past and to come, until it has ended."""
-        return self.client.call("errand.v1.Tasks/WatchEvents", id=self.id, after_seq=after)
+        """errand.v1.TaskEvents, past and to come, each once, until it has ended; over restarts
+        of the service too."""
+        gone = None
+        while True:
+            try:
+                with self.client.stream("errand.v1.Tasks/WatchEvents", id=self.id, after_seq=after) as events:
+                    for event in events:
+                        after, gone = event.seq or after, None
+                        yield event
+                return
+            except Error as e:
+                gone = self.client.bear(e, gone)
 
     def logs(self, follow: bool = False, attempt: int = 0) -> Iterator[Any]:
+        """errand.v1.LogLines; with follow until it has ended."""
         return self.client.call("errand.v1.Tasks/GetLogs", id=self.id, attempt=attempt, follow=follow)
+
+    def attempts(self) -> list[Any]:
+        return list(self.client.call("errand.v1.Tasks/ListAttempts", id=self.id).attempts)
 
     def cancel(self) -> Any:
         return self._ask("CancelTask")

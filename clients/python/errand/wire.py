@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass, field
-from typing import Iterator, Mapping, Optional
+from typing import Any, Iterator, Mapping, Optional
 
 MAX_FRAME = 4 << 20
+MAX_METADATA = 64
 WINDOW = 256 << 10
 REQUEST, RESPONSE, DATA = 1, 2, 3
 CANCEL, CREDIT, PING, GOAWAY = 0x40, 0x41, 0x42, 0x43
@@ -21,6 +22,10 @@ CODES = ("OK", "CANCELLED", "UNKNOWN", "INVALID_ARGUMENT", "DEADLINE_EXCEEDED", 
          "PERMISSION_DENIED", "RESOURCE_EXHAUSTED", "FAILED_PRECONDITION", "ABORTED", "OUT_OF_RANGE",
          "UNIMPLEMENTED", "INTERNAL", "UNAVAILABLE", "DATA_LOSS", "UNAUTHENTICATED")
 
+CANCELLED, UNKNOWN, INVALID_ARGUMENT, DEADLINE_EXCEEDED, NOT_FOUND = 1, 2, 3, 4, 5
+RESOURCE_EXHAUSTED, FAILED_PRECONDITION, ABORTED, UNIMPLEMENTED = 8, 9, 10, 12
+INTERNAL, UNAVAILABLE = 13, 14
+
 
 class ProtocolError(Exception):
     """The peer sent what is no ttrpc."""
@@ -28,9 +33,9 @@ class ProtocolError(Exception):
 
 class Error(Exception):
     """A call that failed: code (of google.rpc.Code), its name, and the service's words.
-    problem: a serialized errand.v1.Problem, or b""."""
+    problem: the errand.v1.Problem that came along, or None (bytes: not read yet)."""
 
-    def __init__(self, code: int, message: str, problem: bytes = b""):
+    def __init__(self, code: int, message: str, problem: Any = None):
         super().__init__(code, message)
         self.code = code
         self.message = message
@@ -115,17 +120,19 @@ def encode_request(service: str, method: str, payload: bytes, timeout: Optional[
                    metadata: Mapping[str, str]) -> bytes:
     out = _bytes(1, service.encode()) + _bytes(2, method.encode()) + _bytes(3, payload)
     if timeout is not None:
-        out += _uint(4, max(1, int(timeout * 1e9)))
+        out += _uint(4, max(1, int(min(timeout, 9e9) * 1e9)))
     for key, value in metadata.items():
         out += _bytes(5, _bytes(1, key.encode()) + _bytes(2, str(value).encode()))
     return out
 
 
 def _decode_status(data: bytes) -> Optional[Error]:
-    code, message, problem = 0, "", b""
+    code, message, problem = 0, "", None
     for number, value in fields(data):
         if number == 1:
-            code = int(value) if isinstance(value, int) else 0
+            if not isinstance(value, int):
+                raise ProtocolError("a status whose code is no number")
+            code = value if value < len(CODES) else UNKNOWN
         elif number == 2:
             message = _text(value)
         elif number == 3:
@@ -157,9 +164,10 @@ class End(Event):
 
 @dataclass
 class _Stream:
+    """given: bytes of Data the peer may still send; used: consumed, not given back yet."""
     streaming: bool
+    given: int
     used: int = 0
-    dropped: bool = False
 
 
 class Connection:
@@ -187,35 +195,32 @@ class Connection:
 
     def request(self, service: str, method: str, payload: bytes, timeout: Optional[float] = None,
                 metadata: Mapping[str, str] = {}, streaming: bool = False) -> int:
+        if len(metadata) > MAX_METADATA:
+            raise Error(INVALID_ARGUMENT, f"{len(metadata)} pairs of metadata: at most {MAX_METADATA} are taken")
         body = encode_request(service, method, payload, timeout, metadata)
         if len(body) > MAX_FRAME:
-            raise Error(8, f"a request of {len(body)} bytes: at most {MAX_FRAME} fit a frame")
+            raise Error(RESOURCE_EXHAUSTED, f"a request of {len(body)} bytes: at most {MAX_FRAME} fit a frame")
         if self._last > (1 << 32) - 3:
-            raise Error(14, "the connection has used up its streams: connect again")
+            raise Error(UNAVAILABLE, "the connection has used up its streams: connect again")
         self._last += 2
-        self.streams[self._last] = _Stream(streaming)
+        self.streams[self._last] = _Stream(streaming, self.window)
         self._send(self._last, REQUEST, REMOTE_CLOSED if streaming else 0, body)
         return self._last
 
     def cancel(self, stream: int) -> None:
-        """Nothing more is heard of it."""
-        s = self.streams.get(stream)
-        if s is None:
-            return
-        if not self.extended:
-            s.dropped = True   # a plain server goes on; what comes is dropped
-            return
-        del self.streams[stream]
-        self._send(stream, CANCEL, 0, b"")
+        """Nothing more is heard of it. A plain server is not told: what it sends is dropped."""
+        if self.streams.pop(stream, None) is not None and self.extended:
+            self._send(stream, CANCEL, 0, b"")
 
     def consumed(self, stream: int, n: int) -> None:
         """The owner has used up n bytes of Data: gives credit back in steps."""
         s = self.streams.get(stream)
-        if s is None or not self.extended:
+        if s is None:
             return
         s.used += n
-        if s.used >= self.window // 2:
+        if self.extended and s.used >= (self.window + 1) // 2:
             self._send(stream, CREDIT, 0, struct.pack(">I", s.used))
+            s.given += s.used
             s.used = 0
 
     def feed(self, data: bytes) -> list[Event]:
@@ -232,22 +237,58 @@ class Connection:
             self._take(stream, kind, flags, payload, events)
         return events
 
+    def eof(self) -> None:
+        """The peer has closed: a ProtocolError when that was in the middle of a frame."""
+        if self._buffer:
+            raise ProtocolError("the end in the middle of a frame")
+
     def _take(self, stream: int, kind: int, flags: int, payload: bytes, events: list[Event]) -> None:
-        if stream == self._hello and kind == RESPONSE:
-            self._hello = 0
-            self.extended = _decode_status(_blob(dict(fields(payload)).get(1, b""))) is None
-        elif kind == PING and self.extended and not flags & REMOTE_CLOSED:
-            self._send(0, PING, REMOTE_CLOSED, payload)
-        elif kind == GOAWAY and self.extended:
-            self.leaving = True
+        if kind == RESPONSE and stream == self._hello:
+            self._take_hello(payload)
         elif kind == RESPONSE:
             self._take_response(stream, payload, events)
         elif kind == DATA:
             self._take_data(stream, flags, payload, events)
+        elif kind == REQUEST:
+            raise ProtocolError("a Request from the server")
+        elif self.extended:
+            self._take_added(stream, kind, flags, payload)
+
+    def _take_hello(self, payload: bytes) -> None:
+        self._hello = 0
+        reply = dict(fields(payload))
+        if _decode_status(_blob(reply.get(1, b""))) is not None:
+            return  # plain ttrpc
+        version = dict(fields(_blob(reply.get(2, b"")))).get(1, 0)
+        if version != 1:
+            raise ProtocolError(f"version {version!r} in the answer to Hello")
+        self.extended = True
+
+    def _take_added(self, stream: int, kind: int, flags: int, payload: bytes) -> None:
+        if kind == PING:
+            if stream != 0 or len(payload) != 8:
+                raise ProtocolError("PING on a stream, or not of 8 bytes")
+            if not flags & REMOTE_CLOSED:
+                self._send(0, PING, REMOTE_CLOSED, payload)
+        elif kind == GOAWAY:
+            if stream != 0 or len(payload) != 4:
+                raise ProtocolError("GOAWAY on a stream, or not of 4 bytes")
+            self.leaving = True
+        elif kind == CREDIT:
+            if stream == 0 or len(payload) != 4:
+                raise ProtocolError("CREDIT without a stream, or not of 4 bytes")
+        elif kind == CANCEL:
+            raise ProtocolError("CANCEL from the server")
+
+    def _find(self, stream: int) -> Optional[_Stream]:
+        """None: it has ended here, and the frame crossed its end."""
+        if stream % 2 == 0 or stream > self._last:
+            raise ProtocolError(f"a frame for stream {stream}, which was never begun")
+        return self.streams.get(stream)
 
     def _take_response(self, stream: int, payload: bytes, events: list[Event]) -> None:
+        s = self._find(stream)
         error, answer, metadata = None, b"", {}
-        s = self.streams.pop(stream, None)
         for number, value in fields(payload):
             if number == 1:
                 error = _decode_status(_blob(value))
@@ -256,19 +297,28 @@ class Connection:
             elif number == 64:
                 pair = dict(fields(_blob(value)))
                 metadata[_text(pair.get(1, b""))] = _text(pair.get(2, b""))
-        if s is None or s.dropped:
+        if len(metadata) > MAX_METADATA:
+            raise ProtocolError(f"{len(metadata)} pairs of metadata in a Response")
+        if s is None:
             return
+        del self.streams[stream]
         if error is None and not s.streaming:
             events.append(Message(stream, answer))
         events.append(End(stream, error, metadata))
 
     def _take_data(self, stream: int, flags: int, payload: bytes, events: list[Event]) -> None:
-        s = self.streams.get(stream)
-        if s is None or not s.streaming:
+        s = self._find(stream)
+        if s is None:
             return
-        if not flags & NO_DATA and not s.dropped:
+        if not s.streaming:
+            raise ProtocolError("Data for a call that answers with one message")
+        if flags & NO_DATA and (payload or not flags & REMOTE_CLOSED):
+            raise ProtocolError("Data that says it holds none, and does, or does not end the stream")
+        if self.extended and payload and s.given <= 0:
+            raise ProtocolError("more Data than the window allows")
+        s.given -= len(payload)
+        if not flags & NO_DATA:
             events.append(Message(stream, payload))
         if flags & REMOTE_CLOSED:
             del self.streams[stream]
-            if not s.dropped:
-                events.append(End(stream))
+            events.append(End(stream))

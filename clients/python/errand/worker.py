@@ -17,36 +17,43 @@ import concurrent.futures
 import inspect
 import logging
 import os
+import random
 import signal
 import threading
 import time
 import traceback
 from typing import Any, Callable, Mapping, Optional, Sequence
 
-from . import schema as _schema
+from . import schema as _schema, wire
 from .client import Client
 from .wire import Error
 
 log = logging.getLogger("errand")
 _PROGRESS_EVERY = 0.2   # seconds; the service keeps two a second
 _BACKOFF = (0.1, 5.0)
+_GONE = (wire.NOT_FOUND, wire.FAILED_PRECONDITION, wire.UNAVAILABLE, wire.CANCELLED)   # of a lease
 
 
 class Final(Exception):
     """The task fails and is not tried again. code: of google.rpc.Code."""
 
-    def __init__(self, message: str = "", code: int = 9):
+    def __init__(self, message: str = "", code: int = wire.FAILED_PRECONDITION):
         super().__init__(message)
         self.code = code
 
 
 class Retry(Exception):
-    """The attempt fails and another one may come, no sooner than after `after` seconds."""
+    """The attempt fails and another one may come: after `after` seconds, or as the task's own
+    rule has it."""
 
-    def __init__(self, message: str = "", after: float = 0, code: int = 14):
+    def __init__(self, message: str = "", after: Optional[float] = None, code: int = wire.UNAVAILABLE):
         super().__init__(message)
         self.after = after
         self.code = code
+
+
+class Cancelled(Exception):
+    """Raised by Call.check: nobody wants the answer any more, or the time is over."""
 
 
 class Call:
@@ -64,11 +71,15 @@ class Call:
         self._session = session
         self._lease: int = work.lease
         self._checkpoint = work.checkpoint
+        self._answering = False
         has_timeout = work.HasField("timeout")
         self._until = time.monotonic() + work.timeout.seconds + work.timeout.nanos / 1e9 if has_timeout else None
         self._lock = threading.Lock()
+        self._telling = threading.Lock()   # progress goes in its order, and before the answer
         self._sent = 0.0
         self._pending: Optional[dict[str, Any]] = None
+        self._timer: Optional[threading.Timer] = None
+        self._code = wire.CANCELLED             # why it was stopped
         self._on_cancel: list[Callable[[], None]] = []
 
     @property
@@ -76,20 +87,39 @@ class Call:
         """Seconds; None when there is no limit."""
         return None if self._until is None else max(0.0, self._until - time.monotonic())
 
+    def check(self) -> None:
+        """Raises Cancelled once `cancelled` is set."""
+        if self.cancelled.is_set():
+            raise Cancelled("the lease is lost" if self.lost else "stopped")
+
     def progress(self, fraction: float, message: str = "", detail: Any = None) -> None:
         """0 to 1. Often is fine: what comes too fast replaces what waits, and the last one is sent."""
         with self._lock:
             self._pending = {"fraction": fraction, "message": message, "detail": detail}
-            if time.monotonic() - self._sent < _PROGRESS_EVERY:
+            early = self._sent + _PROGRESS_EVERY - time.monotonic()
+            if early > 0:
+                if self._timer is None:
+                    self._timer = threading.Timer(early, self._flush_late)
+                    self._timer.daemon = True
+                    self._timer.start()
                 return
         self._flush()
 
+    def _flush_late(self) -> None:
+        try:
+            self._flush()
+        except Error as e:
+            log.warning("progress of %s: %s", self.task, e)
+
     def _flush(self) -> None:
-        with self._lock:
-            pending, self._pending = self._pending, None
-            self._sent = time.monotonic()
-        if pending is not None:
-            self._tell("Progress", **pending)
+        with self._telling:
+            with self._lock:
+                if self._timer is not None:
+                    self._timer.cancel()
+                pending, self._pending, self._timer = self._pending, None, None
+                self._sent = time.monotonic()
+            if pending is not None:
+                self._tell("Progress", **pending)
 
     def save(self, state: Any) -> None:
         """A message the next attempt finds with checkpoint(), should this one not end well."""
@@ -100,23 +130,30 @@ class Call:
         return self._session.client.schema.unpack(self._checkpoint)
 
     def log(self, text: str, stream: str = "handler") -> None:
+        """Lines of the task's log; stream: "handler", "stdout" or "stderr"."""
         self._tell("Log", stream=stream, lines=text.splitlines() or [""])
 
     def parent_result(self, i: int = 0) -> Any:
         """What the i-th task this one came after has answered."""
         return self._session.client.task(self.parents[i]).result(timeout=30)
 
+    @property
+    def client(self) -> Client:
+        """The worker's own client, for calls to the service from within a handler."""
+        return self._session.client
+
     def _tell(self, what: str, **fields: Any) -> None:
-        if self.lost or (not self.task and what == "Progress"):
+        if self.lost or not self.task:
             return
         try:
             self._session.ask(what, lease=self._lease, **fields)
         except Error as e:
-            if e.code not in (5, 9, 14):
+            if e.code not in _GONE:
                 raise
             self._lose()
 
-    def _stop(self) -> None:
+    def _stop(self, code: int = wire.CANCELLED) -> None:
+        self._code = code
         self.cancelled.set()
         for fn in self._on_cancel:
             fn()
@@ -139,42 +176,52 @@ class _Session:
         self.lease = reply.lease_duration.seconds + reply.lease_duration.nanos / 1e9
 
     def ask(self, what: str, **fields: Any) -> Any:
-        return self.client.call(f"errand.v1.Workers/{what}", worker=self.id, timeout=30, **fields)
+        return self.client.call(f"errand.v1.Workers/{what}", timeout=30, worker=self.id, **fields)
 
     def run(self) -> None:
         beats = threading.Thread(target=self._beat, name="errand-heartbeat", daemon=True)
-        orders = self.client.call("errand.v1.Workers/Lease", worker=self.id)
+        orders = self.client.stream("errand.v1.Workers/Lease", worker=self.id)
         beats.start()
         try:
             for order in orders:
-                kind = order.WhichOneof("order")
-                if kind == "work":
-                    self._begin(order.work)
-                elif kind == "stop":
-                    self._stop(order.stop.lease)
-                elif kind == "leave":
-                    log.info("leaving: %s", order.leave.reason)
-                    if not order.leave.again:
-                        self.worker._stopping.set()
+                self._take(order)
         finally:
             self.over.set()
             beats.join()
+            self.worker.serving.clear()
             with self.lock:
                 left = list(self.calls.values())
             for call in left:
                 call._lose()
 
+    def _take(self, order: Any) -> None:
+        kind = order.WhichOneof("order")
+        if kind == "work":
+            self._begin(order.work)
+        elif kind == "stop":
+            self._stop(order.stop.lease, order.stop.code)
+        elif kind == "leave":
+            log.info("leaving: %s", order.leave.reason)
+            if not order.leave.again:
+                self.worker._stopping.set()
+
     def _beat(self) -> None:
-        while not self.over.wait(self.lease / 3):
+        """The first one tells that the service has seen our stream: work can come."""
+        pause = 0.0
+        while not self.over.wait(pause):
+            pause = self.lease / 3
+            with self.lock:  # what comes while we ask is not lost
+                asked = dict(self.calls)
             try:
                 kept = set(self.ask("Heartbeat").leases)
             except Error as e:
-                log.warning("heartbeat: %s", e)
+                if not self.over.is_set():
+                    log.warning("heartbeat: %s", e)
                 continue
-            with self.lock:
-                lost = [c for lease, c in self.calls.items() if lease not in kept and c._lease < max(kept, default=0)]
-            for call in lost:
-                call._lose()
+            self.worker.serving.set()
+            for lease, call in asked.items():
+                if lease not in kept and not call._answering:
+                    call._lose()
 
     def _begin(self, work: Any) -> None:
         call = Call(self, work)
@@ -182,18 +229,21 @@ class _Session:
             self.calls[work.lease] = call
         self.worker._submit(self, call, work)
 
-    def _stop(self, lease: int) -> None:
+    def _stop(self, lease: int, code: int) -> None:
         with self.lock:
             call = self.calls.get(lease)
         if call is not None:
-            call._stop()
+            call._stop(code)
 
     def _end(self, call: Call, what: str, **fields: Any) -> None:
         try:
             call._flush()
+            call._answering = True
             if not call.lost:
                 self.ask(what, lease=call._lease, **fields)
         except Error as e:
+            if what == "Complete" and e.code not in _GONE:  # an answer that is refused: too large
+                self._end(call, "Fail", code=e.code, message=e.message, final=True)
             log.warning("%s of %s came too late or was refused: %s", what, call.task or call.method, e)
         finally:
             with self.lock:
@@ -201,23 +251,32 @@ class _Session:
 
 
 class Worker:
-    """name: of the program, the same for all its instances. service: a generated module (or several) whose
-    services it serves whole, or descriptor_set= with services=. queues: tasks of others that it takes."""
+    """name: of the program, the same for all its instances. service: what it serves whole: a generated
+    module (or several), or the path of a .proto, which protoc compiles; or descriptor_set= with services=
+    (default: those of the files that no other one imports). queues: tasks of others that it takes."""
 
     def __init__(self, name: str, *, service: Any = None, descriptor_set: bytes = b"", services: Sequence[str] = (),
                  queues: Sequence[str] = (), tasks: int = 1, calls: int = 16, lease: float = 30,
                  path: Optional[str] = None):
-        modules = service if isinstance(service, (list, tuple)) else [service] if service is not None else []
         self.name, self.path = name, path
         self.queues, self.tasks, self.calls, self.lease = list(queues), tasks, calls, lease
-        self.set = descriptor_set or (_schema.descriptor_set(*modules) if modules else b"")
-        self.services = list(services) or [s.full_name for m in modules for s in m.DESCRIPTOR.services_by_name.values()]
+        if isinstance(service, str):
+            descriptor_set = _schema.protoc(service)
+        modules = service if isinstance(service, (list, tuple)) else [service] if service is not None else []
+        if descriptor_set:
+            self.set, own = descriptor_set, _schema.roots(descriptor_set)
+        else:
+            self.set = _schema.descriptor_set(*modules) if modules else b""
+            own = [s.full_name for m in modules for s in m.DESCRIPTOR.services_by_name.values()]
+        self.services = list(services) or own
         self.handlers: dict[str, Callable[[Any, Call], Any]] = {}
+        self.serving = threading.Event()   # set while the service knows us and gives us work
         self._stopping = threading.Event()
         self._session: Optional[_Session] = None
+        self._told = self._hurry = False
         self._loop: Optional[asyncio.AbstractEventLoop] = None
         self._loop_thread: Optional[threading.Thread] = None
-        self._pool: Optional[concurrent.futures.ThreadPoolExecutor] = None
+        self._threads: set[threading.Thread] = set()   # of the session's thread; each runs one handler
 
     def method(self, name: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
         """Decorator: serves "pkg.Service/Method" with fn(input, call), plain or async. Returns a
@@ -238,42 +297,71 @@ class Worker:
     # --- running ---
 
     def run(self, signals: bool = True) -> None:
-        """Serves until stop(), SIGTERM or SIGINT; connects again when the service was away."""
+        """Serves until stop(), SIGTERM or SIGINT (the second time without an end of the work); connects
+        again when the service was away."""
+        self._check()
+        before = {}
         if signals and threading.current_thread() is threading.main_thread():
-            for number in (signal.SIGTERM, signal.SIGINT):
-                signal.signal(number, lambda *_: self.stop())
+            before = {n: signal.signal(n, self._on_signal) for n in (signal.SIGTERM, signal.SIGINT)}
         self._open()
-        wait = _BACKOFF[0]
         try:
-            while not self._stopping.is_set():
-                began = time.monotonic()
-                try:
-                    self._serve()
-                except Error as e:
-                    if e.code not in (5, 14):
-                        raise
-                    log.warning("%s; trying again", e)
-                wait = _BACKOFF[0] if time.monotonic() - began > _BACKOFF[1] else min(wait * 2, _BACKOFF[1])
-                self._stopping.wait(wait)
+            self._serve_on()
         finally:
             self._close()
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def _on_signal(self, *_: Any) -> None:
+        """Whatever lock this thread holds just now: stop() takes its own elsewhere."""
+        threading.Thread(target=self.stop, name="errand-stop", daemon=True).start()
+
+    def _check(self) -> None:
+        """Every method of the services it brings needs its handler."""
+        schema = _schema.Schema(self.set)
+        wanted = {f"{s}/{m}" for s in self.services for m in schema.service(s).methods_by_name.keys()}
+        if missing := sorted(wanted - set(self.handlers)):
+            raise LookupError(f"worker {self.name} has no handler for {', '.join(missing)}")
+        for name in self.handlers:
+            if name.partition("/")[0] in self.services:
+                schema.method(name)
+
+    def _serve_on(self) -> None:
+        wait, away = _BACKOFF[0], False
+        while not self._stopping.is_set():
+            began = time.monotonic()
+            try:
+                self._serve()
+            except Error as e:
+                if e.code not in _GONE:
+                    raise
+                if not self._stopping.is_set() and not away:
+                    log.warning("%s; trying again", e)
+                away = True
+            else:
+                away = False
+            wait = _BACKOFF[0] if time.monotonic() - began > _BACKOFF[1] else min(wait * 2, _BACKOFF[1])
+            self._stopping.wait(wait * random.uniform(0.5, 1))
 
     def stop(self) -> None:
-        """Takes nothing more; run() returns when what it has is answered. Any thread, signal handlers."""
+        """Takes nothing more; run() returns when what it has is answered, the second time at once: its
+        tasks' attempts end LEASE_LOST then. Any thread, signal handlers."""
+        again = self._told
+        self._told = True
         self._stopping.set()
-        threading.Thread(target=self._drain, name="errand-drain", daemon=True).start()
-
-    def _drain(self) -> None:
+        self._hurry = self._hurry or again
         session = self._session
         if session is None or session.over.is_set():
             return
         try:
-            session.ask("Drain")
+            if again:
+                session.client.close()
+            else:
+                session.ask("Drain")
         except Error as e:
             log.warning("drain: %s", e)
 
     def _serve(self) -> None:
-        with Client(self.path) as client:
+        with Client(self.path, patience=0) as client:
             session = _Session(self, client)
             client.refresh()   # now with our own services
             self._session = session
@@ -283,16 +371,15 @@ class Worker:
             session.run()
 
     def _open(self) -> None:
-        width = self.tasks * max(1, len(self.queues) + len(self.services)) + self.calls
-        self._pool = concurrent.futures.ThreadPoolExecutor(width, "errand-worker")
         if any(inspect.iscoroutinefunction(fn) for fn in self.handlers.values()):
             self._loop = asyncio.new_event_loop()
             self._loop_thread = threading.Thread(target=self._loop.run_forever, name="errand-async", daemon=True)
             self._loop_thread.start()
 
     def _close(self) -> None:
-        if self._pool is not None:
-            self._pool.shutdown(wait=True)
+        for thread in self._threads:
+            while thread.is_alive() and not self._hurry:
+                thread.join(0.1)
         if self._loop is not None and self._loop_thread is not None:
             self._loop.call_soon_threadsafe(self._loop.stop)
             self._loop_thread.join()
@@ -301,33 +388,47 @@ class Worker:
     # --- one piece of work ---
 
     def _submit(self, session: _Session, call: Call, work: Any) -> None:
-        assert self._pool is not None
-        self._pool.submit(self._work, session, call, work.input)
+        """How many come at once is the service's to keep: it knows our tasks and calls."""
+        self._threads = {t for t in self._threads if t.is_alive()}
+        thread = threading.Thread(target=self._work, args=(session, call, work.input), name="errand-work", daemon=True)
+        self._threads.add(thread)
+        thread.start()
 
     def _work(self, session: _Session, call: Call, data: bytes) -> None:
         try:
             output = self._handle(session, call, data)
+        except (Cancelled, concurrent.futures.CancelledError, asyncio.CancelledError) as e:
+            session._end(call, "Fail", code=call._code, message=str(e) or "cancelled")
         except Final as e:
             session._end(call, "Fail", code=e.code, message=str(e), final=True)
         except Retry as e:
             session._end(call, "Fail", code=e.code, message=str(e), retry_after=e.after)
         except Error as e:
-            session._end(call, "Fail", code=e.code or 13, message=e.message)
-        except (concurrent.futures.CancelledError, asyncio.CancelledError):
-            session._end(call, "Fail", code=1, message="cancelled")
+            session._end(call, "Fail", code=e.code, message=e.message, problem=e.problem)
         except Exception as e:  # pylint: disable=broad-except
-            log.exception("%s failed", call.method)
-            if call.task:
-                call.log(traceback.format_exc(), "stderr")
-            session._end(call, "Fail", code=13, message=f"{type(e).__name__}: {e}")
+            self._failed(session, call, e)
         else:
             session._end(call, "Complete", output=output)
+
+    def _failed(self, session: _Session, call: Call, e: Exception) -> None:
+        """A fault of the handler's own: where it was is for the log, not for the caller."""
+        where = e.__traceback__
+        while where is not None and where.tb_frame.f_code.co_filename == __file__:
+            where = where.tb_next  # ours is of no interest
+        text = "".join(traceback.format_exception(type(e), e, where))
+        log.error("%s failed: %s", call.method, text)
+        try:
+            call.log(text, "stderr")
+        except Error as refused:
+            log.warning("log of %s: %s", call.task, refused)
+        code = call._code if call.cancelled.is_set() else wire.INTERNAL
+        session._end(call, "Fail", code=code, message=f"{type(e).__name__}: {e}")
 
     def _handle(self, session: _Session, call: Call, data: bytes) -> bytes:
         schema = session.client.schema
         fn = self.handlers.get(call.method)
         if fn is None:
-            raise Error(12, f"worker {self.name} has no handler for {call.method}")
+            raise Error(wire.UNIMPLEMENTED, f"worker {self.name} has no handler for {call.method}")
         d = schema.method(call.method)
         request = schema.message(d.input_type.full_name).FromString(data)
         answer = self._await(fn(request, call), call) if inspect.iscoroutinefunction(fn) else fn(request, call)
@@ -335,7 +436,7 @@ class Worker:
             return bytes(answer)
         if hasattr(answer, "SerializeToString"):
             if answer.DESCRIPTOR.full_name != d.output_type.full_name:
-                raise Error(13, f"{call.method} answers with {d.output_type.full_name}, "
+                raise Error(wire.INTERNAL, f"{call.method} answers with {d.output_type.full_name}, "
                                 f"not {answer.DESCRIPTOR.full_name}")
             return answer.SerializeToString()
         return schema.fill(schema.message(d.output_type.full_name)(), answer or {}).SerializeToString()
