@@ -72,7 +72,7 @@ static void comment_method(struct file *f, const struct command_spec *s)
 {
 	const unsigned path[] = {FILE_SERVICE, 0, 2, f->n_methods};
 	AUTO_FREE char *text = xasprintf("%s%s%s", s->summary ? s->summary : "",
-					 s->summary && s->description ? "\n " : "", s->description ? s->description : "");
+					 s->summary && s->description ? "\n\n " : "", s->description ? s->description : "");
 
 	put_comment(f, path, ARRAY_LEN(path), text);
 }
