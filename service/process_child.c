@@ -223,7 +223,8 @@ static int ends_open(struct process *p, const struct process_params *params, str
 	if (rc == 0)
 		rc = cgroup_joins(p->cgroup, e->joins);
 	e->n_joins = rc > 0 ? (size_t)rc : 0;
-	return MIN(rc, 0);
+	/* Not ENOENT, as of a program that does not exist. */
+	return rc >= 0 || rc == -EOPNOTSUPP ? MIN(rc, 0) : -EAGAIN;
 }
 
 static void ends_close(struct ends *e)

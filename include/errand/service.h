@@ -233,7 +233,7 @@ struct errand_command {
 	void (*on_stderr)(struct errand_call *call, const char *line, size_t len, void *arg);
 	/* Lines it writes to descriptor 3, which it has only if this is given. */
 	void (*on_message)(struct errand_call *call, const char *line, size_t len, void *arg);
-	const void *input;        /* its stdin, read as fast as it likes; NULL: /dev/null */
+	const void *input;        /* its stdin, as a file it may seek in; NULL: /dev/null */
 	size_t input_len;
 	const struct errand_limits *limits; /* NULL: none */
 	/* Absolute paths it may read and execute, or read and write, with all below; NULL-terminated. Both
@@ -256,8 +256,7 @@ struct errand_exit {
 };
 
 /* Runs a program in its own process group and waits for it (SYNC and TASK only):
- * stdin is /dev/null, stderr goes to the task's log. Cancel and timeout kill the
- * whole tree; the service's death kills it too. 0 when it was started and has
+ * stderr goes to the task's log. Cancel and timeout kill the whole tree; the service's death kills it too. 0 when it was started and has
  * ended (see *out); -ERRAND_NOT_FOUND no such program; -ERRAND_CANCELLED or
  * -ERRAND_DEADLINE_EXCEEDED when it was killed for that (*out is filled);
  * -ERRAND_FAILED_PRECONDITION a limit, rule or user that cannot be had here (a log line says

@@ -314,6 +314,33 @@ static void test_many_in_a_row_beside_busy_threads(void **state)
 	assert_int_equal(count_fds(), fds);
 }
 
+/* By somebody who tidies up: a program without limits does not need one. */
+static void test_directories_are_taken_away(void **state)
+{
+	const struct errand_limits limits = {.cpu_time_ns = NS_PER_S};
+	struct cgroup_place places[CGROUP_PLACES];
+	const char *argv[] = {"true", NULL};
+	struct process_params p = {.argv = argv, .limits = &limits};
+	struct run r = RUN_INIT;
+	size_t n;
+
+	need(0);
+	n = cgroup_places_read("/proc/self/cgroup", mounts, NULL, places);
+	for (size_t i = 0; i < n; i++) {
+		AUTO_FREE char *path = xasprintf("%s/errand.%d", places[i].dir, (int)getpid());
+
+		for (int try = 0; try < 500 && rmdir(path) < 0 && errno != ENOENT; try++)
+			poll(NULL, 0, 10); /* the last one's may not be empty yet */
+	}
+	cgroup_places_deinit(places, n);
+	assert_int_equal(run_start_as(&r, &p), -EAGAIN);
+	p.limits = NULL;
+	assert_int_equal(run_start_as(&r, &p), 0);
+	run_wait(&r);
+	assert_string_equal(r.end.isolation, "rlimit");
+	assert_int_equal(again(), 0);
+}
+
 /* Nothing of ours is left when the service ends in order. */
 static void test_directories_go(void **state)
 {
@@ -560,6 +587,7 @@ static int run_kinds(void)
 		cmocka_unit_test(test_service_is_killed),
 		cmocka_unit_test(test_service_and_warden_are_killed),
 		cmocka_unit_test(test_many_in_a_row_beside_busy_threads),
+		cmocka_unit_test(test_directories_are_taken_away),
 		cmocka_unit_test(test_files_are_always_limited),
 		cmocka_unit_test(test_whole_tree_as_far_as_it_goes),
 		cmocka_unit_test(test_directories_go),
