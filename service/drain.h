@@ -11,7 +11,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* Handles SIGTERM and SIGINT (drain; again: stop now), SIGHUP (logged). */
+/* Handles SIGTERM and SIGINT (drain; again: stop now) and SIGHUP (callback keys); SIGPIPE,
+ * SIGUSR1 and SIGUSR2 are ignored from here on. */
 void drain_init(int64_t timeout_ns);
 void drain_deinit(void);
 bool drain_started(void);
