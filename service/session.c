@@ -70,6 +70,7 @@ static size_t n_sessions, n_requests;
 static struct map users;
 static uint8_t *read_buf; /* one for all: the loop reads from one at a time */
 static struct buf hello;  /* what Hello is answered with */
+static const uint8_t *hello_digest; /* of the view that it names */
 static bool draining;
 
 static void session_close(struct session *s);
@@ -427,6 +428,20 @@ static void user_put(struct user *u)
 	free(u);
 }
 
+/* errand.wire.v1.HelloReply, made anew when the methods have changed. */
+static void make_hello(void)
+{
+	if (hello.len > 0 && hello_digest == registry_digest())
+		return;
+	hello_digest = registry_digest();
+	buf_reset(&hello);
+	pbuf_put_uint(&hello, 1, 1);
+	pbuf_put_uint(&hello, 2, CONN_WINDOW);
+	pbuf_put_str(&hello, 3, "errand-service " VERSION);
+	pbuf_put_bytes(&hello, 4, hello_digest, 32);
+	pbuf_put_str(&hello, 5, service_instance());
+}
+
 void session_new(int fd, const struct sock_peer *peer)
 {
 	struct conn_limits l = {.max_output = limits.max_output};
@@ -455,6 +470,7 @@ void session_new(int fd, const struct sock_peer *peer)
 		log_error("out of memory for a connection", NULL);
 		_exit(71);
 	}
+	make_hello();
 	conn_set_hello(s->conn, buf_bytes(&hello));
 	log_debug("client connected", "pid=%d uid=%u", (int)peer->pid, (unsigned)peer->uid);
 }
@@ -486,24 +502,12 @@ static void session_close(struct session *s)
 	free(s);
 }
 
-/* errand.wire.v1.HelloReply */
-static void make_hello(void)
-{
-	buf_reset(&hello);
-	pbuf_put_uint(&hello, 1, 1);
-	pbuf_put_uint(&hello, 2, CONN_WINDOW);
-	pbuf_put_str(&hello, 3, "errand-service " VERSION);
-	pbuf_put_bytes(&hello, 4, registry_digest(), 32);
-	pbuf_put_str(&hello, 5, service_instance());
-}
-
 void session_init(const struct session_limits *l)
 {
 	limits = *l;
 	draining = false;
 	list_init(&sessions);
 	read_buf = xmalloc(READ_SIZE);
-	make_hello();
 }
 
 void session_deinit(void)

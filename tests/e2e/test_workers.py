@@ -9,7 +9,7 @@ import time
 
 import pytest
 from conftest import TERMINAL, TESTMOD, TOP, wait_until
-from rawworker import Client, Failed, Worker
+from rawworker import Client, Failed, Worker, fields
 
 ECHO = "errandtest.v1.Test/Echo"
 CANCELLED, INVALID_ARGUMENT, DEADLINE_EXCEEDED, NOT_FOUND, ALREADY_EXISTS = 1, 3, 4, 5, 6
@@ -439,6 +439,21 @@ def test_a_whole_service_is_a_workers(pair, worker, thumbs):
         w.complete(work, picture("c", 1))
         assert got.get() == picture("c", 1)
     client.close()
+
+
+def test_hello_names_the_schema_as_it_is(pair, worker, thumbs):
+    def digests():
+        c = Client(pair.socket)
+        hello = dict(fields(c.call("errand.wire.v1.Connection/Hello", b"\x08\x01\x10\x80\x80\x04")))
+        c.close()
+        c = Client(pair.socket)
+        schema = dict(fields(c.call("errand.v1.Schema/Get")))
+        c.close()
+        return hello[4], schema[1]
+    before = digests()
+    worker(name="thumbs", services=["thumbs.v1.Thumbs"], descriptor_set=thumbs)
+    after = digests()
+    assert before[0] == before[1] != after[0] == after[1]
 
 
 def test_calls_wait_for_a_free_worker(pair, worker, thumbs):
