@@ -51,6 +51,8 @@ static const char *streaming_name(const struct schema_method *m)
 /* A method's route of its own: POST /pkg.Service/Method. */
 static struct schema_http rpc_binding(const struct schema_method *m, char *path, size_t size)
 {
+	if (m->local)
+		return (struct schema_http){"", "", "", ""};
 	snprintf(path, size, "/%s", m->full_name);
 	return (struct schema_http){"POST", path, "*", ""};
 }
@@ -72,6 +74,8 @@ static void put_route(struct buf *b, const struct schema_method *m, const struct
 	put_member(b, "response_body", h->response_body);
 	put_member(b, "streaming", streaming_name(m));
 	put_member(b, "run", run_name(m));
+	if (m->local)
+		buf_append_str(b, ",\"local\":true");
 }
 
 /* --- the table --- */
@@ -101,7 +105,7 @@ static int add_row(void *to, const struct schema_method *m, const struct schema_
 	if (line == NULL)
 		return -1;
 	scols_line_set_data(line, COL_VERB, h->verb);
-	scols_line_set_data(line, COL_PATH, h->path);
+	scols_line_set_data(line, COL_PATH, m->local ? "(socket only)" : h->path);
 	scols_line_set_data(line, COL_METHOD, m->full_name);
 	scols_line_set_data(line, COL_BODY, h->body);
 	scols_line_set_data(line, COL_RUN, run_name(m));
@@ -125,7 +129,7 @@ static int each_of_method(const struct schema_method *m, show_route *show, void 
 	struct schema_http rpc = rpc_binding(m, path, sizeof path);
 	bool spelled_out = false;
 
-	for (size_t i = 0; i < m->n_http; i++) {
+	for (size_t i = 0; i < m->n_http && !m->local; i++) {
 		spelled_out |= strcmp(m->http[i].verb, rpc.verb) == 0 && strcmp(m->http[i].path, path) == 0;
 		if (show(to, m, &m->http[i]) < 0)
 			return -1;

@@ -248,7 +248,7 @@ static void collect_service(struct openapi *o, const struct schema_service *s)
 	for (size_t i = 0; i < s->n_methods; i++) {
 		const struct schema_method *m = &s->methods[i];
 
-		if (m->client_streaming)
+		if (m->client_streaming || m->local)
 			continue; /* not over HTTP */
 		for (size_t k = 0; k < m->n_http; k++)
 			collect_binding(o, m, &m->http[k]);

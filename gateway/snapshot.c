@@ -16,6 +16,7 @@
 static pthread_mutex_t build_lock = PTHREAD_MUTEX_INITIALIZER; /* one builder at a time */
 static pthread_mutex_t newest_lock = PTHREAD_MUTEX_INITIALIZER; /* guards `newest` */
 static struct snapshot *newest;                                 /* holds a reference */
+static uint8_t claimed[32];                                     /* somebody fetches it; under newest_lock */
 static _Atomic uint64_t generation;                             /* of newest; 0 = none */
 static _Atomic uint64_t n_refused;
 
@@ -65,6 +66,26 @@ bool snapshot_is_current(struct bytes digest)
 		memcmp(newest->digest, digest.data, digest.len) == 0;
 	pthread_mutex_unlock(&newest_lock);
 	return same;
+}
+
+bool snapshot_claim(struct bytes digest)
+{
+	bool mine;
+
+	if (digest.len != sizeof claimed || snapshot_is_current(digest))
+		return false;
+	pthread_mutex_lock(&newest_lock);
+	mine = memcmp(claimed, digest.data, sizeof claimed) != 0;
+	memcpy(claimed, digest.data, sizeof claimed);
+	pthread_mutex_unlock(&newest_lock);
+	return mine;
+}
+
+void snapshot_unclaim(void)
+{
+	pthread_mutex_lock(&newest_lock);
+	memset(claimed, 0, sizeof claimed);
+	pthread_mutex_unlock(&newest_lock);
 }
 
 /* Puts s (taken) in the place of the newest. */
@@ -138,6 +159,7 @@ int snapshot_publish(struct bytes digest, struct bytes set, char *why, size_t wh
 	if (!snapshot_is_current(digest))
 		r = snapshot_replace(digest, set, false, why, why_size);
 	pthread_mutex_unlock(&build_lock);
+	snapshot_unclaim();
 	return r;
 }
 

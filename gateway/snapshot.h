@@ -38,5 +38,9 @@ void snapshot_deinit(void);
 uint64_t snapshot_n_refused(void);
 /* Does this digest name the newest? */
 bool snapshot_is_current(struct bytes digest);
+/* All threads hear of a new schema: true for the first to ask, who fetches it and publishes. */
+bool snapshot_claim(struct bytes digest);
+/* That cannot be: who lost the connection. Any thread may say so. */
+void snapshot_unclaim(void);
 
 #endif

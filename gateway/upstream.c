@@ -42,6 +42,7 @@ struct upstream {
 	int64_t delay;                  /* before the next attempt to connect, ns */
 	int64_t down_since;             /* clock_mono_ns; while not UP */
 	bool told;                      /* the owner knows that it is down */
+	struct conn_stream *watch;      /* errand.v1.Schema/Watch on link; NULL: none */
 	struct event timer, retry, fail;
 };
 
@@ -60,6 +61,8 @@ struct upstream_call {
 };
 
 static void upstream_connect(struct upstream *u);
+static void upstream_watch_schema(struct upstream *u);
+static void upstream_ask_changed(struct upstream *u, struct bytes change);
 
 static struct timeval ns_timeval(int64_t ns)
 {
@@ -209,6 +212,7 @@ static void upstream_leave_up(struct upstream *u, enum upstream_state state, con
 static void upstream_down(struct upstream *u, const char *why)
 {
 	u->link = NULL;
+	u->watch = NULL;
 	upstream_retry(u);
 	upstream_leave_up(u, UPSTREAM_DOWN, why);
 }
@@ -260,6 +264,8 @@ static void upstream_retire_link(struct upstream *u, const char *why)
 	struct uplink *l = u->link;
 
 	u->delay = RETRY_MIN_NS;
+	if (u->watch != NULL)
+		uplink_cancel(l, u->watch);
 	upstream_down(u, why);
 	uplink_retire(l);
 }
@@ -289,15 +295,21 @@ static void on_silent(struct uplink *l, bool silent, void *arg)
 
 static void on_message(struct uplink *l, void *user, struct bytes message, void *arg)
 {
+	struct upstream *u = arg;
 	struct upstream_call *c = user;
 
-	if (c != NULL && c->cb.message != NULL)
+	if (user == u) {
+		upstream_ask_changed(u, message);
+		if (u->watch != NULL)
+			uplink_consumed(l, u->watch, message.len);
+	} else if (c != NULL && c->cb.message != NULL) {
 		c->cb.message(c, message, c->cb.arg);
+	}
 }
 
 /* --- Hello and schema --- */
 
-static void upstream_take_schema(struct upstream *u, const struct wire_response *w)
+static bool upstream_take_schema(struct upstream *u, const struct wire_response *w)
 {
 	struct pbuf_reader r = pbuf_reader(w->payload.data, w->payload.len);
 	struct bytes digest = {NULL, 0}, set = {NULL, 0};
@@ -309,41 +321,75 @@ static void upstream_take_schema(struct upstream *u, const struct wire_response 
 		else if (f.number == 2 && f.wire == PBUF_LEN)
 			set = f.bytes;
 	}
-	if (w->code != ERRAND_OK || r.bad)
+	if (w->code != ERRAND_OK || r.bad) {
 		log_error("the service did not give its schema", "socket=%s code=%s", u->path,
 			  err_info(w->code)->name);
-	else
-		u->ops->schema(u, digest, set, u->arg);
+		return false;
+	}
+	u->ops->schema(u, digest, set, u->arg);
+	return true;
 }
 
 static void on_response(struct uplink *l, void *user, const struct wire_response *w, void *arg)
 {
 	struct upstream *u = arg;
 
-	if (user != NULL) {
+	if (user == u) {
+		if (u->link == l)
+			u->watch = NULL; /* it has none, or it stops: goaway comes */
+	} else if (user != NULL) {
 		struct upstream_call *c = user;
 
 		c->untouched = w->code == ERRAND_UNAVAILABLE && uplink_unserved(l, c->id);
 		call_end(c, w);
-	} else if (u->link == l) { /* the one call of our own */
+	} else if (u->link == l && u->state == UPSTREAM_SCHEMA) { /* Get */
 		event_del(&u->retry);
 		upstream_take_schema(u, w);
 		upstream_up(u);
+		upstream_watch_schema(u);
+	} else if (u->link == l && !upstream_take_schema(u, w)) { /* Get, of a change */
+		upstream_retire_link(u, "no schema"); /* the next Hello asks again */
 	}
+}
+
+static struct conn_stream *schema_request(struct upstream *u, const char *method, void *user)
+{
+	struct wire_request r;
+
+	r.service = (struct bytes){(const uint8_t *)"errand.v1.Schema", strlen("errand.v1.Schema")};
+	r.method = (struct bytes){(const uint8_t *)method, strlen(method)};
+	r.payload = (struct bytes){NULL, 0};
+	r.timeout_ns = 0;
+	r.streaming = user != NULL;
+	r.n_metadata = 0;
+	return uplink_request(u->link, &r, user);
+}
+
+/* A service without it says so, and that is that. */
+static void upstream_watch_schema(struct upstream *u)
+{
+	if (u->ops->wants_schema != NULL && u->link != NULL)
+		u->watch = schema_request(u, "Watch", u);
+}
+
+static void upstream_ask_changed(struct upstream *u, struct bytes change)
+{
+	struct pbuf_reader r = pbuf_reader(change.data, change.len);
+	struct bytes digest = {NULL, 0};
+	struct pbuf_field f;
+
+	while (pbuf_next(&r, &f))
+		if (f.number == 1 && f.wire == PBUF_LEN)
+			digest = f.bytes;
+	if (u->watch != NULL && u->ops->wants_schema(u, digest, u->arg) && schema_request(u, "Get", NULL) == NULL)
+		upstream_retire_link(u, "stream ids used up");
 }
 
 static void upstream_ask_schema(struct upstream *u)
 {
 	static const struct timeval patience = {5, 0};
-	struct wire_request r;
 
-	r.service = (struct bytes){(const uint8_t *)"errand.v1.Schema", strlen("errand.v1.Schema")};
-	r.method = (struct bytes){(const uint8_t *)"Get", 3};
-	r.payload = (struct bytes){NULL, 0};
-	r.timeout_ns = 0;
-	r.streaming = false;
-	r.n_metadata = 0;
-	if (uplink_request(u->link, &r, NULL) == NULL) {
+	if (schema_request(u, "Get", NULL) == NULL) {
 		upstream_up(u);
 		return;
 	}
@@ -363,10 +409,13 @@ static void on_ready(struct uplink *l, bool extended, struct bytes hello, void *
 	while (extended && pbuf_next(&r, &f))
 		if (f.number == 4 && f.wire == PBUF_LEN)
 			digest = f.bytes;
-	if (digest.len != 0 && !u->ops->has_schema(u, digest, u->arg))
+	if (digest.len != 0 && !u->ops->has_schema(u, digest, u->arg)) {
 		upstream_ask_schema(u);
-	else
-		upstream_up(u);
+		return;
+	}
+	upstream_up(u);
+	if (digest.len != 0)
+		upstream_watch_schema(u);
 }
 
 static void on_drained(struct uplink *l, void *arg)

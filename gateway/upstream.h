@@ -5,7 +5,8 @@
  *
  *                                                            UP ◀─▶ SILENT (PING)
  *
- * While it is not UP, upstream_call answers UNAVAILABLE at once. Calls under way when
+ * While it is UP, errand.v1.Schema/Watch tells of changes: a schema that has changed is fetched
+ * beside the calls. While it is not UP, upstream_call answers UNAVAILABLE at once. Calls under way when
  * it falls silent stay: they have begun, and may be answered yet. */
 #ifndef GATEWAY_UPSTREAM_H
 #define GATEWAY_UPSTREAM_H
@@ -27,6 +28,8 @@ struct upstream_ops {
 	void (*drained)(struct upstream *u, void *arg);
 	/* After Hello: is the schema of this digest the one in use? Else it is fetched. */
 	bool (*has_schema)(struct upstream *u, struct bytes digest, void *arg);
+	/* It has another schema now: shall this thread fetch it? NULL: changes are not watched. */
+	bool (*wants_schema)(struct upstream *u, struct bytes digest, void *arg);
 	/* The schema set the service sent. */
 	void (*schema)(struct upstream *u, struct bytes digest, struct bytes set, void *arg);
 };

@@ -98,6 +98,8 @@ static void on_state(struct upstream *u, bool up, const char *why, void *arg)
 		snapshot_refresh(&w->t.snapshot);
 	else
 		metrics_upstream_lost(w->t.metrics);
+	if (!up)
+		snapshot_unclaim(); /* should it be ours: after the next Hello it is asked for anyway */
 	if (up != w->up)
 		atomic_fetch_add(w->n_up, up ? 1u : -1u);
 	w->up = up;
@@ -132,7 +134,18 @@ static void on_schema(struct upstream *u, struct bytes digest, struct bytes set,
 	snapshot_publish(digest, set, why, sizeof why); /* logs a refusal itself */
 }
 
-static const struct upstream_ops service_events = {on_state, on_service_drained, has_schema, on_schema};
+static bool wants_schema(struct upstream *u, struct bytes digest, void *arg)
+{
+	return snapshot_claim(digest);
+}
+
+static const struct upstream_ops service_events = {
+	.state = on_state,
+	.drained = on_service_drained,
+	.has_schema = has_schema,
+	.wants_schema = wants_schema,
+	.schema = on_schema,
+};
 
 /* --- the HTTP side --- */
 

@@ -7,6 +7,7 @@
 #include "config.h"
 #include "errand/v1/server.pb-c.h"
 #include "service/call.h"
+#include "service/schema_api.h"
 #include "service/store_thread.h"
 #include "service/task_status.h"
 #include "service/worker.h"
@@ -44,7 +45,7 @@ static void get_server(Errand__V1__Servers_Service *service, const Errand__V1__G
 	reply.uptime = &uptime;
 	reply.draining = status.draining;
 	reply.store = &store;
-	reply.calls = call_count();
+	reply.calls = call_count() - schema_api_n_watchers();
 	reply.tasks_running = status.n_running;
 	reply.tasks_queued = status.n_queued;
 	reply.queues = (uint32_t)status.n_queues;

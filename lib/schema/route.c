@@ -249,6 +249,8 @@ static int table_add_rpc(struct route_table *t, const struct schema_method *m, c
 static int table_add_method(struct route_table *t, const struct schema_method *m, bool rpc, char *why,
 			    size_t why_size)
 {
+	if (m->local)
+		return 0; /* for the socket only */
 	if (rpc)
 		return table_add_rpc(t, m, why, why_size);
 	for (size_t i = 0; i < m->n_http; i++)

@@ -125,6 +125,7 @@ struct schema_method {
 	int32_t priority;
 	int64_t max_result;    /* bytes of a task's result; 0 = default */
 	struct schema_retry retry;
+	bool local;            /* on the socket only: no route, not in OpenAPI */
 	const char *comment;   /* leading comment, or NULL */
 };
 

@@ -126,7 +126,7 @@ static int read_bindings(struct schema *s, struct schema_method *m, struct bytes
 
 enum { RULE_RUN = 1, RULE_QUEUE, RULE_TIMEOUT, RULE_RETRY, RULE_CANCEL_GRACE,
        RULE_START_DEADLINE, RULE_TOTAL_TIMEOUT, RULE_PROGRESS_TIMEOUT, RULE_RESULT_TTL,
-       RULE_PRIORITY, RULE_MAX_RESULT,
+       RULE_PRIORITY, RULE_MAX_RESULT, RULE_LOCAL,
        RETRY_MAX_ATTEMPTS = 1, RETRY_BASE, RETRY_CAP, RETRY_FACTOR };
 
 /* google.protobuf.Duration; the parts of one given twice merge. */
@@ -217,6 +217,9 @@ static int read_rule(struct schema *s, struct schema_method *m, struct bytes raw
 			break;
 		case RULE_MAX_RESULT:
 			m->max_result = (int64_t)f.value;
+			break;
+		case RULE_LOCAL:
+			m->local = f.value != 0;
 			break;
 		}
 	}

@@ -128,6 +128,26 @@ static void test_of_files(void **state)
 	assert_int_equal(snapshot_generation(), 3);
 }
 
+/* One of those who hear of a schema fetches it, and another one should that fail. */
+static void test_fetched_once(void **state)
+{
+	static const uint8_t one[32] = {1}, two[32] = {2};
+	const struct bytes first = {one, 32}, second = {two, 32};
+	char why[256] = "";
+
+	assert_true(snapshot_claim(first));
+	assert_false(snapshot_claim(first));
+	assert_true(snapshot_claim(second)); /* it has changed again */
+	assert_false(snapshot_claim((struct bytes){one, 31}));
+	assert_int_equal(snapshot_publish(first, buf_bytes(&sets[0]), why, sizeof why), 0);
+	assert_false(snapshot_claim(first)); /* that is there */
+	assert_true(snapshot_claim(second));
+	snapshot_unclaim();
+	assert_true(snapshot_claim(second));
+	assert_true(snapshot_publish(second, buf_bytes(&sets[1]), why, sizeof why) < 0);
+	assert_true(snapshot_claim(second)); /* refused, but it may be right next time */
+}
+
 /* Paths that are not to be had are refused with the names of both. */
 static void test_claims(void **state)
 {
@@ -161,7 +181,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		T(test_replaced_under_load), T(test_refused), T(test_of_files),
-		T(test_claims),
+		T(test_claims), T(test_fetched_once),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

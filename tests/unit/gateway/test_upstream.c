@@ -33,6 +33,9 @@ struct server {
 	struct conn_stream *silent; /* the last call that is not answered */
 	unsigned n_frames;      /* when plain */
 	unsigned n_calls, n_cancelled, n_accepted, n_schema;
+	struct conn_stream *watch; /* of the schema; NULL */
+	bool no_watch;          /* an older one */
+	bool no_schema;         /* Get fails */
 	size_t to_send;         /* messages of a Stream call that wait for credit */
 	struct conn_stream *stream;
 	bool plain;             /* knows no Hello */
@@ -100,7 +103,16 @@ static void server_request(struct conn *c, struct conn_stream *st, const struct 
 	AUTO_BUF schema = BUF_INIT;
 
 	s->n_calls++;
-	if (is(r->service, "errand.v1.Schema")) {
+	if (is(r->method, "Watch")) {
+		s->n_calls--;
+		if (s->no_watch)
+			respond(c, st, ERRAND_UNIMPLEMENTED, text(""));
+		else
+			s->watch = st;
+	} else if (is(r->service, "errand.v1.Schema") && s->no_schema) {
+		s->n_schema++;
+		respond(c, st, ERRAND_RESOURCE_EXHAUSTED, text(""));
+	} else if (is(r->service, "errand.v1.Schema")) {
 		s->n_schema++;
 		pbuf_put_str(&schema, 1, "0123456789abcdef0123456789abcdef");
 		pbuf_put_str(&schema, 2, "the set");
@@ -122,7 +134,9 @@ static void server_cancelled(struct conn *c, struct conn_stream *st, void *user,
 {
 	struct server *s = arg;
 
-	s->n_cancelled++;
+	s->n_cancelled += st != s->watch;
+	if (st == s->watch)
+		s->watch = NULL;
 	if (s->silent == st)
 		s->silent = NULL;
 }
@@ -225,7 +239,8 @@ static void server_stop(struct server *s)
 struct world {
 	struct server server;
 	struct upstream *u;
-	bool up, known;
+	bool up, known, not_mine;
+	unsigned n_heard;       /* of changes */
 	unsigned n_ups, n_downs;
 	int64_t ping_ns;
 	struct buf set;
@@ -266,8 +281,17 @@ static void on_schema(struct upstream *u, struct bytes digest, struct bytes set,
 	buf_append(&w->set, set.data, set.len);
 }
 
+static bool wants_schema(struct upstream *u, struct bytes digest, void *arg)
+{
+	struct world *w = arg;
+
+	assert_int_equal(digest.len, 32);
+	w->n_heard++;
+	return !w->not_mine;
+}
+
 static const struct upstream_ops ops = {
-	.state = on_state, .has_schema = has_schema, .schema = on_schema,
+	.state = on_state, .has_schema = has_schema, .wants_schema = wants_schema, .schema = on_schema,
 };
 
 static void on_reply(struct upstream_call *c, const struct wire_response *r, void *arg)
@@ -398,6 +422,77 @@ static void test_known_schema_is_not_fetched(void **state)
 	start(w);
 	assert_int_equal(w->server.n_schema, 0);
 	assert_int_equal(w->set.len, 0);
+}
+
+static void say_changed(struct world *w)
+{
+	AUTO_BUF change = BUF_INIT;
+
+	UNTIL(w, w->server.watch != NULL);
+	pbuf_put_str(&change, 1, "fedcba9876543210fedcba9876543210");
+	conn_send_data(w->server.conn, w->server.watch, buf_bytes(&change));
+	server_write(&w->server);
+}
+
+/* Whoever shall fetch it does, beside calls; again after the connection was lost. */
+static void test_schema_changes(void **state)
+{
+	struct world *w = *state;
+	struct outcome o = {0};
+
+	w->known = true;
+	start(w);
+	w->not_mine = true;
+	say_changed(w);
+	UNTIL(w, w->n_heard == 1);
+	w->not_mine = false;
+	call(w, "Silent", "", 0, &o);
+	for (unsigned i = 1; i <= 3; i++) {
+		say_changed(w);
+		UNTIL(w, w->set.len == i * strlen("the set"));
+	}
+	assert_int_equal(w->server.n_schema, 3);
+	assert_int_equal(w->n_ups, 1);
+	assert_int_equal(w->n_downs, 0);
+	assert_int_equal(o.n, 0);
+	assert_int_equal(upstream_n_calls(w->u), 1);
+	server_hang_up(&w->server);
+	w->server.watch = NULL;
+	UNTIL(w, w->n_ups == 2);
+	say_changed(w);
+	UNTIL(w, w->server.n_schema == 4);
+}
+
+/* A change that cannot be had is asked for again, by a new connection. */
+static void test_schema_change_refused(void **state)
+{
+	struct world *w = *state;
+	unsigned accepted;
+
+	w->known = true;
+	start(w);
+	accepted = w->server.n_accepted;
+	w->server.no_schema = true;
+	say_changed(w);
+	UNTIL(w, w->server.n_schema == 1 && !w->up);
+	w->server.no_schema = w->known = false;
+	UNTIL(w, w->up && w->set.len == strlen("the set"));
+	assert_int_equal(w->server.n_accepted, accepted + 1);
+}
+
+/* A service of before goes on without; and one that says goaway is left at once. */
+static void test_schema_not_watched(void **state)
+{
+	struct world *w = *state;
+	struct outcome o = {0};
+
+	w->server.no_watch = true;
+	start(w);
+	call(w, "Echo", "x", 0, &o);
+	UNTIL(w, o.n == 1);
+	assert_int_equal(o.code, ERRAND_OK);
+	assert_int_equal(w->n_heard, 0);
+	assert_int_equal(w->n_downs, 0);
 }
 
 static void test_error(void **state)
@@ -630,6 +725,9 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		WORLD_TEST(test_schema_then_calls),
 		WORLD_TEST(test_known_schema_is_not_fetched),
+		WORLD_TEST(test_schema_changes),
+		WORLD_TEST(test_schema_change_refused),
+		WORLD_TEST(test_schema_not_watched),
 		WORLD_TEST(test_error),
 		WORLD_TEST(test_deadline),
 		WORLD_TEST(test_cancel),
