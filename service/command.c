@@ -2,6 +2,7 @@
  * errand_run, and from what that left to the answer. A thread of the call's, which waits
  * for the program; check() is on the loop. Specs are immutable and read by all. */
 #define _GNU_SOURCE
+#include <ctype.h>
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -397,6 +398,28 @@ int command_init(struct command_set *set, char *why, size_t why_size)
 		err = registry_add_source(&source, why, why_size);
 	command_argv_free(services);
 	return err;
+}
+
+static bool names(const char *text, const char *name)
+{
+	for (const char *p = strstr(text, name); p != NULL; p = strstr(p + 1, name)) {
+		unsigned char next = (unsigned char)p[strlen(name)];
+
+		if (!isalnum(next) && next != '_')
+			return true;
+	}
+	return false;
+}
+
+const struct command_spec *command_mentioned(const char *text)
+{
+	for (size_t i = 0; i < commands.n; i++)
+		if (names(text, commands.specs[i].name))
+			return &commands.specs[i];
+	for (size_t i = 0; i < commands.n; i++)
+		if (names(text, commands.specs[i].service))
+			return &commands.specs[i];
+	return NULL;
 }
 
 void command_deinit(void)

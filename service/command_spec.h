@@ -173,5 +173,7 @@ void command_schema_make(const struct command_set *set, struct buf *out, char **
 int command_init(struct command_set *set, char *why, size_t why_size);
 void command_deinit(void);
 const struct command_spec *command_find(const char *method); /* by full name; NULL */
+/* The first command whose method, else whose service, a text names, to say where it is declared; NULL. */
+const struct command_spec *command_mentioned(const char *text);
 
 #endif

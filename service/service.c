@@ -118,6 +118,17 @@ static int start_commands(char *why)
 	return command_init(&set, why, WHY);
 }
 
+/* Where it is declared, in front of what is wrong with a command. Gives status. */
+static int place_why(int status, char *why)
+{
+	const struct command_spec *s = command_mentioned(why);
+	AUTO_FREE char *text = s != NULL ? xasprintf("%s:%d:1: %s", s->file, s->line, why) : NULL;
+
+	if (text != NULL)
+		snprintf(why, WHY, "%s", text);
+	return status;
+}
+
 static int start_registry(const struct errand_module *const *modules, char *why)
 {
 	int r = registry_add(module_builtin(), why, WHY);
@@ -135,7 +146,7 @@ static int start_registry(const struct errand_module *const *modules, char *why)
 		r = start_commands(why);
 	if (r == 0)
 		r = registry_finish(why, WHY);
-	return r < 0 ? EX_CONFIG : 0;
+	return r < 0 ? place_why(EX_CONFIG, why) : 0;
 }
 
 static void stop_registry(void)
@@ -320,7 +331,7 @@ static int check_routes(char *why)
 	int r = route_table_new(registry_schema(), &routes, why, WHY);
 
 	route_table_free(routes);
-	return r < 0 ? EX_CONFIG : 0;
+	return r < 0 ? place_why(EX_CONFIG, why) : 0;
 }
 
 static int check(const struct errand_module *const *modules)
@@ -333,7 +344,7 @@ static int check(const struct errand_module *const *modules)
 	if (status == 0)
 		printf("errand-service: configuration, modules and routes are right\n");
 	else
-		fprintf(stderr, "errand-service: %s\n", why);
+		fprintf(stderr, "%s%s\n", command_mentioned(why) != NULL ? "" : "errand-service: ", why);
 	stop_registry();
 	options_deinit(&options);
 	return status;
