@@ -8,7 +8,9 @@
 #include <stdatomic.h>
 
 #include "base/log.h"
+#include "gateway/builtin.h"
 #include "gateway/snapshot.h"
+#include "schema/route_claims.h"
 
 enum { N_THREADS = 3, N_PUBLISHED = 400 }; /* e2e/test_reload.py does 1,000 */
 
@@ -175,13 +177,23 @@ static void test_claims(void **state)
 	assert_non_null(strstr(why, "page.v1.Page/Show: /docs is under /docs, which is the gateway's own"));
 }
 
+/* What the gateway answers itself is what no schema may take, and no other path is. */
+static void test_claimed_are_the_builtins(void **state)
+{
+	size_t n = 0;
+
+	for (; route_claims_gateway[n] != NULL; n++)
+		assert_string_equal(builtin_at(n)->path, route_claims_gateway[n]);
+	assert_null(builtin_at(n));
+}
+
 #define T(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		T(test_replaced_under_load), T(test_refused), T(test_of_files),
-		T(test_claims), T(test_fetched_once),
+		T(test_claims), T(test_fetched_once), T(test_claimed_are_the_builtins),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
