@@ -151,5 +151,5 @@ bool cgroup_clear(const char *path)
 	strcat(mark, "/");
 	for (int i = 0; i < CLEAR_TRIES && clear_children(dir, mark) > 0; i++)
 		pause_ms(10);
-	return rmdir(path) == 0;
+	return rmdir(path) == 0 || errno == ENOENT;
 }

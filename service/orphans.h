@@ -8,8 +8,9 @@
  *
  * Processes a module starts by its own means are left alone: they do not carry the
  * mark of errand's children, a soft limit for message queues one byte below the
- * service's own, which nobody misses and all descendants inherit. Not seen: what leaves its session in the moment the
- * service itself is killed by SIGKILL (a systemd unit's cgroup takes those).
+ * service's own, which nobody misses and all descendants inherit. Not seen: what leaves its
+ * session in the moment the service itself is killed by SIGKILL; a cgroup takes those, the
+ * program's own or a systemd unit's.
  *
  * Process thread. */
 #ifndef SERVICE_ORPHANS_H

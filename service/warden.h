@@ -4,7 +4,8 @@
  * holds the other end of a socket and is told of each child's session as it is
  * born (by the child itself, before exec) and when it is gone; at the end of the
  * file, which the kernel delivers however the service died, it SIGKILLs every
- * process of the sessions still listed, and ends. It has no heap, no thread and no
+ * process of the sessions still listed and all that is in the cgroups of children
+ * (cgroup.h), whose directories it removes, and ends. It has no heap of its own, no thread and no
  * other descriptor of the service's. */
 #ifndef SERVICE_WARDEN_H
 #define SERVICE_WARDEN_H
