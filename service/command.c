@@ -37,7 +37,6 @@ struct attempt {
 
 static struct command_set commands;
 static struct map by_name;
-static bool has_dirs;
 
 const struct command_spec *command_find(const char *method)
 {
@@ -379,23 +378,18 @@ int command_init(struct command_set *set, char *why, size_t why_size)
 	AUTO_BUF descriptors = BUF_INIT;
 	char **services;
 	struct method_source source = {.name = "configuration", .runner = &runner};
-	int err = 0;
+	int err;
 
 	commands = *set;
 	*set = (struct command_set){0};
-	for (size_t i = 0; i < commands.n; i++) {
+	for (size_t i = 0; i < commands.n; i++)
 		map_put_str(&by_name, commands.specs[i].name, &commands.specs[i]);
-		has_dirs |= commands.specs[i].temporary;
-	}
 	if (commands.n == 0)
 		return 0;
-	if (has_dirs)
-		err = command_dir_init(why, why_size);
 	command_schema_make(&commands, &descriptors, &services);
 	source.services = (const char *const *)services;
 	source.descriptor_set = buf_bytes(&descriptors);
-	if (err == 0)
-		err = registry_add_source(&source, why, why_size);
+	err = registry_add_source(&source, why, why_size);
 	command_argv_free(services);
 	return err;
 }
@@ -422,11 +416,21 @@ const struct command_spec *command_mentioned(const char *text)
 	return NULL;
 }
 
+int command_start(char *why, size_t why_size)
+{
+	for (size_t i = 0; i < commands.n; i++)
+		if (commands.specs[i].temporary)
+			return command_dir_init(why, why_size);
+	return 0;
+}
+
+void command_stop(void)
+{
+	command_dir_deinit();
+}
+
 void command_deinit(void)
 {
-	if (has_dirs)
-		command_dir_deinit();
-	has_dirs = false;
 	map_deinit(&by_name);
 	command_set_deinit(&commands);
 }

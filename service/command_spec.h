@@ -172,6 +172,10 @@ void command_schema_make(const struct command_set *set, struct buf *out, char **
  * registry_finish. */
 int command_init(struct command_set *set, char *why, size_t why_size);
 void command_deinit(void);
+/* The temporary directories of all that want one; sweeps what a service before has left. 0, or
+ * an error with the reason in why. Before the first call; stop after the last. */
+int command_start(char *why, size_t why_size);
+void command_stop(void);
 const struct command_spec *command_find(const char *method); /* by full name; NULL */
 /* The first command whose method, else whose service, a text names, to say where it is declared; NULL. */
 const struct command_spec *command_mentioned(const char *text);

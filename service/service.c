@@ -169,6 +169,12 @@ static int start_depends(const struct errand_module *const *modules, char *why)
 	return depends_open_process(why, WHY) < 0 ? EX_CONFIG : 0;
 }
 
+/* After all that only looks (-t), before threads could run a command. */
+static int start_programs(const struct errand_module *const *modules, char *why)
+{
+	return command_start(why, WHY) < 0 ? EX_CANTCREAT : 0;
+}
+
 static int start_pools(const struct errand_module *const *modules, char *why)
 {
 	int r;
@@ -312,6 +318,7 @@ static const struct part {
 	{start_registry, stop_registry},
 	{start_modules, registry_stop_modules},
 	{start_depends, depends_close_process},
+	{start_programs, command_stop},
 	{start_pools, stop_pools},
 	{start_hooks, hook_deinit},
 	{start_tasks, task_deinit},

@@ -166,6 +166,11 @@ retry.max_attempts = 1
 command = DIR/tree DIR/pids
 cancel_grace = 100ms
 
+[command cmd.v1.Two/AtATime]
+command = sh -c 'mkdir "$0/$1"; while ! [ -e "$0/go" ]; do sleep 0.02; done; rmdir "$0/$1"' DIR/two {@task}
+queue = two
+slots = 2
+
 [command cmd.v1.Dir/Messy]
 param.script = string required
 command = sh -c {script}
@@ -426,6 +431,19 @@ def test_a_cancel_kills_all_of_it(pair):
     wait_until(lambda: not tree_of(pair), what="nobody left")
 
 
+def test_two_at_a_time(pair):
+    two = pair.path("two")
+    os.mkdir(two)
+    ids = [pair.post("/cmd.v1.Two/AtATime", {}).json()["id"] for _ in range(5)]
+    wait_until(lambda: len(os.listdir(two)) == 2, what="two of them")
+    states = sorted(pair.task(i)["state"] for i in ids)
+    assert states == ["QUEUED"] * 3 + ["RUNNING"] * 2 and len(os.listdir(two)) == 2
+    with open(os.path.join(two, "go"), "w", encoding="utf-8"):
+        pass
+    assert [pair.wait_task(i)["state"] for i in ids] == ["SUCCEEDED"] * 5
+    assert pair.task(ids[0])["queue"] == "two"
+
+
 # --- values (FAULTS 29) ---
 
 @pytest.mark.parametrize("value", ["; rm -rf /", "$(touch pwned)", "`x`", "a b\tc", "a\nb", "../../etc/passwd", "", "*",
@@ -526,6 +544,13 @@ def test_a_service_that_was_killed_leaves_directories_to_the_next():
         pair.wait_task(r.json()["id"])
         pair.service.stop()
         assert os.listdir(pair.path("tmp")) == ["else"]
+
+
+def test_no_place_for_them(pair):
+    r = subprocess.run([os.path.join(BUILD, "errand-service"), "-s", pair.path("other.sock"), "--store", "memory", "--config",
+                        pair.path("commands.conf")], env=dict(pair.env, TMPDIR="/nonexistent"), capture_output=True,
+                       text=True, timeout=30, check=False)
+    assert r.returncode == 73 and "no temporary directory in /nonexistent (TMPDIR)" in r.stderr, r
 
 
 def test_files_whole_or_not_at_all(pair):
