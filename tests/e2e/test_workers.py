@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from conftest import TERMINAL, TESTMOD, TOP, wait_until
@@ -439,6 +440,31 @@ def test_a_whole_service_is_a_workers(pair, worker, thumbs):
         w.complete(work, picture("c", 1))
         assert got.get() == picture("c", 1)
     client.close()
+
+
+def test_over_http_like_any_other(pair, worker, thumbs):
+    w = worker(name="thumbs", services=["thumbs.v1.Thumbs"], descriptor_set=thumbs)
+    wait_until(lambda: pair.get("/openapi.json").json()["paths"].get("/thumbs/{name}"), what="its path")
+    with ThreadPoolExecutor(1) as pool:
+        got = pool.submit(pair.get, "/thumbs/a")
+        work = w.work()
+        w.complete(work, picture("a", 9))
+        assert got.result().json() == {"name": "a", "width": 9}
+        task = pair.submit("/thumbs", {"name": "b"})
+        work = w.work()
+        assert (work.task, work.input) == (task, picture("b"))
+        w.complete(work, picture("b", 1))
+        assert pair.wait_task(task)["result"] == {"name": "b", "width": 1}
+        got = pool.submit(pair.get, "/thumbs/c")
+        w.work()
+        w.close()
+        lost = got.result()
+    assert (lost.status, lost.json()["code"]) == (502, "UNAVAILABLE"), lost
+    r = pair.get("/thumbs/d")
+    assert (r.status, r.headers["Retry-After"]) == (503, "1"), r
+    assert "no worker thumbs is connected" in r.json()["detail"]
+    for name in ("RegisterWorker", "Lease", "Heartbeat", "Complete", "Fail", "Progress", "Log", "Drain"):
+        assert pair.post(f"/errand.v1.Workers/{name}", {}).status == 404
 
 
 def test_hello_names_the_schema_as_it_is(pair, worker, thumbs):
