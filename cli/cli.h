@@ -90,5 +90,7 @@ int task_set_command(int argc, char **argv);
 int tasks_command(int argc, char **argv);
 int tasks_cancel_command(int argc, char **argv);
 int tasks_retry_command(int argc, char **argv);
+int worker_command(int argc, char **argv);
+int workers_command(int argc, char **argv);
 
 #endif

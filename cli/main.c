@@ -18,6 +18,8 @@ static const struct command commands[] = {
 	{"store", "look at, check or copy the store", store_command, "VERB"},
 	{"deliveries", "list callbacks on their way", deliveries_command, ""},
 	{"delivery", "show or resend one of them", delivery_command, "VERB ID"},
+	{"worker", "run a program for each task of a queue", worker_command, "--queue Q -- PROGRAM"},
+	{"workers", "list who works for the service", workers_command, ""},
 	{"events", "follow what happens to all tasks", events_command, ""},
 	{"dev", "run service and gateway in the foreground", dev_command, "[MODULE.so...]"},
 	{"convert", "one message from JSON to binary, or back", convert_command,

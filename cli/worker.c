@@ -1,0 +1,563 @@
+/* worker.c: `errand worker`: a program for each task of a queue (docs/WORKERS.md). One
+ * thread, one poll: the connection, signals, and the pipes of the programs that run.
+ *
+ *   register ─▶ Lease stream ─▶ [work ─▶ program ─▶ Complete | Fail]* ─▶ its end ─▶ again, or out
+ *
+ * What runs when the connection is lost is killed: somebody else may do it by then. */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <libgen.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/json.h"
+#include "base/pbuf.h"
+#include "cli/backend.h"
+#include "cli/worker_job.h"
+#include "cli/worker_set.h"
+
+#define SERVICE "errand.v1.Workers"
+#define GRACE_NS (10 * NS_PER_S)
+enum { OUTPUT_MAX = 4 << 20 };
+
+struct worker_conf {
+	struct cli_common common;
+	struct opt_list queues;
+	const char *name, *method, *route, *input, *output;
+	int64_t tasks, lease;
+};
+
+#define O(field) offsetof(struct worker_conf, field)
+static const struct opt options[] = {
+	CLI_COMMON(struct worker_conf),
+	{"queue", 'q', OPT_LIST, O(queues), NULL, 0, 0, "QUEUE", "take its tasks; may be given several times"},
+	{"tasks", 'n', OPT_INT, O(tasks), "1", 1, 1000, "N", "programs at a time, for each queue"},
+	{"name", 0, OPT_STRING, O(name), NULL, 0, 0, "NAME", "of the worker; default the program's"},
+	{"method", 'm', OPT_STRING, O(method), NULL, 0, 0, "METHOD",
+	 "serve pkg.Service/Method, which takes and answers any JSON"},
+	{"route", 0, OPT_STRING, O(route), NULL, 0, 0, "ROUTE", "of --method: \"POST /path\""},
+	{"input", 0, OPT_STRING, O(input), "json", 0, 0, "FORM", "of stdin: json, wire or none"},
+	{"output", 0, OPT_STRING, O(output), "json", 0, 0, "FORM", "of stdout: json, text, wire or none"},
+	{"lease", 0, OPT_TIME, O(lease), "30s", NS_PER_S, 3600 * NS_PER_S, "TIME",
+	 "the service gives its tasks to others when nothing is heard of it for so long"},
+};
+#undef O
+
+static const char usage[] =
+	"errand worker --queue QUEUE|--method METHOD [options] -- PROGRAM [ARGUMENT...]\n\n"
+	"Runs PROGRAM for each task: its input on stdin, its answer from stdout, lines of\n"
+	"{\"fraction\":0.4,\"message\":\"...\"} on descriptor 3, its log from stderr. Exit status 0\n"
+	"is success, 64 and 65 are final, any other is tried again by the task's own rules.";
+
+struct worker {
+	struct worker_conf conf;
+	char **argv;
+	char *name, *service;     /* owned; service: of --method, NULL */
+	struct buf set;           /* its descriptor set */
+	enum worker_form input, output;
+	struct backend backend;
+	char *id;                 /* owned; of this registration */
+	int64_t lease_ns, beat_ns;
+	struct list jobs;
+	size_t n_jobs, n_calls;   /* n_calls: of ours that are not answered */
+	bool over;                /* the Lease stream has ended */
+	bool leave;               /* for good: drained, replaced, or told by a signal */
+	int code;                 /* of the stream's end */
+	char *why;                /* its words; owned */
+	int signals;
+	int n_signals;
+};
+
+/* --- calls of ours --- */
+
+struct tell {
+	struct worker *w;
+	uint64_t lease;           /* 0: none */
+	bool ends;                /* it is the answer */
+};
+
+static struct worker_job *job_of(struct worker *w, uint64_t lease)
+{
+	LIST_FOREACH(node, &w->jobs) {
+		struct worker_job *j = LIST_ENTRY(node, struct worker_job, node);
+
+		if (j->lease == lease)
+			return j;
+	}
+	return NULL;
+}
+
+/* Its lease is gone: the work is void. */
+static void job_lose(struct worker_job *j)
+{
+	j->lost = true;
+	program_signal(&j->program, SIGKILL);
+}
+
+static void on_told(const struct errand_reply *reply, void *arg)
+{
+	struct tell *t = arg;
+	struct worker_job *j = job_of(t->w, t->lease);
+
+	t->w->n_calls--;
+	if (reply->code != ERRAND_OK && t->ends)
+		cli_error("worker: the answer did not count: %s", reply->message);
+	if (reply->code == ERRAND_FAILED_PRECONDITION && j != NULL)
+		job_lose(j);
+	free(t);
+}
+
+/* message: all but the worker's id. */
+static void tell(struct worker *w, const char *method, uint64_t lease, bool ends, const struct buf *message)
+{
+	struct tell *t = xcalloc(1, sizeof *t);
+	const struct errand_callbacks callbacks = {.on_reply = on_told, .arg = t};
+	AUTO_BUF in = BUF_INIT;
+
+	*t = (struct tell){w, lease, ends};
+	buf_append(&in, message->data, message->len);
+	pbuf_put_str(&in, 1, w->id);
+	w->n_calls++;
+	if (errand_client_submit(w->backend.client, SERVICE, method, in.data, in.len, NULL, &callbacks, NULL) < 0) {
+		w->n_calls--;
+		free(t);
+	}
+}
+
+/* --- one job --- */
+
+static void on_line(int which, const char *line, size_t len, void *arg)
+{
+	struct worker_job *j = arg;
+	struct worker *w = j->owner;
+	AUTO_BUF m = BUF_INIT;
+
+	if (j->lost || w->over)
+		return;
+	if (which == PROGRAM_MESSAGE && worker_job_progress(w->backend.schema, line, len, &m)) {
+		pbuf_put_uint(&m, 2, j->lease);
+		tell(w, "Progress", j->lease, false, &m);
+		return;
+	}
+	buf_reset(&m);
+	pbuf_put_uint(&m, 2, j->lease);
+	pbuf_put_str(&m, 3, which == PROGRAM_ERR ? "stderr" : "stdout");
+	pbuf_put_bytes(&m, 4, line, json_utf8_valid((const uint8_t *)line, len));
+	tell(w, "Log", j->lease, false, &m);
+}
+
+static void job_end(struct worker *w, struct worker_job *j)
+{
+	list_remove(&j->node);
+	w->n_jobs--;
+	worker_job_free(j);
+}
+
+static void job_fail(struct worker *w, struct worker_job *j, int code, bool final, const char *why)
+{
+	AUTO_BUF m = BUF_INIT;
+
+	worker_job_fail(j, code, final, why, &m);
+	tell(w, "Fail", 0, true, &m);
+	job_end(w, j);
+}
+
+static void job_over(struct worker *w, struct worker_job *j)
+{
+	AUTO_BUF m = BUF_INIT;
+
+	if (!j->lost && !w->over) {
+		bool ok = worker_job_answer(j, w->backend.schema, w->output, basename(w->argv[0]), &m);
+
+		tell(w, ok ? "Complete" : "Fail", 0, true, &m);
+	}
+	job_end(w, j);
+}
+
+static void job_begin(struct worker *w, struct bytes work)
+{
+	struct worker_job *j = worker_job_read(work, w->backend.schema);
+	AUTO_BUF input = BUF_INIT;
+	char why[300], **env;
+	int r;
+
+	if (j == NULL)
+		return;
+	j->owner = w;
+	list_push_back(&w->jobs, &j->node);
+	w->n_jobs++;
+	if (!worker_job_input(j, w->backend.schema, w->input, &input, why, sizeof why)) {
+		job_fail(w, j, ERRAND_UNIMPLEMENTED, true, why);
+		return;
+	}
+	j->program.max = OUTPUT_MAX;
+	j->program.on_line = on_line;
+	j->program.arg = j;
+	env = worker_job_env(j);
+	r = program_start(&j->program, w->argv, env, buf_bytes(&input));
+	for (char **e = env; *e != NULL; e++)
+		free(*e);
+	free(env);
+	if (r == 0)
+		return;
+	snprintf(why, sizeof why, "%.200s: %s", w->argv[0], strerror(-r));
+	job_fail(w, j, ERRAND_UNAVAILABLE, false, why);
+}
+
+static void job_stop(struct worker *w, struct bytes stop)
+{
+	struct pbuf_reader r = pbuf_reader(stop.data, stop.len);
+	struct worker_job *j = NULL;
+	struct pbuf_field f;
+	int code = ERRAND_CANCELLED;
+
+	while (pbuf_next(&r, &f))
+		if (f.number == 1)
+			j = job_of(w, f.value);
+		else if (f.number == 2)
+			code = (int)f.value;
+	if (j == NULL || j->stopped)
+		return;
+	j->stopped = true;
+	j->stop_code = code;
+	j->kill_ns = clock_mono_ns() + GRACE_NS;
+	program_signal(&j->program, SIGTERM);
+}
+
+/* --- orders --- */
+
+static void take_leave(struct worker *w, struct bytes leave)
+{
+	struct pbuf_reader r = pbuf_reader(leave.data, leave.len);
+	struct pbuf_field f;
+	bool again = false;
+
+	while (pbuf_next(&r, &f))
+		again |= f.number == 2 && f.value != 0;
+	w->leave |= !again;
+}
+
+static int on_order(const void *message, size_t len, void *arg)
+{
+	struct pbuf_reader r = pbuf_reader(message, len);
+	struct worker *w = arg;
+	struct pbuf_field f;
+
+	while (pbuf_next(&r, &f))
+		switch (f.number) {
+		case 1: job_begin(w, f.bytes); break;
+		case 2: job_stop(w, f.bytes); break;
+		case 3: take_leave(w, f.bytes); break;
+		default: break;
+		}
+	return 0;
+}
+
+static void on_over(const struct errand_reply *reply, void *arg)
+{
+	struct worker *w = arg;
+
+	w->over = true;
+	w->code = reply->code;
+	free(w->why);
+	w->why = xstrdup(reply->message);
+	LIST_FOREACH(node, &w->jobs)
+		job_lose(LIST_ENTRY(node, struct worker_job, node));
+}
+
+/* --- one registration --- */
+
+static void registration(const struct worker *w, struct buf *out)
+{
+	AUTO_BUF lease = BUF_INIT;
+
+	pbuf_put_str(out, 1, w->name);
+	if (w->service != NULL) {
+		AUTO_BUF set = BUF_INIT;
+
+		worker_set_copy(schema_set(w->backend.schema), WORKER_SET_IMPORT, &set);
+		buf_append(&set, w->set.data, w->set.len);
+		pbuf_put_str(out, 2, w->service);
+		pbuf_put_bytes(out, 3, set.data, set.len);
+	}
+	for (size_t i = 0; i < w->conf.queues.n; i++)
+		pbuf_put_str(out, 4, w->conf.queues.items[i]);
+	pbuf_put_uint(out, 5, (uint64_t)w->conf.tasks);
+	pbuf_put_uint(&lease, 1, (uint64_t)(w->conf.lease / NS_PER_S));
+	pbuf_put_uint(&lease, 2, (uint64_t)(w->conf.lease % NS_PER_S));
+	pbuf_put_bytes(out, 7, lease.data, lease.len);
+	pbuf_put_uint(out, 8, (uint64_t)getpid());
+}
+
+static void take_registered(struct worker *w, const struct errand_reply *reply)
+{
+	struct pbuf_reader r = pbuf_reader(reply->payload, reply->payload_len);
+	struct pbuf_field f;
+
+	while (pbuf_next(&r, &f))
+		if (f.number == 1) {
+			free(w->id);
+			w->id = xstrndup((const char *)f.bytes.data, f.bytes.len);
+		}
+	w->lease_ns = w->conf.lease;
+	w->beat_ns = clock_mono_ns() + w->lease_ns / 3;
+}
+
+static int open_session(struct worker *w)
+{
+	const struct errand_callbacks callbacks = {.on_message = on_order, .on_reply = on_over, .arg = w};
+	AUTO_BUF in = BUF_INIT, lease = BUF_INIT;
+	struct errand_reply *reply;
+	int r;
+
+	r = backend_schema(&w->backend);
+	if (r != CLI_OK)
+		return r;
+	registration(w, &in);
+	r = backend_call(&w->backend, SERVICE, "RegisterWorker", &in, &reply);
+	if (r != CLI_OK)
+		return r;
+	take_registered(w, reply);
+	errand_reply_free(reply);
+	w->backend.schema = schema_unref(w->backend.schema); /* now with our own method */
+	r = backend_schema(&w->backend);
+	if (r != CLI_OK)
+		return r;
+	pbuf_put_str(&lease, 1, w->id);
+	w->over = false;
+	r = errand_client_submit(w->backend.client, SERVICE, "Lease", lease.data, lease.len, NULL, &callbacks, NULL);
+	return r < 0 ? backend_failed(&w->backend, r) : CLI_OK;
+}
+
+/* --- signals and time --- */
+
+static void drain(struct worker *w)
+{
+	AUTO_BUF m = BUF_INIT;
+
+	w->leave = true;
+	if (!w->over)
+		tell(w, "Drain", 0, false, &m);
+}
+
+/* The first one waits for what runs, the second one does not. */
+static void on_signal(struct worker *w)
+{
+	struct signalfd_siginfo info;
+
+	if (read(w->signals, &info, sizeof info) != sizeof info)
+		return;
+	if (w->n_signals++ == 0) {
+		drain(w);
+		return;
+	}
+	LIST_FOREACH(node, &w->jobs)
+		program_signal(&LIST_ENTRY(node, struct worker_job, node)->program, w->n_signals == 2 ? SIGTERM : SIGKILL);
+}
+
+static void look_at_clock(struct worker *w)
+{
+	int64_t now = clock_mono_ns();
+	AUTO_BUF m = BUF_INIT;
+
+	if (now >= w->beat_ns) {
+		w->beat_ns = now + w->lease_ns / 3;
+		tell(w, "Heartbeat", 0, false, &m);
+	}
+	LIST_FOREACH(node, &w->jobs) {
+		struct worker_job *j = LIST_ENTRY(node, struct worker_job, node);
+
+		if (j->kill_ns != 0 && now >= j->kill_ns)
+			program_signal(&j->program, SIGKILL);
+	}
+}
+
+static int wait_ms(const struct worker *w)
+{
+	int64_t at = w->beat_ns, left;
+	int ms = errand_client_timeout(w->backend.client);
+
+	LIST_FOREACH(node, &w->jobs) {
+		const struct worker_job *j = LIST_ENTRY(node, struct worker_job, node);
+
+		if (j->kill_ns != 0)
+			at = MIN(at, j->kill_ns);
+	}
+	left = MAX((at - clock_mono_ns()) / NS_PER_MS + 1, 0);
+	return ms >= 0 ? (int)MIN(ms, left) : (int)left;
+}
+
+/* One turn: waits, then does what is due. Negative: the connection is gone. */
+static int turn(struct worker *w)
+{
+	size_t n = 2 + w->n_jobs * PROGRAM_FDS, i = 2;
+	AUTO_FREE struct pollfd *fds = xcalloc(n, sizeof *fds);
+	int r;
+
+	fds[0] = (struct pollfd){errand_client_fd(w->backend.client), errand_client_events(w->backend.client), 0};
+	fds[1] = (struct pollfd){w->signals, POLLIN, 0};
+	LIST_FOREACH(node, &w->jobs) {
+		program_poll(&LIST_ENTRY(node, struct worker_job, node)->program, &fds[i]);
+		i += PROGRAM_FDS;
+	}
+	if (poll(fds, (nfds_t)n, wait_ms(w)) < 0 && errno != EINTR)
+		return -ERRAND_INTERNAL;
+	if (fds[1].revents != 0)
+		on_signal(w);
+	i = 2;
+	LIST_FOREACH(node, &w->jobs) {
+		struct worker_job *j = LIST_ENTRY(node, struct worker_job, node);
+
+		if (program_ready(&j->program, &fds[i]))
+			job_over(w, j);
+		i += PROGRAM_FDS;
+	}
+	r = errand_client_dispatch(w->backend.client);
+	if (r == 0 && !w->over)
+		look_at_clock(w);
+	return r;
+}
+
+/* Until the stream has ended and all it was told is said. */
+static int serve(struct worker *w)
+{
+	int r = 0;
+
+	while (r == 0 && (!w->over || w->n_jobs > 0 || (w->n_calls > 0 && w->code == ERRAND_OK)))
+		r = turn(w);
+	while (!list_empty(&w->jobs))
+		job_end(w, LIST_ENTRY(w->jobs.next, struct worker_job, node));
+	return r;
+}
+
+static int run(struct worker *w)
+{
+	for (;;) {
+		int r = open_session(w);
+
+		if (r != CLI_OK)
+			return r;
+		if (!w->backend.common->json)
+			fprintf(stderr, "errand worker: %s is ready\n", w->name);
+		r = serve(w);
+		if (w->leave)
+			return CLI_OK;
+		if (r == 0 && w->code != ERRAND_OK && w->code != ERRAND_UNAVAILABLE && w->code != ERRAND_NOT_FOUND) {
+			cli_error("worker: %s", w->why);
+			return cli_exit_of(w->code);
+		}
+		r = backend_reopen(&w->backend);
+		if (r != CLI_OK)
+			return r;
+	}
+}
+
+/* --- the command line --- */
+
+static bool read_form(const char *what, const char *text, bool may_be_text, enum worker_form *out)
+{
+	static const char *const names[] = {"json", "text", "wire", "none"};
+
+	for (size_t i = 0; i < ARRAY_LEN(names); i++)
+		if (strcmp(names[i], text) == 0 && (may_be_text || i != FORM_TEXT)) {
+			*out = (enum worker_form)i;
+			return true;
+		}
+	cli_error("worker: --%s %s: write json, %swire or none", what, text, may_be_text ? "text, " : "");
+	return false;
+}
+
+static bool make_set(struct worker *w)
+{
+	static const char *const verbs[] = {"POST", "PUT", "PATCH", NULL};
+	const char *route = w->conf.route, *path = route ? strchr(route, ' ') : NULL;
+	AUTO_FREE char *verb = path ? xstrndup(route, (size_t)(path - route)) : NULL;
+	size_t i = 0;
+
+	if (w->conf.method == NULL) {
+		if (route != NULL)
+			cli_error("worker: --route is of --method, which is not given");
+		return route == NULL;
+	}
+	while (verb != NULL && verbs[i] != NULL && strcmp(verbs[i], verb) != 0)
+		i++;
+	if (route != NULL && (path == NULL || path[1] != '/' || verbs[i] == NULL)) {
+		cli_error("worker: --route %s: write \"POST /path\" (or PUT, PATCH)", route);
+		return false;
+	}
+	if (worker_set_make(w->conf.method, verb, path ? path + 1 : NULL, NULL, &w->set, &w->service))
+		return true;
+	cli_error("worker: --method %s: write pkg.Service/Method", w->conf.method);
+	return false;
+}
+
+/* letters, digits, '.', '_' and '-' of the program's name. */
+static char *default_name(const char *program)
+{
+	AUTO_FREE char *copy = xstrdup(program);
+	char *name = xstrdup(basename(copy));
+
+	for (char *p = name; *p != '\0'; p++)
+		if (strchr("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-", *p) == NULL)
+			*p = '-';
+	return name;
+}
+
+static bool prepare(struct worker *w, int n, char **operands)
+{
+	if (n == 0) {
+		cli_error("worker: no program is given: errand worker --queue QUEUE -- ./program");
+		return false;
+	}
+	if (w->conf.queues.n == 0 && w->conf.method == NULL) {
+		cli_error("worker: name what it is to do: --queue QUEUE, or --method pkg.Service/Method");
+		return false;
+	}
+	w->argv = operands;
+	w->name = w->conf.name != NULL ? xstrdup(w->conf.name) : default_name(operands[0]);
+	return read_form("input", w->conf.input, false, &w->input) &&
+	       read_form("output", w->conf.output, true, &w->output) && make_set(w);
+}
+
+static int open_signals(void)
+{
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGINT);
+	sigprocmask(SIG_BLOCK, &set, NULL);
+	return signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+}
+
+int worker_command(int argc, char **argv)
+{
+	struct worker w = {.signals = -1};
+	int first, r = CLI_USAGE;
+
+	list_init(&w.jobs);
+	first = opt_parse(options, ARRAY_LEN(options), &w.conf, argc, argv, usage);
+	if (first >= 0 && prepare(&w, argc - first, argv + first)) {
+		r = backend_open(&w.backend, &w.conf.common);
+		w.signals = open_signals();
+		if (r == CLI_OK)
+			r = run(&w);
+		w.over = true;
+		backend_close(&w.backend);
+	}
+	if (w.signals >= 0)
+		close(w.signals);
+	opt_deinit(options, ARRAY_LEN(options), &w.conf);
+	buf_deinit(&w.set);
+	free(w.name);
+	free(w.service);
+	free(w.id);
+	free(w.why);
+	return r;
+}
