@@ -27,6 +27,19 @@ static bool is_dots(const char *name)
 	return strcmp(name, ".") == 0 || strcmp(name, "..") == 0;
 }
 
+/* Whatever its mode; that of a link's target is not touched. */
+static int open_dir(int fd, const char *name)
+{
+	AUTO_CLOSE int place = openat(fd, name, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	char self[64];
+
+	if (place < 0)
+		return -1;
+	snprintf(self, sizeof self, "/proc/self/fd/%d", place);
+	chmod(self, 0700);
+	return openat(place, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+}
+
 static void remove_inside(int fd, int top, unsigned depth);
 
 /* What is too deep is moved to the top first, and met there again. */
@@ -41,12 +54,9 @@ static void remove_dir(int fd, const char *name, int top, unsigned depth)
 		if (renameat(fd, name, top, moved) == 0)
 			return;
 	}
-	inner = openat(fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	if (inner < 0 && errno == EACCES && fchmodat(fd, name, 0700, 0) == 0)
-		inner = openat(fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	inner = open_dir(fd, name);
 	if (inner < 0)
 		return;
-	fchmod(inner, 0700);
 	remove_inside(inner, top, depth + 1);
 	unlinkat(fd, name, AT_REMOVEDIR);
 }
@@ -76,14 +86,13 @@ static int remove_tree(int parent, const char *name)
 	int fd = -1;
 
 	for (int round = 0; round < 10000; round++) {
-		AUTO_CLOSE int top = openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+		AUTO_CLOSE int top = open_dir(parent, name);
 
 		if (top < 0)
 			return errno == ENOENT ? 0 : -errno;
 		fd = openat(top, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 		if (fd < 0)
 			return -errno;
-		fchmod(fd, 0700);
 		remove_inside(fd, top, 1);
 		if (unlinkat(parent, name, AT_REMOVEDIR) == 0)
 			return 0;

@@ -150,7 +150,7 @@ static int look_failed(const struct look *l, int err)
 	}
 }
 
-/* Where the kernel's walk has ended. malloc'd; NULL with errno. */
+/* Where the kernel's walk has ended. malloc'd; NULL with errno: ENOSYS without a /proc. */
 static char *path_of(int fd)
 {
 	char link[64], path[PATH_MAX];
@@ -158,10 +158,8 @@ static char *path_of(int fd)
 
 	snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
 	len = readlink(link, path, sizeof path);
-	if (len < 0)
-		return NULL;
-	if (len == sizeof path) {
-		errno = ENAMETOOLONG;
+	if (len < 0 || len == sizeof path) {
+		errno = len < 0 ? ENOSYS : ENAMETOOLONG;
 		return NULL;
 	}
 	return xstrndup(path, (size_t)len);
