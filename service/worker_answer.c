@@ -9,6 +9,8 @@
 #include "base/clock.h"
 #include "base/util.h"
 
+#define LINE_MAX_LEN (64u << 10) /* bytes */
+
 /* NULL: there is no such lease, and the call is answered; also if its work was taken away. */
 static struct worker_lease *lease_of(struct errand_call *call, const struct worker *w, uint64_t number)
 {
@@ -75,6 +77,19 @@ void worker_answer_progress(Errand__V1__Workers_Service *service, const Errand__
 	worker_done_empty(done, call);
 }
 
+/* A text of several lines is several lines, and a long one comes in pieces, as those of programs. */
+static void say_lines(struct errand_call *call, const char *stream, const char *text)
+{
+	size_t len;
+
+	do {
+		len = strcspn(text, "\n");
+		len = MIN(len, LINE_MAX_LEN);
+		call_log(call, stream, text, len);
+		text += len;
+	} while (*text != '\0' && *(text += *text == '\n') != '\0');
+}
+
 void worker_answer_log(Errand__V1__Workers_Service *service, const Errand__V1__WorkerLogRequest *in,
 		      Google__Protobuf__Empty_Closure done, void *call)
 {
@@ -89,7 +104,7 @@ void worker_answer_log(Errand__V1__Workers_Service *service, const Errand__V1__W
 		return;
 	}
 	for (size_t i = 0; i < in->n_lines; i++)
-		call_log(l->call, stream, in->lines[i], strlen(in->lines[i]));
+		say_lines(l->call, stream, in->lines[i]);
 	worker_done_empty(done, call);
 }
 

@@ -194,7 +194,7 @@ def test_progress_lines_and_checkpoints_are_kept(pair, worker):
     w.ask("Progress", worker=w.id, lease=work.lease, fraction=0.5, message="half", detail=place)
     w.ask("Progress", worker=w.id, lease=work.lease, checkpoint=place)
     w.ask("Log", worker=w.id, lease=work.lease, stream="stdout", lines=["one", "two"])
-    w.ask("Log", worker=w.id, lease=work.lease, lines=["three"])
+    w.ask("Log", worker=w.id, lease=work.lease, lines=["three\nfour\n", "", "x" * 70000])
     assert wait_until(lambda: pair.task(task).get("progress"), what="progress")["fraction"] == 0.5
     refused(INVALID_ARGUMENT, w.ask, "Log", worker=w.id, lease=work.lease, stream="x", lines=["no"])
     refused(INVALID_ARGUMENT, w.ask, "Progress", worker=w.id, lease=work.lease, detail=any_of(type_url="x/none.Such"))
@@ -207,7 +207,8 @@ def test_progress_lines_and_checkpoints_are_kept(pair, worker):
     w.complete(again, again.input)
     assert outcomes(pair.task(task)) == ["ERROR", "OK"]
     lines = [(x["stream"], x["text"]) for x in pair.logs(task)]
-    assert lines == [("stdout", "one"), ("stdout", "two"), ("handler", "three")], lines
+    assert lines == [("stdout", "one"), ("stdout", "two"), ("handler", "three"), ("handler", "four"), ("handler", ""),
+                     ("handler", "x" * 65536), ("handler", "x" * 4464)], [(a, b[:20]) for a, b in lines]
 
 
 def test_what_a_failure_says_is_recorded(pair, worker):
