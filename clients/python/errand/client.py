@@ -31,8 +31,11 @@ def default_socket() -> str:
 
 def task_request(schema: Schema, method: str, value: Any, fields: Mapping[str, Any],
                  options: Mapping[str, Any]) -> dict[str, Any]:
-    """What CreateTask is given."""
-    return {"method": method, "input": schema.input(schema.method(method), value, fields), **options}
+    """What CreateTask is given; after: ids or Tasks, or one of these."""
+    out = {**options, "method": method, "input": schema.input(schema.method(method), value, fields)}
+    after = out.get("after") or []
+    out["after"] = [getattr(t, "id", t) for t in ([after] if isinstance(after, str) or hasattr(after, "id") else after)]
+    return out
 
 
 def state_name(task: Any) -> str:
