@@ -217,7 +217,7 @@ def test_a_service_is_there_like_any_other(pair, served):
     wait_until(lambda: pair.get("/py/look/around").status == 200, what="the gateway knows it")
     assert pair.get("/py/look/around").json()["what"] == "seen around"
     assert pair.post("/py/nap", {"what": "z"}).json()["what"] == "z"
-    assert pair.post("/py/run", {"wat": "x"}).status == 400
+    assert pair.post("/py/run", {"wat": "x"}).status == 422
     task = pair.wait_task(pair.submit("/py/run", {"what": "http"}))
     assert task["result"]["what"] == "http"
     assert "/py/run" in pair.get("/openapi.json").json()["paths"]

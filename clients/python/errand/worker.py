@@ -32,6 +32,7 @@ log = logging.getLogger("errand")
 _PROGRESS_EVERY = 0.2   # seconds; the service keeps two a second
 _BACKOFF = (0.1, 5.0)
 _GONE = (wire.NOT_FOUND, wire.FAILED_PRECONDITION, wire.UNAVAILABLE, wire.CANCELLED)   # of a lease
+_HOPELESS = (wire.INVALID_ARGUMENT, wire.ALREADY_EXISTS, wire.PERMISSION_DENIED, wire.UNIMPLEMENTED)   # to register so
 
 
 class Final(Exception):
@@ -332,7 +333,7 @@ class Worker:
             try:
                 self._serve()
             except Error as e:
-                if e.code not in _GONE:
+                if e.code in _HOPELESS:
                     raise
                 if not self._stopping.is_set() and not away:
                     log.warning("%s; trying again", e)
