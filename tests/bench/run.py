@@ -250,7 +250,8 @@ def table(subjects):
 
 def main():
     p = argparse.ArgumentParser()
-    p.add_argument("what", nargs="?", default="calls", choices=["calls", "million", "tasks", "watchers"])
+    p.add_argument("what", nargs="?", default="calls", choices=["calls", "commands", "million", "tasks", "watchers"])
+    p.add_argument("--commands", type=int, default=10000, help="of commands")
     p.add_argument("--tasks", type=int, default=1000000, help="of million")
     p.add_argument("--clients", type=int, default=10000, help="of watchers")
     p.add_argument("--builddir", required=True)
