@@ -117,14 +117,14 @@ static void remove_files(const char *dir, const char *const *names)
 
 static void check_file(const char *dir, const char *name, const char *json, const char *reason)
 {
-	AUTO_FREE char *section = xasprintf("param.n = string\nresult.data = string file={@dir}/%s{n}\n"
-					    "max_output = 10\ncommand = true\n", name);
+	AUTO_FREE char *section = xasprintf("result.data = string file={@dir}/%s\nmax_output = 10\n"
+					    "command = true\n", name);
 	AUTO_BUF got = BUF_INIT;
 	struct command_rig rig;
 	char why[512] = "";
 
 	rig_open(&rig, section);
-	answer(&rig, "{\"n\":\"\"}", (struct bytes){NULL, 0}, 0, dir, &got, why, sizeof why);
+	answer(&rig, "{}", (struct bytes){NULL, 0}, 0, dir, &got, why, sizeof why);
 	if (reason == NULL)
 		assert_string_equal(why, "");
 	else
