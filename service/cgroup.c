@@ -533,11 +533,17 @@ void cgroup_usage(const struct cgroup *g, struct cgroup_usage *out)
 		   (g->oom_fd >= 0 && read(g->oom_fd, &told, sizeof told) > 0);
 }
 
+/* How the name of its cgroups ends. */
+static void mark_of(const struct cgroup *g, char out[CGROUP_TEXT])
+{
+	snprintf(out, CGROUP_TEXT, "/%s/%s", self.name, g->name);
+}
+
 void cgroup_kill(const struct cgroup *g)
 {
-	char mark[2 * CGROUP_NAME + 4];
+	char mark[CGROUP_TEXT];
 
-	snprintf(mark, sizeof mark, "/%s/%s\n", self.name, g->name);
+	mark_of(g, mark);
 	cgroup_kill_in(self.trees[self.killer].ours, g->name, mark);
 }
 
@@ -553,6 +559,19 @@ void cgroup_free(struct cgroup *g)
 	list_push_back(&self.leaving, &g->node);
 }
 
+/* By force: with all that is in them. */
+static bool dirs_clear(struct cgroup *g)
+{
+	char mark[CGROUP_TEXT];
+
+	mark_of(g, mark);
+	cgroup_kill(g);
+	for (size_t i = 0; i < self.n_trees; i++)
+		if ((g->used & 1u << i) && cgroup_remove_in(self.trees[i].ours, g->name, mark))
+			g->used &= ~(1u << i);
+	return g->used == 0;
+}
+
 size_t cgroup_sweep(void)
 {
 	size_t n_left = 0;
@@ -562,8 +581,7 @@ size_t cgroup_sweep(void)
 	LIST_FOREACH(it, &self.leaving) {
 		struct cgroup *g = LIST_ENTRY(it, struct cgroup, node);
 
-		cgroup_kill(g);
-		if (!dirs_remove(g)) {
+		if (!dirs_clear(g)) {
 			n_left++;
 			continue;
 		}

@@ -57,9 +57,11 @@ void cgroup_text_processes(const struct errand_limits *limits, char out[CGROUP_T
 int64_t cgroup_quota_us(const struct errand_limits *limits);
 
 /* cgroup_kill.c. System calls and the stack only: the warden uses them too. */
-/* SIGKILL to all of the cgroup `name` below the open directory dir. mark: how the name of
- * such a process's cgroup ends, so that a pid that was just given to another is left alone. */
+/* SIGKILL to all of the cgroup `name` below the open directory dir. mark: the end of that
+ * cgroup's name, "/errand.1/7", so that a pid that was just given to another is left alone. */
 void cgroup_kill_in(int dir, const char *name, const char *mark);
+/* The same, with the cgroups that are made in it, and removes it; false: not yet. */
+bool cgroup_remove_in(int dir, const char *name, const char *mark);
 /* Kills all of the directory's children, removes them and the directory itself, waiting for the dead
  * for a second or two; false when something is left. */
 bool cgroup_clear(const char *path);

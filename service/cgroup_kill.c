@@ -17,7 +17,7 @@
 #include "base/util.h"
 #include "service/cgroup_engine.h"
 
-enum { FROZEN_TRIES = 20, CLEAR_TRIES = 200, LIST_BYTES = 4096, PATH_BYTES = 64 };
+enum { FROZEN_TRIES = 20, CLEAR_TRIES = 100, LIST_BYTES = 4096, PATH_BYTES = 64, DEPTH = 4 };
 
 int cgroup_write(int dir, const char *file, const char *text)
 {
@@ -52,13 +52,19 @@ static void proc_path(pid_t pid, char out[PATH_BYTES])
 	strcpy(stpcpy(stpcpy(out, "/proc/"), digits + n), "/cgroup");
 }
 
-/* Is it in a cgroup whose name has this in it? */
+/* Is it in a cgroup of that name, or below it? "/errand.1" is not in "/errand.12/7". */
 static bool is_in(pid_t pid, const char *mark)
 {
 	char path[PATH_BYTES], text[LIST_BYTES];
+	size_t len = strlen(mark);
 
 	proc_path(pid, path);
-	return cgroup_read(AT_FDCWD, path, text, sizeof text) == 0 && strstr(text, mark) != NULL;
+	if (cgroup_read(AT_FDCWD, path, text, sizeof text) < 0)
+		return false;
+	for (const char *at = text; (at = strstr(at, mark)) != NULL; at += len)
+		if (at[len] == '/' || at[len] == '\n')
+			return true;
+	return false;
 }
 
 /* The pid is held fast before it is asked where it is. */
@@ -118,8 +124,10 @@ void cgroup_kill_in(int dir, const char *name, const char *mark)
 		cgroup_write(own, "freezer.state", "THAWED");
 }
 
-/* One pass over the children; how many are left. */
-static int clear_children(int dir, const char *mark)
+static bool remove_below(int dir, const char *name, const char *mark, int depth);
+
+/* One pass over the children of dir; how many are left. */
+static int clear_children(int dir, const char *mark, int depth)
 {
 	_Alignas(struct dirent64) char entries[LIST_BYTES];
 	int n_left = 0;
@@ -131,25 +139,38 @@ static int clear_children(int dir, const char *mark)
 			const struct dirent64 *d = (const void *)(entries + at);
 
 			at += d->d_reclen;
-			if (d->d_type != DT_DIR || d->d_name[0] == '.')
-				continue;
-			cgroup_kill_in(dir, d->d_name, mark);
-			n_left += unlinkat(dir, d->d_name, AT_REMOVEDIR) < 0 && errno != ENOENT;
+			if (d->d_type == DT_DIR && d->d_name[0] != '.')
+				n_left += !remove_below(dir, d->d_name, mark, depth);
 		}
 	return n_left;
+}
+
+/* What a program of root's has made in its own goes first. */
+static bool remove_below(int dir, const char *name, const char *mark, int depth)
+{
+	AUTO_CLOSE int own = -1;
+
+	cgroup_kill_in(dir, name, mark);
+	if (unlinkat(dir, name, AT_REMOVEDIR) == 0 || errno == ENOENT)
+		return true;
+	own = depth > 0 ? openat(dir, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
+	if (own >= 0)
+		clear_children(own, mark, depth - 1);
+	return unlinkat(dir, name, AT_REMOVEDIR) == 0;
+}
+
+bool cgroup_remove_in(int dir, const char *name, const char *mark)
+{
+	return remove_below(dir, name, mark, DEPTH);
 }
 
 bool cgroup_clear(const char *path)
 {
 	AUTO_CLOSE int dir = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	char mark[CGROUP_NAME + 2] = "";
 
 	if (dir < 0)
 		return errno == ENOENT;
-	/* "/errand.1/" is not in "/errand.12/7". */
-	strncat(mark, strrchr(path, '/'), CGROUP_NAME);
-	strcat(mark, "/");
-	for (int i = 0; i < CLEAR_TRIES && clear_children(dir, mark) > 0; i++)
+	for (int i = 0; i < CLEAR_TRIES && clear_children(dir, strrchr(path, '/'), DEPTH) > 0; i++)
 		pause_ms(10);
 	return rmdir(path) == 0 || errno == ENOENT;
 }

@@ -10,8 +10,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/util.h"
 
@@ -63,6 +65,13 @@ int run_start_as(struct run *r, struct process_params *p)
 	p->on_exit = run_exit;
 	p->arg = r;
 	return process_start(p, &r->process);
+}
+
+void start_limited(struct run *r, const char *const *argv, const struct errand_limits *limits)
+{
+	struct process_params p = {.argv = argv, .limits = limits};
+
+	assert_int_equal(run_start_as(r, &p), 0);
 }
 
 int run_start_in(struct run *r, const char *const *argv, const char *dir)
@@ -205,6 +214,17 @@ pid_t run_self(const char *role, int *outp)
 	close(ends[1]);
 	*outp = ends[0];
 	return pid;
+}
+
+int rig_spin(char **args)
+{
+	struct timespec t;
+	int64_t until = atoi(args[0]) * NS_PER_MS;
+
+	do
+		clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
+	while (t.tv_sec * NS_PER_S + t.tv_nsec < until);
+	return 0;
 }
 
 int rig_runner(const char *path)

@@ -16,6 +16,8 @@
 #include "base/buf.h"
 #include "service/process.h"
 
+#define MIB (1LL << 20)
+
 extern char self_path[4096]; /* of the test program, which plays other roles too */
 
 struct run {
@@ -40,6 +42,7 @@ int run_start_as(struct run *r, struct process_params *p);
 int run_start_in(struct run *r, const char *const *argv, const char *dir);
 int run_start(struct run *r, const char *const *argv);
 void run_shell(struct run *r, const char *script);
+void start_limited(struct run *r, const char *const *argv, const struct errand_limits *limits);
 void run_wait(struct run *r);
 void run_wait_line(struct run *r);
 const char *run_text(struct run *r, int fd);
@@ -56,6 +59,8 @@ void reap_adopted(void);
 /* This program in another role, its stdout to *outp. */
 pid_t run_self(const char *role, int *outp);
 
+/* args[0] milliseconds of a processor's time. */
+int rig_spin(char **args);
 /* A process that never stays the same: each forks the next, in a session of its own,
  * and ends. It counts in the file at path. */
 int rig_runner(const char *path);
