@@ -46,12 +46,16 @@ static void fault_add(struct conf *c, size_t file, int line, int column, char *t
 	c->faults[c->n_faults++] = (struct conf_fault){file, line, column, text};
 }
 
+/* One line, whatever the value in it was. */
 static char *format(const char *fmt, va_list ap)
 {
 	char *text;
 
 	if (vasprintf(&text, fmt, ap) < 0)
 		abort();
+	for (char *p = text; *p != '\0'; p++)
+		if (iscntrl((unsigned char)*p))
+			*p = ' ';
 	return text;
 }
 
