@@ -14,7 +14,9 @@ import threading
 
 import pytest
 
+import rawworker
 from conftest import BUILD, TOP, Pair, pid_gone, wait_until
+from rawworker import Failed, field
 
 SHOW = """#!/usr/bin/python3
 import base64, json, os, stat, sys
@@ -170,6 +172,16 @@ cancel_grace = 100ms
 command = sh -c 'mkdir "$0/$1"; while ! [ -e "$0/go" ]; do sleep 0.02; done; rmdir "$0/$1"' DIR/two {@task}
 queue = two
 slots = 2
+
+[command cmd.v1.Kill/Sync]
+run = sync
+command = DIR/tree DIR/pids
+cancel_grace = 100ms
+
+[command cmd.v1.Limit/Memory]
+command = python3 -c "x = b'x' * (200 << 20)"
+memory = 64M
+retry.max_attempts = 1
 
 [command cmd.v1.Dir/Messy]
 param.script = string required
@@ -431,6 +443,24 @@ def test_a_cancel_kills_all_of_it(pair):
     wait_until(lambda: not tree_of(pair), what="nobody left")
 
 
+def test_a_client_that_leaves_ends_it(pair):
+    c = pair.connect()
+    c.request("POST", "/cmd.v1.Kill/Sync", b"{}", {"Content-Type": "application/json"})
+    wait_until(lambda: len(tree_of(pair)) == 3, what="three processes")
+    c.close()
+    wait_until(lambda: not tree_of(pair), what="nobody left")
+
+
+def test_over_memory(pair):
+    """Where no cgroup holds it, python's own allocation fails."""
+    task = job(pair, "Limit/Memory", {})
+    with open(pair.service.log, encoding="utf-8") as f:
+        tree = re.search(r"msg=\"programs .*holds=\S*memory", f.read())
+    assert task["state"] == "FAILED" and task["attempts"][-1]["outcome"] == ("OOM" if tree else "EXIT"), task
+    usage = task["attempts"][-1]["usage"]
+    assert int(usage["memory_limit"]) == 64 << 20 and (not tree or 60 << 20 < int(usage["peak_memory"]) <= 64 << 20)
+
+
 def test_two_at_a_time(pair):
     two = pair.path("two")
     os.mkdir(two)
@@ -475,6 +505,24 @@ def test_values_that_are_none(pair):
         r = pair.request("POST", "/cmd.v1.Show/Plain", b'{"text": "' + text + b'"}', {"Content-Type": "application/json"})
         assert r.status in (400, 422), r
         assert r.json()["errors"], r
+
+
+def test_bytes_of_the_socket(pair):
+    """Clients without a gateway in front of them."""
+    client = rawworker.Client(pair.socket)
+
+    def plain(*payload):
+        return client.call("cmd.v1.Show/Plain", b"".join(payload))
+
+    try:
+        assert b"end" in plain(field(1, "text"), field(3, "-y"))
+        for payload in (field(1, b"a\0b"), field(1, b"a\xff"), field(1, "-y"), field(2, "../../etc/passwd"),
+                        field(1, "A" * (1 << 20)), b"\x0a\x7fa", field(2, b"a\0/../../x")):
+            with pytest.raises(Failed) as failed:
+                plain(payload)
+            assert failed.value.code == 3, failed.value
+    finally:
+        client.close()
 
 
 @pytest.mark.parametrize("path", ["../../etc/passwd", "/etc/passwd", "a/../../x", "/", "..", "/proc/self/root/etc/passwd"])
