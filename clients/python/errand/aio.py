@@ -19,6 +19,7 @@ _READ = 256 << 10
 class _Link:
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter):
         self.reader, self.writer = reader, writer
+        self.loop = asyncio.get_running_loop()
         self.wire = wire.Connection()
         self.calls: dict[int, asyncio.Queue[Any]] = {}
         self.error: Optional[Error] = None
@@ -73,6 +74,7 @@ class _Link:
         finally:
             self.error = Error(wire.UNAVAILABLE, why)
             left, self.calls = list(self.calls.items()), {}
+            self.writer.close()
             for stream, events in left:
                 events.put_nowait(wire.End(stream, Error(wire.UNAVAILABLE, why)))
 
@@ -133,8 +135,11 @@ class AsyncStream:
         await self.aclose()
 
     def __del__(self) -> None:
-        if not self._ended and not self._link.writer.is_closing():
-            self._link.drop(self._stream)
+        if not self._ended:
+            try:
+                self._link.loop.call_soon_threadsafe(self._link.drop, self._stream)
+            except RuntimeError:
+                pass  # the loop is closed, and the connection with it
 
 
 class AsyncClient:

@@ -149,7 +149,7 @@ class Stream:
 
     def __del__(self) -> None:
         if not self._ended:
-            self.close()
+            self._pending.link.abandon(self._pending)
 
 
 class Client:

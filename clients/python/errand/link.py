@@ -3,6 +3,7 @@ from any thread; each has a queue on which its events come."""
 
 from __future__ import annotations
 
+import collections
 import queue
 import selectors
 import socket
@@ -75,6 +76,7 @@ class Link:
         self._wire = wire.Connection()
         self._out = bytearray()
         self._calls: dict[int, Pending] = {}
+        self._abandoned: collections.deque[Pending] = collections.deque()
         self._lock = threading.Lock()
         self.dead = False
         self.why = LOST
@@ -100,6 +102,11 @@ class Link:
             if self._calls.pop(call.number, None) is not None and not self.dead:
                 self._wire.cancel(call.number)
                 self._flush()
+
+    def abandon(self, call: Pending) -> None:
+        """As cancel, for a __del__: that may come while this very thread holds the lock."""
+        self._abandoned.append(call)
+        self._wake()
 
     def consumed(self, call: Pending, n: int) -> None:
         """The caller has taken n bytes of the stream."""
@@ -163,6 +170,8 @@ class Link:
             self._wake_w.close()
 
     def _turn(self, selector: selectors.BaseSelector) -> None:
+        while self._abandoned:
+            self.cancel(self._abandoned.popleft())
         with self._lock:
             left = self._write()
         selector.modify(self._sock, selectors.EVENT_READ | (selectors.EVENT_WRITE if left else 0))
