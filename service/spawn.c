@@ -150,11 +150,9 @@ static int child_fds(const struct spawn *s, int failure)
 	int from[N_FDS] = {s->stdin_fd, s->stdout_fd, s->stderr_fd, s->message_fd, failure,
 			   s->rules != NULL ? s->rules->ruleset_fd : -1};
 
-	for (int fd = 0; fd < N_FDS; fd++) {
-		from[fd] = from[fd] < 0 ? -1 : fcntl(from[fd], F_DUPFD_CLOEXEC, FIRST_FREE_FD);
-		if (from[fd] < 0 && (fd <= STDERR_FILENO || fd == FAILURE_FD))
+	for (int fd = 0; fd < N_FDS; fd++)
+		if (from[fd] >= 0 && (from[fd] = fcntl(from[fd], F_DUPFD_CLOEXEC, FIRST_FREE_FD)) < 0)
 			child_fail(failure, STEP_FDS);
-	}
 	for (int fd = 0; fd < N_FDS; fd++) {
 		if (from[fd] < 0)
 			close(fd);
@@ -211,14 +209,22 @@ static void child_lead(const struct spawn *s, int failure)
 		warden_add(s->warden_fd, getpid());
 }
 
-/* Last, since little may be done any more after it. No core files: they would hold what
- * the program was given. 1 instead of 0, since the kernel starts no collector of them for
- * it either (core(5): core_pattern). */
+/* No core files: they would hold what the program was given. 1 instead of 0, where it may
+ * be had, since the kernel starts no collector of them for it either (core_pattern). */
+static bool child_no_core(void)
+{
+	struct rlimit core;
+
+	if (getrlimit(RLIMIT_CORE, &core) < 0)
+		return false;
+	core.rlim_cur = core.rlim_max = MIN(core.rlim_max, 1);
+	return setrlimit(RLIMIT_CORE, &core) == 0;
+}
+
+/* Last, since little may be done any more after it. */
 static void child_confine(const struct spawn *s, int failure)
 {
-	static const struct rlimit none = {1, 1};
-
-	if (setrlimit(RLIMIT_CORE, &none) < 0)
+	if (!child_no_core())
 		child_fail(failure, STEP_LIMITS);
 	for (size_t i = 0; i < s->n_rlimits; i++)
 		if (setrlimit(s->rlimits[i].resource, &s->rlimits[i].value) < 0)

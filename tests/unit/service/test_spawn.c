@@ -194,6 +194,49 @@ static void limits_and_umask(void **state)
 	assert_string_equal(r.text, "0000\nNoNewPrivs:\t1\n");
 }
 
+/* As under a unit's LimitCORE=0: what is less already is not raised, which only root may. */
+static int without_cores(void)
+{
+	const struct rlimit none = {0, 0};
+	struct run r = new_run();
+
+	if (setrlimit(RLIMIT_CORE, &none) < 0 || (geteuid() == 0 && setuid(65534) < 0))
+		return 2;
+	return run(&r, "ulimit -Hc") == 0 && strcmp(r.text, "0\n") == 0 ? 0 : 1;
+}
+
+static void a_service_without_cores(void **state)
+{
+	int status;
+	pid_t pid = fork();
+
+	if (pid == 0)
+		_exit(without_cores());
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
+}
+
+/* What there is no descriptor for is told, not left out. */
+static int without_descriptors(void)
+{
+	const struct rlimit few = {12, 12};
+	struct run r = new_run();
+
+	r.spawn.message_fd = 2;
+	return setrlimit(RLIMIT_NOFILE, &few) == 0 && run(&r, "true") == -EMFILE && strcmp(r.step, "fds") == 0 ? 0 : 1;
+}
+
+static void a_service_without_descriptors(void **state)
+{
+	int status;
+	pid_t pid = fork();
+
+	if (pid == 0)
+		_exit(without_descriptors());
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
+}
+
 static void a_limit_that_holds(void **state)
 {
 	static const struct spawn_rlimit limit = {RLIMIT_FSIZE, {1000, 1000}};
@@ -509,6 +552,8 @@ int main(void)
 		cmocka_unit_test(messages_are_descriptor_3),
 		cmocka_unit_test(descriptors_in_each_other_s_places),
 		cmocka_unit_test(limits_and_umask),
+		cmocka_unit_test(a_service_without_cores),
+		cmocka_unit_test(a_service_without_descriptors),
 		cmocka_unit_test(a_limit_that_holds),
 		cmocka_unit_test(a_limit_that_cannot_be_had),
 		cmocka_unit_test(a_directory_is_not_a_program),
