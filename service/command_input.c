@@ -256,6 +256,9 @@ void command_fault(const struct command_input *in, size_t param, size_t i, const
 	AUTO_FREE char *text = NULL;
 	va_list ap;
 
+	for (size_t k = 0; k < faults->n; k++)
+		if (strcmp(faults->items[k].where, where) == 0)
+			return;
 	va_start(ap, fmt);
 	if (vasprintf(&text, fmt, ap) < 0)
 		abort();

@@ -36,7 +36,7 @@ bool command_input_is_true(const struct command_input *in, int param);
 /* All of it as a JSON object: numbers as numbers, bytes as base64; what is absent is left out. */
 void command_input_json(const struct command_input *in, struct buf *out);
 
-/* A fault of text i of a parameter: "#/tags/2". */
+/* A fault of text i of a parameter: "#/tags/2"; what has one already (of the schema's rules) gets no other. */
 void command_fault(const struct command_input *in, size_t param, size_t i, const char *rule,
 		   struct fault_list *faults, const char *fmt, ...) PRINTF(6, 7);
 

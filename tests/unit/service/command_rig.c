@@ -18,14 +18,15 @@ static void read_section(struct command_rig *rig, const char *lines)
 {
 	char path[] = "/tmp/errand-command-XXXXXX";
 	const char *files[] = {path, NULL};
-	int fd = mkstemp(path);
+	int fd = mkstemp(path), n_faults;
 	FILE *f = fdopen(fd, "w");
 
 	assert_non_null(f);
 	fprintf(f, "[command " RIG_METHOD "]\n%s", lines);
 	fclose(f);
-	assert_int_equal(command_config_read(files, &rig->set), 0);
+	n_faults = command_config_read(files, &rig->set);
 	unlink(path);
+	assert_int_equal(n_faults, 0);
 	rig->spec = &rig->set.specs[0];
 }
 
