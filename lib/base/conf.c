@@ -232,8 +232,6 @@ static char *read_line(char *to, int max, void *stream)
 	r->line[len] = '\0';
 	r->n_line++;
 	r->next += len + (nl != NULL);
-	if (r->n_line == 1 && strncmp(r->line, "\xef\xbb\xbf", 3) == 0)
-		memset(r->line, ' ', 3);
 	snprintf(to, (size_t)max, "%s\n", look_at(r, len, max) ? r->line : "");
 	return to;
 }
@@ -376,6 +374,8 @@ void conf_read(struct conf *c, const char *path)
 	}
 	r.next = text;
 	r.end = text + len;
+	if (len >= 3 && memcmp(text, "\xef\xbb\xbf", 3) == 0) /* what some editors begin with */
+		r.next += 3;
 	ini_parse_stream(read_line, &r, take_key, &r);
 	free(r.line);
 }

@@ -195,13 +195,14 @@ static void files_that_cannot_be_read(void **state)
 	conf_read(&c, "none.conf");
 	conf_read(&c, "d.conf");
 	conf_read(&c, "large.conf");
-	read_text(&c, "good.conf", "\xef\xbb\xbf[s]\nk = v");
+	read_text(&c, "good.conf", "\xef\xbb\xbf[s] x\nk = v");
 	read_text(&c, "empty.conf", "");
 	rmdir("d.conf");
 	unlink("large.conf");
 	assert_report(&c, "none.conf: cannot be read: No such file or directory\n"
 			  "d.conf: cannot be read: Is a directory\n"
-			  "large.conf: cannot be read: it has more than 4 MiB\n");
+			  "large.conf: cannot be read: it has more than 4 MiB\n"
+			  "good.conf:1:5: nothing comes behind a section's ]\n");
 	assert_int_equal(c.n_sections, 1);
 	assert_string_equal(c.sections[0]->file, "good.conf");
 	assert_entry(c.sections[0], 0, "k", "v");
