@@ -216,7 +216,8 @@ def test_a_task_that_is_cancelled(client):
 
 
 def test_a_task_that_fails_and_its_logs(client):
-    task = client.submit(f"{TEST}/TaskFail", code=9, times=1, options={"retry": {"max_attempts": 1}, "labels": {"py": "fails"}})
+    task = client.submit(f"{TEST}/TaskFail", code=9, times=1,
+                         options={"retry": {"max_attempts": 1}, "labels": {"py": "fails"}})
     with pytest.raises(errand.Error, match=task.id) as e:
         task.result(30)
     assert e.value.problem.code == e.value.name

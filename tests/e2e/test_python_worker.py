@@ -64,6 +64,16 @@ def run(job, call):
         return 1 / 0
     if job.what == "wrong":
         return {"who": 1}
+    if job.what == "code":
+        raise errand.Final("odd", code=99)
+    if job.what == "huge":
+        return {"what": "x" * (4 << 20)}
+    if job.what == "detail":
+        call.progress(0.1)
+        call.progress(0.2, "large", type(job)(what="x" * 100000))
+        return {}
+    if job.what == "name":
+        raise FileNotFoundError("no " + os.fsdecode(b"\\xff"))
     if job.what == "none":
         return None
     if job.what == "parents":
@@ -138,7 +148,8 @@ class Process:
         self.pair = pair
         with open(self.log, "wb") as log:
             self.popen = subprocess.Popen(
-                [sys.executable, "-X", "dev", str(proto / "worker.py"), str(proto / "jobs.proto"), str(tasks), str(lease)],
+                [sys.executable, "-X", "dev", str(proto / "worker.py"), str(proto / "jobs.proto"), str(tasks),
+                 str(lease)],
                 stdout=log, stderr=log, env=dict(os.environ, PYTHONPATH=PACKAGE, ERRAND_SOCKET=pair.socket))
         self.connected(1)
 
@@ -231,6 +242,15 @@ def test_answers(served):
     assert task.result(30).what == task.id
 
 
+def test_an_answer_that_is_refused_is_a_failure(served):
+    """A lease is never left without one."""
+    for what, why in ("code", "answer was refused"), ("huge", "answer was refused"), ("name", "no ?"):
+        task = run(served, what, retry={"max_attempts": 1})
+        assert why in failed(task, "INTERNAL")
+    assert run(served, "detail").result(30) is not None
+    assert all(w.running_tasks == 0 for w in served.call("errand.v1.Workers/ListWorkers").workers)
+
+
 def test_an_answer_of_another_type(pair, served):
     r = pair.get("/py/look/type")
     assert r.status == 500 and "pyworker.v1.Done" in r.json()["detail"]
@@ -258,7 +278,8 @@ def test_progress_logs_and_checkpoint(served):
     task.result(30)
     p = task.get().progress
     assert (p.fraction, p.message) == (0.999, "last")
-    assert [(line.stream, line.text) for line in task.logs()] == [("handler", "one"), ("handler", "two"), ("stderr", "loud")]
+    assert [(line.stream, line.text) for line in task.logs()] == [
+        ("handler", "one"), ("handler", "two"), ("stderr", "loud")]
     task = run(served, "checkpoint", n=7)
     with pytest.raises(errand.Error):  # a Job is no Done: the second attempt had it
         task.result(30)
@@ -369,8 +390,8 @@ def test_what_is_wrong_is_said_at_once(pair, proto):
 
 def test_a_generated_module_is_a_set(proto, tmp_path, monkeypatch):
     need(os.path.exists("/usr/bin/protoc"), "protoc")
-    subprocess.run(["protoc", f"-I{proto}", f"-I{TOP}/proto", f"--python_out={tmp_path}", "jobs.proto", "errand/v1/options.proto",
-                    "google/api/annotations.proto", "google/api/http.proto"], check=True)
+    subprocess.run(["protoc", f"-I{proto}", f"-I{TOP}/proto", f"--python_out={tmp_path}", "jobs.proto",
+                    "errand/v1/options.proto", "google/api/annotations.proto", "google/api/http.proto"], check=True)
     script = "import errand, jobs_pb2; s = errand.descriptor_set(jobs_pb2); w = errand.Worker('x', service=jobs_pb2); " \
              "print(w.services, w.set == s, sorted(f.name for f in __import__('google.protobuf.descriptor_pb2').protobuf" \
              ".descriptor_pb2.FileDescriptorSet.FromString(s).file))"
@@ -468,7 +489,8 @@ def test_every_block_of_the_readme_runs(pair, tmp_path):
         (tmp_path / name).write_text(text)
     assert len([t for t in blocks["worker.py"].splitlines() if t.strip()]) <= 20
     env = dict(os.environ, PYTHONPATH=PACKAGE, ERRAND_SOCKET=pair.socket, PYTHONUNBUFFERED="1")
-    worker = subprocess.Popen([sys.executable, "-X", "dev", "worker.py"], cwd=tmp_path, env=env, stderr=subprocess.PIPE, text=True)
+    worker = subprocess.Popen([sys.executable, "-X", "dev", "worker.py"], cwd=tmp_path, env=env,
+                              stderr=subprocess.PIPE, text=True)
     try:
         wait_until(lambda: any(w["name"] == "words" and w["heartbeat_time" if "heartbeat_time" in w else "worker"]
                                for w in pair.get("/v1/workers").json()["workers"]), 30, "the worker")

@@ -32,6 +32,7 @@ log = logging.getLogger("errand")
 _PROGRESS_EVERY = 0.2   # seconds; the service keeps two a second
 _BACKOFF = (0.1, 5.0)
 _GONE = (wire.NOT_FOUND, wire.FAILED_PRECONDITION, wire.UNAVAILABLE, wire.CANCELLED)   # of a lease
+_BUSY = (wire.DEADLINE_EXCEEDED, wire.RESOURCE_EXHAUSTED)
 _HOPELESS = (wire.INVALID_ARGUMENT, wire.ALREADY_EXISTS, wire.PERMISSION_DENIED, wire.UNIMPLEMENTED)   # to register so
 
 
@@ -132,7 +133,7 @@ class Call:
 
     def log(self, text: str, stream: str = "handler") -> None:
         """Lines of the task's log; stream: "handler", "stdout" or "stderr"."""
-        self._tell("Log", stream=stream, lines=text.splitlines() or [""])
+        self._tell("Log", stream=stream, lines=_clean(text).splitlines() or [""])
 
     def parent_result(self, i: int = 0) -> Any:
         """What the i-th task this one came after has answered."""
@@ -149,9 +150,12 @@ class Call:
         try:
             self._session.ask(what, lease=self._lease, **fields)
         except Error as e:
-            if e.code not in _GONE:
+            if e.code in _BUSY and "checkpoint" not in fields:
+                log.warning("%s of %s: %s", what, self.task, e)  # it shows something, and no more
+            elif e.code in _GONE:
+                self._lose()
+            else:
                 raise
-            self._lose()
 
     def _stop(self, code: int = wire.CANCELLED) -> None:
         self._code = code
@@ -238,17 +242,41 @@ class _Session:
 
     def _end(self, call: Call, what: str, **fields: Any) -> None:
         try:
-            call._flush()
+            call._flush_late()
             call._answering = True
             if not call.lost:
-                self.ask(what, lease=call._lease, **fields)
+                self._answer(call, what, fields)
         except Error as e:
-            if what == "Complete" and e.code not in _GONE:  # an answer that is refused: too large
-                self._end(call, "Fail", code=e.code, message=e.message, final=True)
-            log.warning("%s of %s came too late or was refused: %s", what, call.task or call.method, e)
+            log.warning("%s of %s came too late: %s", what, call.task or call.method, e)
         finally:
             with self.lock:
                 self.calls.pop(call._lease, None)
+
+    def _answer(self, call: Call, what: str, fields: Mapping[str, Any]) -> None:
+        """A lease has to be answered: what is refused becomes a failure, and a service that has no time
+        is asked again."""
+        for pause in (0.1, 0.5, 2, 5, None):
+            try:
+                self.ask(what, lease=call._lease, **fields)
+                return
+            except TypeError as e:
+                why = str(e)
+            except Error as e:
+                large = len(fields.get("output", b"")) > wire.MAX_FRAME - 4096  # never, however often
+                if e.code in _GONE:
+                    raise
+                why = str(e)
+                if e.code in _BUSY and not large and pause is not None and not self.over.wait(pause):
+                    continue
+            break
+        log.error("%s of %s was refused: %s", what, call.task or call.method, why)
+        self.ask("Fail", lease=call._lease, code=wire.INTERNAL, final=True,
+                 message=_clean(f"the worker's answer was refused: {why}")[:1000])
+
+
+def _clean(text: str) -> str:
+    """Text that UTF-8 can carry: names of files need not be such."""
+    return text.encode("utf-8", "replace").decode()
 
 
 class Worker:
@@ -401,11 +429,11 @@ class Worker:
         except (Cancelled, concurrent.futures.CancelledError, asyncio.CancelledError) as e:
             session._end(call, "Fail", code=call._code, message=str(e) or "cancelled")
         except Final as e:
-            session._end(call, "Fail", code=e.code, message=str(e), final=True)
+            session._end(call, "Fail", code=e.code, message=_clean(str(e)), final=True)
         except Retry as e:
-            session._end(call, "Fail", code=e.code, message=str(e), retry_after=e.after)
+            session._end(call, "Fail", code=e.code, message=_clean(str(e)), retry_after=e.after)
         except Error as e:
-            session._end(call, "Fail", code=e.code, message=e.message, problem=e.problem)
+            session._end(call, "Fail", code=e.code, message=_clean(e.message), problem=e.problem)
         except Exception as e:  # pylint: disable=broad-except
             self._failed(session, call, e)
         else:
@@ -423,7 +451,7 @@ class Worker:
         except Error as refused:
             log.warning("log of %s: %s", call.task, refused)
         code = call._code if call.cancelled.is_set() else wire.INTERNAL
-        session._end(call, "Fail", code=code, message=f"{type(e).__name__}: {e}")
+        session._end(call, "Fail", code=code, message=_clean(f"{type(e).__name__}: {e}"))
 
     def _handle(self, session: _Session, call: Call, data: bytes) -> bytes:
         schema = session.client.schema
