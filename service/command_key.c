@@ -6,6 +6,7 @@
 #include <ctype.h>
 #include <errno.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -161,6 +162,17 @@ static void take_paths(struct config *g, const struct conf_entry *e, const struc
 
 /* --- keys with an own form --- */
 
+/* A template's fault says itself at which character it is. */
+static void fault_template(struct config *g, const struct conf_entry *e, const char *path, const char *why)
+{
+	size_t at = 1;
+	int text = 0;
+
+	if (sscanf(why, "at character %zu: %n", &at, &text) != 1 || text == 0 || at > strlen(path) + 1)
+		at = 1;
+	conf_fault(g->conf, e, path + at - 1, "%s", why + text);
+}
+
 static void take_route(struct config *g, const struct conf_entry *e, const struct key *k)
 {
 	static const char *const verbs[] = {"GET", "POST", "PUT", "PATCH", "DELETE", NULL};
@@ -177,7 +189,7 @@ static void take_route(struct config *g, const struct conf_entry *e, const struc
 	else if (*path != '/' || strpbrk(path, " \t\n") != NULL)
 		conf_fault(g->conf, e, path, "write a path behind the verb: %s /path/{parameter}", verbs[i]);
 	else if (template_parse(path, NULL, &t, why, sizeof why) < 0)
-		conf_fault(g->conf, e, path, "%s", why);
+		fault_template(g, e, path, why);
 	template_free(t);
 	g->spec->verb = verbs[i] ? xstrdup(verbs[i]) : NULL;
 	g->spec->path = xstrdup(path);

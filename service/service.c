@@ -18,7 +18,7 @@
 #include "base/uuid.h"
 #include "config.h"
 #include "errand/status.h"
-#include "schema/route.h"
+#include "schema/route_claims.h"
 #include "service/background.h"
 #include "service/call.h"
 #include "service/command_spec.h"
@@ -146,6 +146,9 @@ static int start_registry(const struct errand_module *const *modules, char *why)
 		r = start_commands(why);
 	if (r == 0)
 		r = registry_finish(why, WHY);
+	/* Routes are the gateway's, but who writes them wants to know now. */
+	if (r == 0 && (options.check || options.configs.n > 0))
+		r = route_claims_check_schema(registry_schema(), why, WHY);
 	return r < 0 ? place_why(EX_CONFIG, why) : 0;
 }
 
@@ -331,23 +334,11 @@ static const struct part {
 
 /* --- -t --- */
 
-/* Routes are the gateway's; but who writes them wants to know now. */
-static int check_routes(char *why)
-{
-	struct route_table *routes = NULL;
-	int r = route_table_new(registry_schema(), &routes, why, WHY);
-
-	route_table_free(routes);
-	return r < 0 ? place_why(EX_CONFIG, why) : 0;
-}
-
 static int check(const struct errand_module *const *modules)
 {
 	char why[WHY] = "";
 	int status = start_registry(modules, why);
 
-	if (status == 0)
-		status = check_routes(why);
 	if (status == 0)
 		printf("errand-service: configuration, modules and routes are right\n");
 	else

@@ -68,6 +68,8 @@ def test_the_service_does_not_start(work):
 @pytest.mark.parametrize("text, fault", [
     (command("a.v1.A/One", "POST /encode"), r"a.conf:1:1: .*POST /encode.*article.v1.Article/Encode"),
     (command("a.v1.A/One", "GET /x") + command("a.v1.A/Two", "GET /x"), r"a.conf:\d:1: .*GET /x.*a.v1.A/"),
+    (command("a.v1.A/One", "GET /docs/one"), r"a.conf:1:1: .*/docs/"),
+    (command("a.v1.A/One", "POST /v1/tasks/more"), r"a.conf:1:1: .*errand.v1.Tasks"),
     (command("a.v1.A/One") + command("article.v1.Article/Two"), r"a.conf:3:1: .*article.v1.Article is article's"),
     (command("a.v1.A/BC") + command("a.v1.AB/C"), r"a.conf:3:1: .*a.v1.ABCRequest is defined twice"),
 ])
@@ -75,6 +77,9 @@ def test_with_modules_and_each_other(work, text, fault):
     cwd = work("a.conf", text)
     status, out, err = service("-t", "-c", "a.conf", "-m", ARTICLE, cwd=cwd)
     assert (status, out) == (78, "") and re.match(fault, err), err
+    status, _, err = service("-c", "a.conf", "-m", ARTICLE, "--state", str(cwd / "state"), "--socket",
+                             str(cwd / "socket"), cwd=cwd)
+    assert status == 78 and re.search(fault, err) and os.listdir(cwd) == ["a.conf"], err
 
 
 def test_modules_alone(work):
