@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "base/util.h"
+#include "cli/program_guard.h"
 
 enum { LINE_MAX_BYTES = 64 << 10 };
 
@@ -49,6 +50,7 @@ static void __attribute__((noreturn)) child(char *const *argv, char *const *env,
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	if (getppid() != parent)
 		_exit(127);
+	program_guard_add(getpid());
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
 	for (; *env != NULL; env++)
@@ -86,6 +88,7 @@ static int start(struct program *p, char *const *argv, char *const *env, const i
 	setpgid(p->pid, p->pid);
 	close(failure[1]);
 	if (read(failure[0], &err, sizeof err) == sizeof err) {
+		program_guard_remove(p->pid);
 		waitpid(p->pid, NULL, 0);
 		p->pid = 0;
 		return -err;
@@ -192,6 +195,7 @@ static void pipe_read(struct program *p, int which)
 static void reap(struct program *p)
 {
 	kill(-p->pid, SIGKILL);
+	program_guard_remove(p->pid);
 	while (waitpid(p->pid, &p->status, 0) < 0 && errno == EINTR)
 		;
 	p->ended = true;
@@ -229,6 +233,7 @@ void program_deinit(struct program *p)
 {
 	if (p->pid > 0 && !p->ended) {
 		kill(-p->pid, SIGKILL);
+		program_guard_remove(p->pid);
 		waitpid(p->pid, NULL, 0);
 	}
 	for (int i = 0; i < PROGRAM_PIPES; i++) {

@@ -19,12 +19,12 @@
 #include "base/json.h"
 #include "base/pbuf.h"
 #include "cli/backend.h"
+#include "cli/program_guard.h"
 #include "cli/worker_job.h"
 #include "cli/worker_set.h"
 
 #define SERVICE "errand.v1.Workers"
-#define GRACE_NS (10 * NS_PER_S)
-enum { OUTPUT_MAX = 4 << 20 };
+enum { OUTPUT_MAX = (4 << 20) - 8192 }; /* with what is around it, a frame */
 
 struct worker_conf {
 	struct cli_common common;
@@ -113,8 +113,8 @@ static void on_told(const struct errand_reply *reply, void *arg)
 	free(t);
 }
 
-/* message: all but the worker's id. */
-static void tell(struct worker *w, const char *method, uint64_t lease, bool ends, const struct buf *message)
+/* message: all but the worker's id. False: it cannot be sent. */
+static bool tell(struct worker *w, const char *method, uint64_t lease, bool ends, const struct buf *message)
 {
 	struct tell *t = xcalloc(1, sizeof *t);
 	const struct errand_callbacks callbacks = {.on_reply = on_told, .arg = t};
@@ -127,7 +127,9 @@ static void tell(struct worker *w, const char *method, uint64_t lease, bool ends
 	if (errand_client_submit(w->backend.client, SERVICE, method, in.data, in.len, NULL, &callbacks, NULL) < 0) {
 		w->n_calls--;
 		free(t);
+		return false;
 	}
+	return true;
 }
 
 /* --- one job --- */
@@ -175,7 +177,10 @@ static void job_over(struct worker *w, struct worker_job *j)
 	if (!j->lost && !w->over) {
 		bool ok = worker_job_answer(j, w->backend.schema, w->output, basename(w->argv[0]), &m);
 
-		tell(w, ok ? "Complete" : "Fail", 0, true, &m);
+		if (!tell(w, ok ? "Complete" : "Fail", 0, true, &m)) {
+			job_fail(w, j, ERRAND_RESOURCE_EXHAUSTED, true, "the answer is too large for the socket");
+			return;
+		}
 	}
 	job_end(w, j);
 }
@@ -214,19 +219,25 @@ static void job_stop(struct worker *w, struct bytes stop)
 {
 	struct pbuf_reader r = pbuf_reader(stop.data, stop.len);
 	struct worker_job *j = NULL;
-	struct pbuf_field f;
+	struct pbuf_field f, part;
 	int code = ERRAND_CANCELLED;
+	int64_t grace = 0;
 
-	while (pbuf_next(&r, &f))
+	while (pbuf_next(&r, &f)) {
+		struct pbuf_reader d = pbuf_reader(f.bytes.data, f.number == 3 && f.wire == PBUF_LEN ? f.bytes.len : 0);
+
 		if (f.number == 1)
 			j = job_of(w, f.value);
 		else if (f.number == 2)
 			code = (int)f.value;
+		while (pbuf_next(&d, &part))
+			grace += part.number == 1 ? (int64_t)part.value * NS_PER_S : (int64_t)part.value;
+	}
 	if (j == NULL || j->stopped)
 		return;
 	j->stopped = true;
 	j->stop_code = code;
-	j->kill_ns = clock_mono_ns() + GRACE_NS;
+	j->kill_ns = clock_mono_ns() + grace;
 	program_signal(&j->program, SIGTERM);
 }
 
@@ -544,6 +555,7 @@ int worker_command(int argc, char **argv)
 	list_init(&w.jobs);
 	first = opt_parse(options, ARRAY_LEN(options), &w.conf, argc, argv, usage);
 	if (first >= 0 && prepare(&w, argc - first, argv + first)) {
+		program_guard_start();
 		r = backend_open(&w.backend, &w.conf.common);
 		w.signals = open_signals();
 		if (r == CLI_OK)

@@ -146,6 +146,36 @@ def test_kill_9_of_the_worker(pair, worker):
     assert (done["state"], [a["outcome"] for a in done["attempts"]]) == ("SUCCEEDED", ["LEASE_LOST", "OK"]), done
 
 
+def test_kill_9_leaves_no_orphans(pair, worker):
+    """What the program has started goes as well, also when it would not."""
+    pid = pair.path("orphan.pid")
+    w = worker("--queue", "cw-orphan", "--", script(
+        pair, "orphan.sh", f"if [ $ERRAND_ATTEMPT = 1 ]; then (trap '' TERM HUP; sleep 1000) & echo $! > {pid}; wait; fi\n"))
+    task_id = task(pair, "cw-orphan")
+    child = int(wait_until(lambda: os.path.exists(pid) and open(pid).read().strip()))
+    w.stop(signal.SIGKILL)
+    wait_until(lambda: pid_gone(child), what="the end of what it started")
+    worker("--queue", "cw-orphan", "--", pair.path("orphan.sh"))
+    assert pair.wait_task(task_id)["state"] == "SUCCEEDED"
+
+
+def test_the_grace_is_the_task_s(pair, worker):
+    began = pair.path("grace.began")
+    worker("--queue", "cw-grace", "--", script(pair, "grace.sh", f"trap '' TERM; echo $$ > {began}; sleep 1000\n"))
+    task_id = task(pair, "cw-grace", cancel_grace="0.2s")
+    pid = int(wait_until(lambda: os.path.exists(began) and open(began).read().strip()))
+    pair.post(f"/v1/tasks/{task_id}:cancel")
+    assert pair.wait_task(task_id)["state"] == "CANCELLED"
+    wait_until(lambda: pid_gone(pid), timeout=6, what="its end, before the ten seconds of others")
+
+
+def test_an_answer_over_a_frame(pair, worker):
+    worker("--queue", "cw-large", "--", script(
+        pair, "large.sh", "printf '{\"text_value\":\"'; head -c 4194200 /dev/zero | tr '\\0' x; printf '\"}'\n"))
+    done = pair.wait_task(task(pair, "cw-large"))
+    assert done["state"] == "FAILED" and done["attempt"] == 1 and "more than" in done["error"]["detail"], done["state"]
+
+
 def test_a_stop_waits_for_what_runs(pair, worker):
     w = worker("--queue", "cw-stop", "--", script(pair, "stop.sh", f"touch {pair.path('stop.began')}\nsleep 0.5\n"))
     task_id = task(pair, "cw-stop")
