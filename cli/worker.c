@@ -447,6 +447,21 @@ static int serve(struct worker *w)
 	return r;
 }
 
+/* Nothing runs then: a signal may simply end us. */
+static int reopen(struct worker *w)
+{
+	sigset_t set;
+	int r;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGINT);
+	sigprocmask(SIG_UNBLOCK, &set, NULL);
+	r = backend_reopen(&w->backend);
+	sigprocmask(SIG_BLOCK, &set, NULL);
+	return r;
+}
+
 static int run(struct worker *w)
 {
 	for (;;) {
@@ -463,7 +478,7 @@ static int run(struct worker *w)
 			cli_error("worker: %s", w->why);
 			return cli_exit_of(w->code);
 		}
-		r = backend_reopen(&w->backend);
+		r = reopen(w);
 		if (r != CLI_OK)
 			return r;
 	}
