@@ -7,19 +7,10 @@ import subprocess
 
 import pytest
 
-from conftest import BUILD, Pair, pid_gone, wait_until
+from conftest import BUILD, pid_gone, wait_until
 
 ERRAND = os.path.join(BUILD, "errand")
 ECHO = "errandtest.v1.Test/TaskEcho"
-
-
-@pytest.fixture(scope="module")
-def pair():
-    p = Pair()
-    try:
-        yield p.start()
-    finally:
-        p.close()
 
 
 def script(pair, name, text):

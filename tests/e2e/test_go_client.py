@@ -6,7 +6,7 @@ import subprocess
 
 import pytest
 
-from conftest import TOP, Pair, need, wait_until
+from conftest import TOP, need, wait_until
 
 GO = os.path.join(TOP, "clients/go")
 README = open(os.path.join(GO, "README.md"), encoding="utf-8").read()
@@ -39,12 +39,8 @@ class Words:
 
 
 @pytest.fixture
-def pair():
-    p = Pair()
-    try:
-        yield p.start()
-    finally:
-        p.close()
+def pair(make_pair):
+    return make_pair()
 
 
 def connected(pair):

@@ -10,6 +10,7 @@ import (
 
 	"github.com/containerd/ttrpc"
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/types/dynamicpb"
 )
 
@@ -83,13 +84,18 @@ func (c *Client) Refresh() {
 	c.mu.Unlock()
 }
 
-// New makes the empty input of "pkg.Service/Method".
-func (c *Client) New(ctx context.Context, method string) (*dynamicpb.Message, error) {
+// method finds "pkg.Service/Method" in the schema.
+func (c *Client) method(ctx context.Context, name string) (protoreflect.MethodDescriptor, error) {
 	s, err := c.Schema(ctx)
 	if err != nil {
 		return nil, err
 	}
-	d, err := s.Method(method)
+	return s.Method(name)
+}
+
+// New makes the empty input of "pkg.Service/Method".
+func (c *Client) New(ctx context.Context, method string) (*dynamicpb.Message, error) {
+	d, err := c.method(ctx, method)
 	if err != nil {
 		return nil, err
 	}
@@ -98,11 +104,7 @@ func (c *Client) New(ctx context.Context, method string) (*dynamicpb.Message, er
 
 // Call makes a call of "pkg.Service/Method"; a durable method is waited for.
 func (c *Client) Call(ctx context.Context, method string, in proto.Message) (*dynamicpb.Message, error) {
-	s, err := c.Schema(ctx)
-	if err != nil {
-		return nil, err
-	}
-	d, err := s.Method(method)
+	d, err := c.method(ctx, method)
 	if err != nil {
 		return nil, err
 	}
@@ -120,15 +122,11 @@ func (c *Client) Call(ctx context.Context, method string, in proto.Message) (*dy
 
 // CallJSON is Call with JSON on both sides.
 func (c *Client) CallJSON(ctx context.Context, method, in string) (string, error) {
-	s, err := c.Schema(ctx)
+	d, err := c.method(ctx, method)
 	if err != nil {
 		return "", err
 	}
-	d, err := s.Method(method)
-	if err != nil {
-		return "", err
-	}
-	m, err := s.FromJSON(d.Input(), in)
+	m, err := FromJSON(d.Input(), in)
 	if err != nil {
 		return "", err
 	}
@@ -141,15 +139,11 @@ func (c *Client) CallJSON(ctx context.Context, method, in string) (string, error
 
 // Submit makes a task of a method and returns its id: it is on disk then.
 func (c *Client) Submit(ctx context.Context, method, in string) (string, error) {
-	s, err := c.Schema(ctx)
+	d, err := c.method(ctx, method)
 	if err != nil {
 		return "", err
 	}
-	d, err := s.Method(method)
-	if err != nil {
-		return "", err
-	}
-	input, err := s.FromJSON(d.Input(), in)
+	input, err := FromJSON(d.Input(), in)
 	if err != nil {
 		return "", err
 	}

@@ -66,7 +66,7 @@ func (s *Schema) Method(name string) (protoreflect.MethodDescriptor, error) {
 }
 
 // FromJSON makes a message of a type; names as in the .proto or in camelCase.
-func (s *Schema) FromJSON(d protoreflect.MessageDescriptor, text string) (*dynamicpb.Message, error) {
+func FromJSON(d protoreflect.MessageDescriptor, text string) (*dynamicpb.Message, error) {
 	m := dynamicpb.NewMessage(d)
 	if text == "" {
 		return m, nil

@@ -35,11 +35,7 @@ type Stream struct {
 
 // Stream calls a server-streaming method. The end of ctx closes it.
 func (c *Client) Stream(ctx context.Context, method string, in proto.Message) (*Stream, error) {
-	s, err := c.Schema(ctx)
-	if err != nil {
-		return nil, err
-	}
-	d, err := s.Method(method)
+	d, err := c.method(ctx, method)
 	if err != nil {
 		return nil, err
 	}

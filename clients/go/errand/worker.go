@@ -224,11 +224,7 @@ func (s *session) handle(ctx context.Context, work *Work, input []byte) (proto.M
 	if fn == nil {
 		return nil, Final{fmt.Errorf("worker %s has no handler for %s", s.worker.Name, work.Method)}
 	}
-	schema, err := s.c.Schema(ctx)
-	if err != nil {
-		return nil, err
-	}
-	d, err := schema.Method(work.Method)
+	d, err := s.c.method(ctx, work.Method)
 	if err != nil {
 		return nil, err
 	}
