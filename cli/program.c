@@ -9,12 +9,11 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/pidfd.h>
-#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/util.h"
-#include "cli/program_guard.h"
+#include "cli/keeper.h"
 
 enum { LINE_MAX_BYTES = 64 << 10 };
 
@@ -43,16 +42,10 @@ static int make_input(struct bytes input)
 static void __attribute__((noreturn)) child(char *const *argv, char *const *env, const int from[4], int failure,
 					    pid_t parent)
 {
-	sigset_t none;
 	int err;
 
-	setpgid(0, 0);
-	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	if (getppid() != parent)
-		_exit(127);
-	program_guard_add(getpid());
-	sigemptyset(&none);
-	sigprocmask(SIG_SETMASK, &none, NULL);
+	if (keeper_fork(parent) < 0)
+		goto failed;
 	for (; *env != NULL; env++)
 		putenv(*env);
 	for (int fd = 0; fd < 4; fd++)
@@ -85,10 +78,8 @@ static int start(struct program *p, char *const *argv, char *const *env, const i
 		return -errno;
 	if (p->pid == 0)
 		child(argv, env, ends, failure[1], parent);
-	setpgid(p->pid, p->pid);
 	close(failure[1]);
 	if (read(failure[0], &err, sizeof err) == sizeof err) {
-		program_guard_remove(p->pid);
 		waitpid(p->pid, NULL, 0);
 		p->pid = 0;
 		return -err;
@@ -191,11 +182,9 @@ static void pipe_read(struct program *p, int which)
 		take_lines(p, which, data, (size_t)n);
 }
 
-/* Whatever it left in its group goes with it; what is in the pipes still counts. */
+/* Whatever it had started has gone with it; what is in the pipes still counts. */
 static void reap(struct program *p)
 {
-	kill(-p->pid, SIGKILL);
-	program_guard_remove(p->pid);
 	while (waitpid(p->pid, &p->status, 0) < 0 && errno == EINTR)
 		;
 	p->ended = true;
@@ -226,14 +215,13 @@ bool program_ready(struct program *p, const struct pollfd *polled)
 void program_signal(const struct program *p, int signal)
 {
 	if (p->pid > 0 && !p->ended)
-		kill(-p->pid, signal);
+		kill(p->pid, signal == SIGKILL ? KEEPER_KILL : KEEPER_STOP);
 }
 
 void program_deinit(struct program *p)
 {
 	if (p->pid > 0 && !p->ended) {
-		kill(-p->pid, SIGKILL);
-		program_guard_remove(p->pid);
+		kill(p->pid, KEEPER_KILL);
 		waitpid(p->pid, NULL, 0);
 	}
 	for (int i = 0; i < PROGRAM_PIPES; i++) {

@@ -1,4 +1,4 @@
-/* program.h: one program of `errand worker`: an argv in a process group of its own, its
+/* program.h: one program of `errand worker`: an argv below a keeper (keeper.h), its
  * input on stdin, lines from stderr and descriptor 3, all of its stdout. The owner polls
  * its descriptors. One thread. */
 #ifndef CLI_PROGRAM_H
@@ -14,7 +14,7 @@ enum { PROGRAM_OUT, PROGRAM_ERR, PROGRAM_MESSAGE, PROGRAM_PIPES };
 #define PROGRAM_FDS (PROGRAM_PIPES + 1) /* and its end */
 
 struct program {
-	pid_t pid;              /* 0: not running; also its group */
+	pid_t pid;              /* of its keeper; 0: not running */
 	int pidfd;
 	int fds[PROGRAM_PIPES]; /* our ends; -1 when they have ended */
 	struct buf out;         /* stdout, at most `max` */
@@ -36,7 +36,7 @@ int program_start(struct program *p, char *const *argv, char *const *env, struct
 void program_poll(const struct program *p, struct pollfd *to);
 /* True when it is over: it has ended, and so have its pipes (or it was given a second for that). */
 bool program_ready(struct program *p, const struct pollfd *polled);
-void program_signal(const struct program *p, int signal); /* to its group */
+void program_signal(const struct program *p, int signal); /* SIGTERM: to its group; SIGKILL: to all it has started */
 void program_deinit(struct program *p); /* kills what is left */
 
 #endif

@@ -19,7 +19,6 @@
 #include "base/json.h"
 #include "base/pbuf.h"
 #include "cli/backend.h"
-#include "cli/program_guard.h"
 #include "cli/worker_job.h"
 #include "cli/worker_set.h"
 
@@ -570,7 +569,6 @@ int worker_command(int argc, char **argv)
 	list_init(&w.jobs);
 	first = opt_parse(options, ARRAY_LEN(options), &w.conf, argc, argv, usage);
 	if (first >= 0 && prepare(&w, argc - first, argv + first)) {
-		program_guard_start();
 		r = backend_open(&w.backend, &w.conf.common);
 		w.signals = open_signals();
 		if (r == CLI_OK)

@@ -21,8 +21,11 @@ EVENT_STATE, EVENT_PROGRESS = 1, 2
 ENDINGS = {
     "touch": (SUCCEEDED,), "keyed": (SUCCEEDED,), "echo": (SUCCEEDED,), "retry": (SUCCEEDED,), "log": (SUCCEEDED,),
     "sleep": (SUCCEEDED,), "large": (SUCCEEDED,), "run": (SUCCEEDED, FAILED), "fail": (FAILED,), "final": (FAILED,),
-    "cancel": (SUCCEEDED, CANCELLED),
+    "command": (SUCCEEDED,), "python": (SUCCEEDED,), "shell": (SUCCEEDED,),
+    **{"cancel" + what: (SUCCEEDED, CANCELLED) for what in ("", "-command", "-python", "-shell")},
 }
+# those that write a line into effects.log: the letter of their names
+EFFECTS = {"touch": "t", "keyed": "t", "command": "c", "python": "p", "shell": "s"}
 
 
 def varint(data, at):
@@ -139,7 +142,7 @@ def ended_right(task, entry):
     if task.crashes >= QUARANTINE:
         return task.state == FAILED
     if task.state == CANCELLED:
-        return entry.shape == "cancel"  # the answer to the cancel may be what was lost
+        return entry.shape.startswith("cancel")  # the answer to the cancel may be what was lost
     return task.state in ENDINGS[entry.shape]
 
 
@@ -186,7 +189,8 @@ def check_effects(v, tasks, journal, effects):
                 v.twice.append((name, f"attempt {attempt} ran twice"))
     for task_id, entry in journal.items():
         task = tasks.get(task_id)
-        if task is None or entry.shape not in ("touch", "keyed") or task.state != SUCCEEDED:
+        if task is None or entry.shape not in EFFECTS or task.state != SUCCEEDED:
             continue
-        if not 1 <= runs[f"t{entry.n}"] <= task.attempt:
-            v.wrong.append((task_id, f"{runs[f't{entry.n}']} runs in {task.attempt} attempts"))
+        n_runs = runs[f"{EFFECTS[entry.shape]}{entry.n}"]
+        if not 1 <= n_runs <= task.attempt:
+            v.wrong.append((task_id, f"{n_runs} runs in {task.attempt} attempts"))

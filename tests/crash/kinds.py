@@ -19,6 +19,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "e2e"))
 from conftest import BUILD, FAULTS, SANITIZED, TESTMOD, Pair, wait_until  # noqa: E402
 
 import check  # noqa: E402
+from fleet import anyone  # noqa: E402
 from load import Load  # noqa: E402
 
 LIBS = os.path.join(BUILD, "tests", "crash", ".libs")
@@ -438,6 +439,7 @@ KINDS = {
     "signals": (signals, 10, 2),
     "log-blocked": (log_blocked, 10, 1),
     "memory": (memory, 4, 1),
+    "anyone": (anyone, 100, 6),
 }
 
 

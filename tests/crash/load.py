@@ -24,6 +24,9 @@ WORK = {
     "log": ("/test/task-log", lambda n: {"lines": 3, "size": 40}),
     "sleep": ("/test/task-sleep", lambda n: {"ms": 30}),                    # with progress
     "cancel": ("/test/task-sleep", lambda n: {"ms": 60}),                   # cancelled at once
+    # programs and workers of fleet.py, and the same cancelled at once
+    **{who + shape: (f"/crash/{shape}", lambda n, shape=shape: {"name": f"{shape[0]}{n}", "seconds": n % 4 * 0.04 + 0.02})
+       for shape in ("command", "python", "shell") for who in ("", "cancel-")},
     "run": ("/test/task-run", lambda n: {"argv": ["/bin/true"], "fail": True}),
     "large": ("/test/task-echo", lambda n: {"text_value": "x" * 131072}),
 }
@@ -122,7 +125,7 @@ class Load:
         if task_id in self.journal:
             self.twice.append(task_id)
         entry = self.journal[task_id] = Entry(shape, n)
-        if shape == "cancel":
+        if shape.startswith("cancel"):
             status, _, _ = await request(reader, writer, "POST", f"/v1/tasks/{task_id}:cancel")
             entry.cancelled = status in (200, 202)
         if self.rate:

@@ -150,6 +150,26 @@ def test_kill_9_leaves_no_orphans(pair, worker):
     assert pair.wait_task(task_id)["state"] == "SUCCEEDED"
 
 
+@pytest.mark.parametrize("end", ["exit 0", "exit 3", "kill -KILL $$", "cancel", "worker"])
+def test_daemons_end_with_their_program(pair, worker, end):
+    """One in a session of its own, whose parent has ended, and which hears no SIGTERM."""
+    queue, pid = f"cw-daemon-{end.split()[0]}-{len(end)}", pair.path(f"daemon{len(end)}.pid")
+    tail = end if end.startswith(("exit", "kill")) else "sleep 1000"
+    w = worker("--queue", queue, "--", script(
+        pair, f"{queue}.sh", f"(trap '' TERM HUP; setsid sleep 1000 </dev/null >/dev/null 2>&1 & echo $! >{pid})\n{tail}\n"))
+    task_id = task(pair, queue, retry={"max_attempts": 1})
+    daemon = int(wait_until(lambda: os.path.exists(pid) and open(pid, encoding="utf-8").read().strip()))
+    if end == "cancel":
+        pair.post(f"/v1/tasks/{task_id}:cancel")
+    if end == "worker":
+        w.stop(signal.SIGKILL)
+    else:
+        done, outcome = attempt(pair, task_id)
+        expected = {"exit 0": "OK", "exit 3": "EXIT", "kill -KILL $$": "SIGNAL"}
+        assert outcome == expected.get(end, outcome) and (end != "cancel" or done["state"] == "CANCELLED"), done
+    wait_until(lambda: pid_gone(daemon), what="the end of the daemon")
+
+
 def test_the_grace_is_the_task_s(pair, worker):
     began = pair.path("grace.began")
     worker("--queue", "cw-grace", "--", script(pair, "grace.sh", f"trap '' TERM; echo $$ > {began}; sleep 1000\n"))
