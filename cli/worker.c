@@ -23,7 +23,7 @@
 #include "cli/worker_set.h"
 
 #define SERVICE "errand.v1.Workers"
-enum { OUTPUT_MAX = (4 << 20) - 8192 }; /* with what is around it, a frame */
+enum { OUTPUT_MAX = (4 << 20) - 8192, UNSAID_MAX = 64 << 10, CALLS_MAX = 16, AGAIN_MS = 1000 }; /* with what is around it, a frame */
 
 struct worker_conf {
 	struct cli_common common;
@@ -66,6 +66,7 @@ struct worker {
 	struct list jobs;
 	size_t n_jobs, n_calls;   /* n_calls: of ours that are not answered */
 	bool over;                /* the Lease stream has ended */
+	bool stale;               /* a method came that our schema does not have */
 	bool leave;               /* for good: drained, replaced, or told by a signal */
 	int code;                 /* of the stream's end */
 	char *why;                /* its words; owned */
@@ -79,6 +80,7 @@ struct tell {
 	struct worker *w;
 	uint64_t lease;           /* 0: none */
 	bool ends;                /* it is the answer */
+	uint64_t newest;          /* of a heartbeat: the newest lease we had; else 0 */
 };
 
 static struct worker_job *job_of(struct worker *w, uint64_t lease)
@@ -99,6 +101,52 @@ static void job_lose(struct worker_job *j)
 	program_signal(&j->program, SIGKILL);
 }
 
+static void session_over(struct worker *w, int code, const char *why)
+{
+	w->over = true;
+	w->code = code;
+	free(w->why);
+	w->why = xstrdup(why);
+	LIST_FOREACH(node, &w->jobs)
+		job_lose(LIST_ENTRY(node, struct worker_job, node));
+}
+
+static bool has_lease(struct bytes reply, uint64_t lease)
+{
+	struct pbuf_reader r = pbuf_reader(reply.data, reply.len);
+	struct pbuf_field f;
+	uint64_t v;
+
+	while (pbuf_next(&r, &f)) {
+		struct pbuf_reader list = pbuf_reader(f.bytes.data, f.wire == PBUF_LEN ? f.bytes.len : 0);
+
+		if (f.number == 1 && f.wire == PBUF_VARINT && f.value == lease)
+			return true;
+		while (f.number == 1 && list.p < list.end && pbuf_read_varint(&list, &v))
+			if (v == lease)
+				return true;
+	}
+	return false;
+}
+
+/* What we had then and the service does not know is lost. A service that is silent for a whole lease
+ * has given all of it to others. */
+static void on_beat(struct worker *w, const struct tell *t, const struct errand_reply *reply)
+{
+	struct bytes leases = {reply->payload, reply->payload_len};
+
+	if (reply->code == ERRAND_DEADLINE_EXCEEDED || reply->code == ERRAND_NOT_FOUND) {
+		session_over(w, ERRAND_UNAVAILABLE, "the service does not answer");
+		return;
+	}
+	LIST_FOREACH(node, &w->jobs) {
+		struct worker_job *j = LIST_ENTRY(node, struct worker_job, node);
+
+		if (reply->code == ERRAND_OK && j->lease <= t->newest && !has_lease(leases, j->lease))
+			job_lose(j);
+	}
+}
+
 static void on_told(const struct errand_reply *reply, void *arg)
 {
 	struct tell *t = arg;
@@ -109,48 +157,76 @@ static void on_told(const struct errand_reply *reply, void *arg)
 		cli_error("worker: the answer did not count: %s", reply->message);
 	if (reply->code == ERRAND_FAILED_PRECONDITION && j != NULL)
 		job_lose(j);
+	if (t->newest != 0 && !t->w->over)
+		on_beat(t->w, t, reply);
 	free(t);
+}
+
+static bool submit(struct worker *w, const char *method, const struct tell *what, int64_t timeout_ns,
+		   const struct buf *message)
+{
+	struct tell *t = xcalloc(1, sizeof *t);
+	const struct errand_callbacks callbacks = {.on_reply = on_told, .arg = t};
+	const struct errand_call_options o = {.timeout_ns = timeout_ns};
+	AUTO_BUF in = BUF_INIT;
+
+	*t = *what;
+	buf_append(&in, message->data, message->len);
+	pbuf_put_str(&in, 1, w->id);
+	w->n_calls++;
+	if (errand_client_submit(w->backend.client, SERVICE, method, in.data, in.len, &o, &callbacks, NULL) == 0)
+		return true;
+	w->n_calls--;
+	free(t);
+	return false;
 }
 
 /* message: all but the worker's id. False: it cannot be sent. */
 static bool tell(struct worker *w, const char *method, uint64_t lease, bool ends, const struct buf *message)
 {
-	struct tell *t = xcalloc(1, sizeof *t);
-	const struct errand_callbacks callbacks = {.on_reply = on_told, .arg = t};
-	AUTO_BUF in = BUF_INIT;
+	return submit(w, method, &(struct tell){w, lease, ends, 0}, 0, message);
+}
 
-	*t = (struct tell){w, lease, ends};
-	buf_append(&in, message->data, message->len);
-	pbuf_put_str(&in, 1, w->id);
-	w->n_calls++;
-	if (errand_client_submit(w->backend.client, SERVICE, method, in.data, in.len, NULL, &callbacks, NULL) < 0) {
-		w->n_calls--;
-		free(t);
-		return false;
-	}
-	return true;
+static void beat(struct worker *w)
+{
+	struct tell t = {.w = w, .newest = 1};
+	AUTO_BUF none = BUF_INIT;
+
+	LIST_FOREACH(node, &w->jobs)
+		t.newest = MAX(t.newest, LIST_ENTRY(node, struct worker_job, node)->lease);
+	submit(w, "Heartbeat", &t, w->lease_ns, &none);
 }
 
 /* --- one job --- */
 
 static void on_line(int which, const char *line, size_t len, void *arg)
 {
-	struct worker_job *j = arg;
-	struct worker *w = j->owner;
+	worker_job_line(arg, which, line, len);
+}
+
+static void tell_lines(struct worker *w, struct worker_job *j, struct buf *lines, const char *stream)
+{
 	AUTO_BUF m = BUF_INIT;
 
+	if (lines->len == 0)
+		return;
+	buf_append(&m, lines->data, lines->len);
+	buf_reset(lines);
+	pbuf_put_uint(&m, 2, j->lease);
+	pbuf_put_str(&m, 3, stream);
+	tell(w, "Log", j->lease, false, &m);
+}
+
+/* All it has said since the last turn, in a call each. */
+static void tell_said(struct worker *w, struct worker_job *j)
+{
 	if (j->lost || w->over)
 		return;
-	if (which == PROGRAM_MESSAGE && worker_job_progress(w->backend.schema, line, len, &m)) {
-		pbuf_put_uint(&m, 2, j->lease);
-		tell(w, "Progress", j->lease, false, &m);
-		return;
-	}
-	buf_reset(&m);
-	pbuf_put_uint(&m, 2, j->lease);
-	pbuf_put_str(&m, 3, which == PROGRAM_ERR ? "stderr" : "stdout");
-	pbuf_put_bytes(&m, 4, line, json_utf8_valid((const uint8_t *)line, len));
-	tell(w, "Log", j->lease, false, &m);
+	tell_lines(w, j, &j->lines, "stderr");
+	tell_lines(w, j, &j->notes, "handler");
+	if (j->progress.len > 0)
+		tell(w, "Progress", j->lease, false, &j->progress);
+	buf_reset(&j->progress);
 }
 
 static void job_end(struct worker *w, struct worker_job *j)
@@ -174,7 +250,9 @@ static void job_over(struct worker *w, struct worker_job *j)
 	AUTO_BUF m = BUF_INIT;
 
 	if (!j->lost && !w->over) {
-		bool ok = worker_job_answer(j, w->backend.schema, w->output, basename(w->argv[0]), &m);
+		bool ok = worker_job_answer(j, w->output, basename(w->argv[0]), &m);
+
+		tell_said(w, j);
 
 		if (!tell(w, ok ? "Complete" : "Fail", 0, true, &m)) {
 			job_fail(w, j, ERRAND_RESOURCE_EXHAUSTED, true, "the answer is too large for the socket");
@@ -184,19 +262,13 @@ static void job_over(struct worker *w, struct worker_job *j)
 	job_end(w, j);
 }
 
-static void job_begin(struct worker *w, struct bytes work)
+static void job_start(struct worker *w, struct worker_job *j)
 {
-	struct worker_job *j = worker_job_read(work, w->backend.schema);
 	AUTO_BUF input = BUF_INIT;
 	char why[300], **env;
 	int r;
 
-	if (j == NULL)
-		return;
-	j->owner = w;
-	list_push_back(&w->jobs, &j->node);
-	w->n_jobs++;
-	if (!worker_job_input(j, w->backend.schema, w->input, &input, why, sizeof why)) {
+	if (!worker_job_input(j, w->input, &input, why, sizeof why)) {
 		job_fail(w, j, ERRAND_UNIMPLEMENTED, true, why);
 		return;
 	}
@@ -212,6 +284,48 @@ static void job_begin(struct worker *w, struct bytes work)
 		return;
 	snprintf(why, sizeof why, "%.200s: %s", w->argv[0], strerror(-r));
 	job_fail(w, j, ERRAND_UNAVAILABLE, false, why);
+}
+
+/* A method that came after we had read the schema: it is read again outside of the callbacks. */
+static void job_begin(struct worker *w, struct bytes work)
+{
+	struct worker_job *j = worker_job_read(work);
+
+	if (j == NULL)
+		return;
+	j->owner = w;
+	list_push_back(&w->jobs, &j->node);
+	w->n_jobs++;
+	if (worker_job_find(j, w->backend.schema))
+		job_start(w, j);
+	else
+		w->stale = true;
+}
+
+/* Those that wait for it start, with a method or without. */
+static int read_schema_again(struct worker *w)
+{
+	int r;
+
+	if (!w->stale || w->over)
+		return 0;
+	w->stale = false;
+	w->backend.schema = schema_unref(w->backend.schema);
+	r = backend_schema(&w->backend);
+	if (r != CLI_OK)
+		return -ERRAND_UNAVAILABLE;
+	LIST_FOREACH(node, &w->jobs) {
+		struct worker_job *j = LIST_ENTRY(node, struct worker_job, node);
+
+		if (j->program.pid != 0)
+			continue;
+		worker_job_find(j, w->backend.schema);
+		if (j->stopped)
+			job_fail(w, j, j->stop_code, false, "stopped before it began");
+		else
+			job_start(w, j);
+	}
+	return 0;
 }
 
 static void job_stop(struct worker *w, struct bytes stop)
@@ -273,12 +387,8 @@ static void on_over(const struct errand_reply *reply, void *arg)
 {
 	struct worker *w = arg;
 
-	w->over = true;
-	w->code = reply->code;
-	free(w->why);
-	w->why = xstrdup(reply->message);
-	LIST_FOREACH(node, &w->jobs)
-		job_lose(LIST_ENTRY(node, struct worker_job, node));
+	if (!w->over)
+		session_over(w, reply->code, reply->message);
 }
 
 /* --- one registration --- */
@@ -319,22 +429,51 @@ static void take_registered(struct worker *w, const struct errand_reply *reply)
 	w->beat_ns = clock_mono_ns() + w->lease_ns / 3;
 }
 
+static bool passes(int code)
+{
+	return code == ERRAND_UNAVAILABLE || code == ERRAND_RESOURCE_EXHAUSTED || code == ERRAND_ABORTED;
+}
+
+/* A service that has no room for it now, or stops, may have some in a moment. */
+static int register_worker(struct worker *w)
+{
+	AUTO_BUF in = BUF_INIT;
+
+	registration(w, &in);
+	for (bool said = false;; said = true) {
+		struct pollfd signals = {.fd = w->signals, .events = POLLIN};
+		struct errand_reply *reply = NULL;
+		int r = errand_client_call(w->backend.client, SERVICE, "RegisterWorker", in.data, in.len, NULL, &reply);
+		bool again;
+
+		if (r < 0)
+			return backend_failed(&w->backend, r);
+		again = passes(reply->code);
+		if (reply->code == ERRAND_OK)
+			take_registered(w, reply);
+		else if (!again)
+			r = backend_refused(&w->backend, NULL, reply);
+		else if (!said)
+			cli_error("worker: %s; trying again", reply->message);
+		errand_reply_free(reply);
+		if (!again)
+			return r;
+		if (poll(&signals, 1, AGAIN_MS) > 0)
+			return CLI_INTERRUPTED;
+	}
+}
+
 static int open_session(struct worker *w)
 {
 	const struct errand_callbacks callbacks = {.on_message = on_order, .on_reply = on_over, .arg = w};
-	AUTO_BUF in = BUF_INIT, lease = BUF_INIT;
-	struct errand_reply *reply;
+	AUTO_BUF lease = BUF_INIT;
 	int r;
 
 	r = backend_schema(&w->backend);
+	if (r == CLI_OK)
+		r = register_worker(w);
 	if (r != CLI_OK)
 		return r;
-	registration(w, &in);
-	r = backend_call(&w->backend, SERVICE, "RegisterWorker", &in, &reply);
-	if (r != CLI_OK)
-		return r;
-	take_registered(w, reply);
-	errand_reply_free(reply);
 	w->backend.schema = schema_unref(w->backend.schema); /* now with our own method */
 	r = backend_schema(&w->backend);
 	if (r != CLI_OK)
@@ -378,7 +517,7 @@ static void look_at_clock(struct worker *w)
 
 	if (now >= w->beat_ns) {
 		w->beat_ns = now + w->lease_ns / 3;
-		tell(w, "Heartbeat", 0, false, &m);
+		beat(w);
 	}
 	LIST_FOREACH(node, &w->jobs) {
 		struct worker_job *j = LIST_ENTRY(node, struct worker_job, node);
@@ -403,6 +542,22 @@ static int wait_ms(const struct worker *w)
 	return ms >= 0 ? (int)MIN(ms, left) : (int)left;
 }
 
+/* A program that says more than the service takes waits until that has caught up. */
+static void poll_job(const struct worker *w, const struct worker_job *j, struct pollfd *to)
+{
+	program_poll(&j->program, to);
+	if (w->n_calls >= CALLS_MAX || worker_job_unsaid(j) > UNSAID_MAX)
+		to[PROGRAM_ERR].fd = to[PROGRAM_MESSAGE].fd = -1;
+}
+
+static void serve_job(struct worker *w, struct worker_job *j, const struct pollfd *polled)
+{
+	if (program_ready(&j->program, polled) || (j->program.pid == 0 && (j->lost || w->over)))
+		job_over(w, j);
+	else if (w->n_calls < CALLS_MAX)
+		tell_said(w, j);
+}
+
 /* One turn: waits, then does what is due. Negative: the connection is gone. */
 static int turn(struct worker *w)
 {
@@ -413,7 +568,7 @@ static int turn(struct worker *w)
 	fds[0] = (struct pollfd){errand_client_fd(w->backend.client), errand_client_events(w->backend.client), 0};
 	fds[1] = (struct pollfd){w->signals, POLLIN, 0};
 	LIST_FOREACH(node, &w->jobs) {
-		program_poll(&LIST_ENTRY(node, struct worker_job, node)->program, &fds[i]);
+		poll_job(w, LIST_ENTRY(node, struct worker_job, node), &fds[i]);
 		i += PROGRAM_FDS;
 	}
 	if (poll(fds, (nfds_t)n, wait_ms(w)) < 0 && errno != EINTR)
@@ -422,13 +577,12 @@ static int turn(struct worker *w)
 		on_signal(w);
 	i = 2;
 	LIST_FOREACH(node, &w->jobs) {
-		struct worker_job *j = LIST_ENTRY(node, struct worker_job, node);
-
-		if (program_ready(&j->program, &fds[i]))
-			job_over(w, j);
+		serve_job(w, LIST_ENTRY(node, struct worker_job, node), &fds[i]);
 		i += PROGRAM_FDS;
 	}
 	r = errand_client_dispatch(w->backend.client);
+	if (r == 0)
+		r = read_schema_again(w);
 	if (r == 0 && !w->over)
 		look_at_clock(w);
 	return r;

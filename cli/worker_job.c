@@ -51,7 +51,7 @@ static void take_field(struct worker_job *j, const struct pbuf_field *f)
 	}
 }
 
-struct worker_job *worker_job_read(struct bytes work, const struct schema *schema)
+struct worker_job *worker_job_read(struct bytes work)
 {
 	struct worker_job *j = xcalloc(1, sizeof *j);
 	struct pbuf_reader r = pbuf_reader(work.data, work.len);
@@ -65,13 +65,24 @@ struct worker_job *worker_job_read(struct bytes work, const struct schema *schem
 	j->queue = xstrdup("");
 	while (pbuf_next(&r, &f))
 		take_field(j, &f);
-	j->rpc = schema_method(schema, j->method, strlen(j->method));
 	return r.bad || j->lease == 0 ? worker_job_free(j) : j;
+}
+
+bool worker_job_find(struct worker_job *j, struct schema *schema)
+{
+	schema_unref(j->schema);
+	j->schema = schema_ref(schema);
+	j->rpc = schema_method(schema, j->method, strlen(j->method));
+	return j->rpc != NULL;
 }
 
 struct worker_job *worker_job_free(struct worker_job *j)
 {
 	program_deinit(&j->program);
+	schema_unref(j->schema);
+	buf_deinit(&j->lines);
+	buf_deinit(&j->notes);
+	buf_deinit(&j->progress);
 	buf_deinit(&j->input);
 	free(j->method);
 	free(j->task);
@@ -80,10 +91,9 @@ struct worker_job *worker_job_free(struct worker_job *j)
 	return NULL;
 }
 
-bool worker_job_input(const struct worker_job *j, const struct schema *schema, enum worker_form form, struct buf *out,
-		      char *why, size_t size)
+bool worker_job_input(const struct worker_job *j, enum worker_form form, struct buf *out, char *why, size_t size)
 {
-	const struct transcode_write o = {.schema = schema};
+	const struct transcode_write o = {.schema = j->schema};
 
 	if (form == FORM_NONE)
 		return true;
@@ -188,9 +198,9 @@ static bool is_blank(const struct buf *b)
 	return true;
 }
 
-static bool output_json(const struct worker_job *j, const struct schema *schema, struct buf *out, char *why, size_t size)
+static bool output_json(const struct worker_job *j, struct buf *out, char *why, size_t size)
 {
-	const struct transcode_read o = {.schema = schema, .allow_nul = true};
+	const struct transcode_read o = {.schema = j->schema, .allow_nul = true};
 	struct fault_list faults = FAULT_LIST_INIT;
 	bool ok;
 
@@ -205,8 +215,7 @@ static bool output_json(const struct worker_job *j, const struct schema *schema,
 	return ok;
 }
 
-static bool make_output(const struct worker_job *j, const struct schema *schema, enum worker_form form, struct buf *out,
-			char *why, size_t size)
+static bool make_output(const struct worker_job *j, enum worker_form form, struct buf *out, char *why, size_t size)
 {
 	if (j->program.too_much) {
 		snprintf(why, size, "the output has more than %zu bytes", j->program.max);
@@ -216,12 +225,11 @@ static bool make_output(const struct worker_job *j, const struct schema *schema,
 	case FORM_NONE: return true;
 	case FORM_WIRE: buf_append(out, j->program.out.data, j->program.out.len); return true;
 	case FORM_TEXT: return output_text(j, out, why, size);
-	default: return output_json(j, schema, out, why, size);
+	default: return output_json(j, out, why, size);
 	}
 }
 
-bool worker_job_answer(const struct worker_job *j, const struct schema *schema, enum worker_form form,
-		       const char *program, struct buf *out)
+bool worker_job_answer(const struct worker_job *j, enum worker_form form, const char *program, struct buf *out)
 {
 	AUTO_BUF output = BUF_INIT;
 	char why[400];
@@ -230,7 +238,7 @@ bool worker_job_answer(const struct worker_job *j, const struct schema *schema, 
 		fail_exit(j, program, out);
 		return false;
 	}
-	if (!make_output(j, schema, form, &output, why, sizeof why)) {
+	if (!make_output(j, form, &output, why, sizeof why)) {
 		worker_job_fail(j, ERRAND_INTERNAL, true, why, out);
 		return false;
 	}
@@ -239,17 +247,48 @@ bool worker_job_answer(const struct worker_job *j, const struct schema *schema, 
 	return true;
 }
 
-/* --- progress --- */
+/* --- what it says --- */
 
-bool worker_job_progress(const struct schema *schema, const char *line, size_t len, struct buf *out)
+/* False: it is no {"fraction":..,"message":..}. */
+static bool take_progress(struct worker_job *j, const char *line, size_t len)
 {
 	static const char name[] = "errand.v1.WorkerProgressRequest";
-	const struct schema_message *m = schema_message(schema, name, sizeof name - 1);
-	const struct transcode_read o = {.schema = schema, .ignore_unknown = true};
+	const struct schema_message *m = j->schema ? schema_message(j->schema, name, sizeof name - 1) : NULL;
+	const struct transcode_read o = {.schema = j->schema, .ignore_unknown = true};
 	struct fault_list faults = FAULT_LIST_INIT;
+	AUTO_BUF wire = BUF_INIT;
 	bool ok = len > 0 && line[0] == '{' && m != NULL &&
-		  transcode_from_json(&o, m, line, len, "#", out, &faults) == 0;
+		  transcode_from_json(&o, m, line, len, "#", &wire, &faults) == 0;
 
 	fault_list_deinit(&faults);
-	return ok;
+	if (!ok)
+		return false;
+	buf_reset(&j->progress);
+	buf_append(&j->progress, wire.data, wire.len);
+	pbuf_put_uint(&j->progress, 2, j->lease);
+	return true;
+}
+
+/* What is no UTF-8 in it becomes "?". */
+static void put_line(struct buf *to, const char *line, size_t len)
+{
+	AUTO_FREE char *text = xstrndup(line, len);
+	size_t n = strlen(text), at = 0;
+
+	while ((at += json_utf8_valid((const uint8_t *)text + at, n - at)) < n)
+		text[at] = '?';
+	pbuf_put_bytes(to, 4, text, n);
+}
+
+void worker_job_line(struct worker_job *j, int which, const char *line, size_t len)
+{
+	if (which != PROGRAM_MESSAGE)
+		put_line(&j->lines, line, len);
+	else if (!take_progress(j, line, len))
+		put_line(&j->notes, line, len);
+}
+
+size_t worker_job_unsaid(const struct worker_job *j)
+{
+	return j->lines.len + j->notes.len + j->progress.len;
 }

@@ -17,7 +17,11 @@ struct worker_job {
 	unsigned attempt;
 	int64_t timeout_ns;              /* 0: none */
 	struct buf input;
+	struct schema *schema;           /* held, since rpc points into it */
 	const struct schema_method *rpc; /* NULL: not in the schema we know */
+	/* What it said and nobody was told yet: lines of stderr and of descriptor 3 as fields of a WorkerLogRequest, the
+	 * last progress as a WorkerProgressRequest. */
+	struct buf lines, notes, progress;
 	struct program program;
 	int64_t kill_ns;                 /* when SIGTERM becomes SIGKILL; 0: not */
 	bool lost;                       /* its lease is gone: nothing is to be said */
@@ -26,24 +30,24 @@ struct worker_job {
 	void *owner;
 };
 
-/* False: no such message. Gives. */
-struct worker_job *worker_job_read(struct bytes work, const struct schema *schema);
+/* NULL: no such message. Gives. */
+struct worker_job *worker_job_read(struct bytes work);
+/* Which method it is. False: the schema has none of that name. */
+bool worker_job_find(struct worker_job *j, struct schema *schema);
 struct worker_job *worker_job_free(struct worker_job *j);
 
 /* What stands on stdin; false with the reason in why. */
-bool worker_job_input(const struct worker_job *j, const struct schema *schema, enum worker_form form, struct buf *out,
-		      char *why, size_t size);
+bool worker_job_input(const struct worker_job *j, enum worker_form form, struct buf *out, char *why, size_t size);
 /* ERRAND_TASK=..., ...; NULL-terminated, owned. */
 char **worker_job_env(const struct worker_job *j);
 
 /* Its program is over: a CompleteRequest (true) or a FailRequest (false) without the worker's id. */
-bool worker_job_answer(const struct worker_job *j, const struct schema *schema, enum worker_form form,
-		       const char *program, struct buf *out);
+bool worker_job_answer(const struct worker_job *j, enum worker_form form, const char *program, struct buf *out);
 /* A FailRequest of its own. */
 void worker_job_fail(const struct worker_job *j, int code, bool final, const char *text, struct buf *out);
 
-/* A line of descriptor 3, {"fraction":..,"message":..}, as a WorkerProgressRequest (worker and lease are to
- * be put behind it); false: it is none. */
-bool worker_job_progress(const struct schema *schema, const char *line, size_t len, struct buf *out);
+/* A line of the program (PROGRAM_ERR, PROGRAM_MESSAGE) becomes one of the three above. */
+void worker_job_line(struct worker_job *j, int which, const char *line, size_t len);
+size_t worker_job_unsaid(const struct worker_job *j); /* bytes */
 
 #endif

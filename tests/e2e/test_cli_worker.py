@@ -85,7 +85,7 @@ echo "$in"
     assert done["progress"] == {"fraction": 0.5, "message": "half", "detail": None} or \
         (done["progress"]["fraction"], done["progress"]["message"]) == (0.5, "half")
     lines = [(l["stream"], l["text"]) for l in pair.logs(task_id)]
-    assert ("stderr", f"task {task_id} {ECHO} 1 cw-echo") in lines and ("stdout", "not json") in lines
+    assert ("stderr", f"task {task_id} {ECHO} 1 cw-echo") in lines and ("handler", "not json") in lines
     assert w.stop() == 0
 
 
