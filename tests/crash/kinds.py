@@ -121,7 +121,8 @@ class Rig:
                 assert r.status == 200, r
                 left += r.json().get("tasks", [])
             return not left
-        wait_until(live, DRAIN_S, "all tasks have ended")
+        # one may slip from a state that is still to be looked at into one that was
+        wait_until(lambda: live() and live(), DRAIN_S, "all tasks have ended")
 
     def verdict(self, wait=True):
         """Stops the load, waits for the end of every task, and checks."""
