@@ -18,19 +18,10 @@
 #include "base/clock.h"
 #include "base/json.h"
 #include "base/pbuf.h"
-#include "cli/backend.h"
-#include "cli/worker_job.h"
+#include "cli/worker_impl.h"
 #include "cli/worker_set.h"
 
-#define SERVICE "errand.v1.Workers"
 enum { OUTPUT_MAX = (4 << 20) - 8192, UNSAID_MAX = 64 << 10, CALLS_MAX = 16, AGAIN_MS = 1000 }; /* with what is around it, a frame */
-
-struct worker_conf {
-	struct cli_common common;
-	struct opt_list queues;
-	const char *name, *method, *route, *input, *output;
-	int64_t tasks, lease;
-};
 
 #define O(field) offsetof(struct worker_conf, field)
 static const struct opt options[] = {
@@ -54,149 +45,6 @@ static const char usage[] =
 	"{\"fraction\":0.4,\"message\":\"...\"} on descriptor 3, its log from stderr. Exit status 0\n"
 	"is success, 64 and 65 are final, any other is tried again by the task's own rules.";
 
-struct worker {
-	struct worker_conf conf;
-	char **argv;
-	char *name, *service;     /* owned; service: of --method, NULL */
-	struct buf set;           /* its descriptor set */
-	enum worker_form input, output;
-	struct backend backend;
-	char *id;                 /* owned; of this registration */
-	int64_t lease_ns, beat_ns;
-	struct list jobs;
-	size_t n_jobs, n_calls;   /* n_calls: of ours that are not answered */
-	bool over;                /* the Lease stream has ended */
-	bool stale;               /* a method came that our schema does not have */
-	bool leave;               /* for good: drained, replaced, or told by a signal */
-	int code;                 /* of the stream's end */
-	char *why;                /* its words; owned */
-	int signals;
-	int n_signals;
-};
-
-/* --- calls of ours --- */
-
-struct tell {
-	struct worker *w;
-	uint64_t lease;           /* 0: none */
-	bool ends;                /* it is the answer */
-	uint64_t newest;          /* of a heartbeat: the newest lease we had; else 0 */
-};
-
-static struct worker_job *job_of(struct worker *w, uint64_t lease)
-{
-	LIST_FOREACH(node, &w->jobs) {
-		struct worker_job *j = LIST_ENTRY(node, struct worker_job, node);
-
-		if (j->lease == lease)
-			return j;
-	}
-	return NULL;
-}
-
-/* Its lease is gone: the work is void. */
-static void job_lose(struct worker_job *j)
-{
-	j->lost = true;
-	program_signal(&j->program, SIGKILL);
-}
-
-static void session_over(struct worker *w, int code, const char *why)
-{
-	w->over = true;
-	w->code = code;
-	free(w->why);
-	w->why = xstrdup(why);
-	LIST_FOREACH(node, &w->jobs)
-		job_lose(LIST_ENTRY(node, struct worker_job, node));
-}
-
-static bool has_lease(struct bytes reply, uint64_t lease)
-{
-	struct pbuf_reader r = pbuf_reader(reply.data, reply.len);
-	struct pbuf_field f;
-	uint64_t v;
-
-	while (pbuf_next(&r, &f)) {
-		struct pbuf_reader list = pbuf_reader(f.bytes.data, f.wire == PBUF_LEN ? f.bytes.len : 0);
-
-		if (f.number == 1 && f.wire == PBUF_VARINT && f.value == lease)
-			return true;
-		while (f.number == 1 && list.p < list.end && pbuf_read_varint(&list, &v))
-			if (v == lease)
-				return true;
-	}
-	return false;
-}
-
-/* What we had then and the service does not know is lost. A service that is silent for a whole lease
- * has given all of it to others. */
-static void on_beat(struct worker *w, const struct tell *t, const struct errand_reply *reply)
-{
-	struct bytes leases = {reply->payload, reply->payload_len};
-
-	if (reply->code == ERRAND_DEADLINE_EXCEEDED || reply->code == ERRAND_NOT_FOUND) {
-		session_over(w, ERRAND_UNAVAILABLE, "the service does not answer");
-		return;
-	}
-	LIST_FOREACH(node, &w->jobs) {
-		struct worker_job *j = LIST_ENTRY(node, struct worker_job, node);
-
-		if (reply->code == ERRAND_OK && j->lease <= t->newest && !has_lease(leases, j->lease))
-			job_lose(j);
-	}
-}
-
-static void on_told(const struct errand_reply *reply, void *arg)
-{
-	struct tell *t = arg;
-	struct worker_job *j = job_of(t->w, t->lease);
-
-	t->w->n_calls--;
-	if (reply->code != ERRAND_OK && t->ends)
-		cli_error("worker: the answer did not count: %s", reply->message);
-	if (reply->code == ERRAND_FAILED_PRECONDITION && j != NULL)
-		job_lose(j);
-	if (t->newest != 0 && !t->w->over)
-		on_beat(t->w, t, reply);
-	free(t);
-}
-
-static bool submit(struct worker *w, const char *method, const struct tell *what, int64_t timeout_ns,
-		   const struct buf *message)
-{
-	struct tell *t = xcalloc(1, sizeof *t);
-	const struct errand_callbacks callbacks = {.on_reply = on_told, .arg = t};
-	const struct errand_call_options o = {.timeout_ns = timeout_ns};
-	AUTO_BUF in = BUF_INIT;
-
-	*t = *what;
-	buf_append(&in, message->data, message->len);
-	pbuf_put_str(&in, 1, w->id);
-	w->n_calls++;
-	if (errand_client_submit(w->backend.client, SERVICE, method, in.data, in.len, &o, &callbacks, NULL) == 0)
-		return true;
-	w->n_calls--;
-	free(t);
-	return false;
-}
-
-/* message: all but the worker's id. False: it cannot be sent. */
-static bool tell(struct worker *w, const char *method, uint64_t lease, bool ends, const struct buf *message)
-{
-	return submit(w, method, &(struct tell){w, lease, ends, 0}, 0, message);
-}
-
-static void beat(struct worker *w)
-{
-	struct tell t = {.w = w, .newest = 1};
-	AUTO_BUF none = BUF_INIT;
-
-	LIST_FOREACH(node, &w->jobs)
-		t.newest = MAX(t.newest, LIST_ENTRY(node, struct worker_job, node)->lease);
-	submit(w, "Heartbeat", &t, w->lease_ns, &none);
-}
-
 /* --- one job --- */
 
 static void on_line(int which, const char *line, size_t len, void *arg)
@@ -214,7 +62,7 @@ static void tell_lines(struct worker *w, struct worker_job *j, struct buf *lines
 	buf_reset(lines);
 	pbuf_put_uint(&m, 2, j->lease);
 	pbuf_put_str(&m, 3, stream);
-	tell(w, "Log", j->lease, false, &m);
+	worker_tell(w, "Log", j->lease, false, &m);
 }
 
 /* All it has said since the last turn, in a call each. */
@@ -225,7 +73,7 @@ static void tell_said(struct worker *w, struct worker_job *j)
 	tell_lines(w, j, &j->lines, "stderr");
 	tell_lines(w, j, &j->notes, "handler");
 	if (j->progress.len > 0)
-		tell(w, "Progress", j->lease, false, &j->progress);
+		worker_tell(w, "Progress", j->lease, false, &j->progress);
 	buf_reset(&j->progress);
 }
 
@@ -241,7 +89,7 @@ static void job_fail(struct worker *w, struct worker_job *j, int code, bool fina
 	AUTO_BUF m = BUF_INIT;
 
 	worker_job_fail(j, code, final, why, &m);
-	tell(w, "Fail", 0, true, &m);
+	worker_tell(w, "Fail", 0, true, &m);
 	job_end(w, j);
 }
 
@@ -254,7 +102,7 @@ static void job_over(struct worker *w, struct worker_job *j)
 
 		tell_said(w, j);
 
-		if (!tell(w, ok ? "Complete" : "Fail", 0, true, &m)) {
+		if (!worker_tell(w, ok ? "Complete" : "Fail", 0, true, &m)) {
 			job_fail(w, j, ERRAND_RESOURCE_EXHAUSTED, true, "the answer is too large for the socket");
 			return;
 		}
@@ -340,7 +188,7 @@ static void job_stop(struct worker *w, struct bytes stop)
 		struct pbuf_reader d = pbuf_reader(f.bytes.data, f.number == 3 && f.wire == PBUF_LEN ? f.bytes.len : 0);
 
 		if (f.number == 1)
-			j = job_of(w, f.value);
+			j = worker_job_of(w, f.value);
 		else if (f.number == 2)
 			code = (int)f.value;
 		while (pbuf_next(&d, &part))
@@ -388,7 +236,7 @@ static void on_over(const struct errand_reply *reply, void *arg)
 	struct worker *w = arg;
 
 	if (!w->over)
-		session_over(w, reply->code, reply->message);
+		worker_over(w, reply->code, reply->message);
 }
 
 /* --- one registration --- */
@@ -443,7 +291,7 @@ static int register_worker(struct worker *w)
 	for (bool said = false;; said = true) {
 		struct pollfd signals = {.fd = w->signals, .events = POLLIN};
 		struct errand_reply *reply = NULL;
-		int r = errand_client_call(w->backend.client, SERVICE, "RegisterWorker", in.data, in.len, NULL, &reply);
+		int r = errand_client_call(w->backend.client, WORKERS_SERVICE, "RegisterWorker", in.data, in.len, NULL, &reply);
 		bool again;
 
 		if (r < 0)
@@ -480,7 +328,7 @@ static int open_session(struct worker *w)
 		return r;
 	pbuf_put_str(&lease, 1, w->id);
 	w->over = false;
-	r = errand_client_submit(w->backend.client, SERVICE, "Lease", lease.data, lease.len, NULL, &callbacks, NULL);
+	r = errand_client_submit(w->backend.client, WORKERS_SERVICE, "Lease", lease.data, lease.len, NULL, &callbacks, NULL);
 	return r < 0 ? backend_failed(&w->backend, r) : CLI_OK;
 }
 
@@ -492,7 +340,7 @@ static void drain(struct worker *w)
 
 	w->leave = true;
 	if (!w->over)
-		tell(w, "Drain", 0, false, &m);
+		worker_tell(w, "Drain", 0, false, &m);
 }
 
 /* The first one waits for what runs, the second one does not. */
@@ -517,7 +365,7 @@ static void look_at_clock(struct worker *w)
 
 	if (now >= w->beat_ns) {
 		w->beat_ns = now + w->lease_ns / 3;
-		beat(w);
+		worker_beat(w);
 	}
 	LIST_FOREACH(node, &w->jobs) {
 		struct worker_job *j = LIST_ENTRY(node, struct worker_job, node);
