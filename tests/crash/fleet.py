@@ -16,6 +16,7 @@ GONE_S = 20 if SANITIZED else 10  # for what a dead one has left
 MIX = ["command"] * 4 + ["python"] * 4 + ["shell"] * 3 + ["touch", "keyed", "cancel-command", "cancel-python",
                                                         "cancel-shell"]
 
+DAEMON = "sleep 300"  # of program.sh
 VICTIMS = ["service", "service", "gateway", "python", "shell"]
 
 CONFIG = """
@@ -54,6 +55,7 @@ class Fleet:
         self.rig, self.pair = rig, rig.pair
         self.incarnations = collections.Counter()
         self.workers, self.marks, self.kills = {}, {}, collections.Counter()
+        self.cgroups = True
         effects, program = self.pair.path("effects.log"), os.path.join(HERE, "program.sh")
         with open(self.pair.path("crash.conf"), "w", encoding="utf-8") as f:
             f.write(CONFIG.format(program=program, effects=effects))
@@ -100,7 +102,7 @@ class Fleet:
             return
         if who == "service":
             self.rig.kill()
-            self.rig.start_service(self.mark(who))
+            assert self.rig.start_service(self.mark(who)), self.pair.service
         else:
             self.workers[who].kill()
             self.workers[who].wait(20)
@@ -109,9 +111,23 @@ class Fleet:
 
     def gone(self, mark):
         try:
-            wait_until(lambda: not marked(mark), GONE_S, f"nothing of {mark} lives")
+            wait_until(lambda: not self.left(mark), GONE_S, f"nothing of {mark} lives")
         except AssertionError as e:
             raise AssertionError(f"{e}: {marked(mark)}") from None
+
+    def left(self, mark):
+        """Without cgroups a killed service leaves daemons of its programs (docs/RELIABILITY.md)."""
+        left = marked(mark)
+        if not self.cgroups and ":service:" in mark:
+            for pid in [pid for pid, argv in left if DAEMON in argv]:
+                os.kill(pid, signal.SIGKILL)
+            left = [x for x in left if DAEMON not in x[1]]
+        return left
+
+    def look_for_cgroups(self):
+        task = self.pair.wait_task(self.pair.submit("/crash/command", {"name": "first", "seconds": 0}))
+        self.cgroups = task["attempts"][-1]["usage"]["isolation"] != "rlimit"
+        self.rig.note("with cgroups" if self.cgroups else "without cgroups")
 
     def stop(self):
         """In good order: exit status 0, and nothing lives on."""
@@ -136,6 +152,7 @@ def anyone(rig, rounds):
         for who in fleet.argv:
             fleet.start_worker(who)
         fleet.ready()
+        fleet.look_for_cgroups()
         rig.load.start()
         who = []
         for _ in range(rounds):

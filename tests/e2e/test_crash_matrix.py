@@ -12,7 +12,7 @@ import kinds  # noqa: E402
 
 @pytest.mark.parametrize("name", kinds.KINDS)
 def test_matrix(name):
-    """FAULTS 1, 2, 5, 6, 7, 10, 27, 35 to 40: nothing acknowledged is lost, nothing ends twice."""
+    """FAULTS 1, 2, 5, 6, 7, 10, 24, 26, 27, 35 to 40: nothing acknowledged is lost, nothing ends twice."""
     rounds = int(os.environ.get("ERRAND_CRASH_ROUNDS", "0")) or kinds.KINDS[name][2]
     try:
         rig, verdict = kinds.run(name, rounds, seed=int(os.environ.get("ERRAND_SEED", "7")))
