@@ -41,6 +41,13 @@ static bool is_number(const char *text, unsigned *out)
 	return *end == 0 && errno == 0 && n < (unsigned)-1; /* -1 means "leave it" to the kernel */
 }
 
+static char *unknown(const char *what, const char *name, int rc)
+{
+	if (rc == -ENOENT)
+		return xasprintf("there is no %s \"%s\"", what, name);
+	return xasprintf("%s \"%s\" cannot be looked up: %s", what, name, strerror(-rc));
+}
+
 /* 0, or -ENOENT; what the databases say beyond that is passed on. */
 static int user_look(const char *text, struct found *out)
 {
@@ -115,9 +122,9 @@ static int look(const char *user, const char *group, struct account *out, char *
 
 	*namep = f.name;
 	if (rc < 0)
-		return refuse(rc, whyp, xasprintf("there is no user \"%s\": %s", user, strerrorname_np(-rc)));
+		return refuse(rc, whyp, unknown("user", user, rc));
 	if (group != NULL && (rc = group_look(group, &f.gid)) < 0)
-		return refuse(rc, whyp, xasprintf("there is no group \"%s\": %s", group, strerrorname_np(-rc)));
+		return refuse(rc, whyp, unknown("group", group, rc));
 	if (f.gid == (gid_t)-1)
 		return refuse(-ENOENT, whyp, xasprintf("user %s has no name here, so it needs a group", user));
 	out->uid = f.uid;
