@@ -67,6 +67,7 @@ static bool check_input(struct attempt *a)
 	uuid_format(&id, unique);
 	command_paths_check(&a->in, &faults);
 	command_argv_free(command_argv_make(&a->scope, &faults));
+	command_result_names_check(&a->in, &faults);
 	if (faults.n == 0)
 		err = command_paths_resolve(&a->in, *a->scope.task != '\0' ? a->scope.task : unique, &a->targets,
 					    &faults);
@@ -368,6 +369,7 @@ static void command_check(const struct method *method, struct bytes input, struc
 	command_input_read(&in, spec, method->schema->input, input);
 	command_paths_check(&in, faults);
 	command_argv_free(command_argv_make(&scope, faults));
+	command_result_names_check(&in, faults);
 	command_input_deinit(&in);
 }
 

@@ -166,3 +166,34 @@ char *command_template_text(const struct command_scope *s, const struct command_
 		return NULL;
 	return element_text(s, &t->elements[0], 0, NULL);
 }
+
+/* --- names of result files --- */
+
+/* Dots of two values could be "..". */
+static bool leads_away(const char *text)
+{
+	return strchr(text, '/') != NULL || (*text == '.' && text[strspn(text, ".")] == '\0');
+}
+
+/* A pattern is searched for, so it may hold and the text yet lead out of the directory. */
+static void check_name(const struct command_input *in, const struct command_template *t, struct fault_list *faults)
+{
+	for (size_t i = 0; t->n > 0 && i < t->elements[0].n_pieces; i++) {
+		int param = t->elements[0].pieces[i].param;
+		const struct command_param *p = param >= 0 ? &in->spec->params[param] : NULL;
+		const struct command_value *v = param >= 0 ? &in->values[param] : NULL;
+
+		if (p == NULL || p->type != PARAM_STRING || p->choices != NULL || v->n == 0 || v->fallback)
+			continue;
+		if (leads_away(v->items[0].data))
+			command_fault(in, (size_t)param, 0, "file", faults,
+				      "it is part of a file's name: no slash, and not dots only");
+	}
+}
+
+void command_result_names_check(const struct command_input *in, struct fault_list *faults)
+{
+	check_name(in, &in->spec->result_file, faults);
+	for (size_t i = 0; i < in->spec->n_results; i++)
+		check_name(in, &in->spec->results[i].file, faults);
+}

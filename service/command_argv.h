@@ -21,4 +21,7 @@ void command_argv_free(char **argv);
 /* A template of one element; NULL when a parameter in it is absent. */
 char *command_template_text(const struct command_scope *s, const struct command_template *t);
 
+/* What a client's strings with a pattern may not be in the names of result files. */
+void command_result_names_check(const struct command_input *in, struct fault_list *faults);
+
 #endif

@@ -204,6 +204,10 @@ static void put_text(struct buf *out, const struct command_param *p, const struc
 		base64_encode(out, (struct bytes){(const uint8_t *)t->data, t->len});
 		buf_append_byte(out, '"');
 		break;
+	case PARAM_INT:
+	case PARAM_LONG: /* a default may be "+5" or "007" */
+		buf_printf(out, "%lld", strtoll(t->data, NULL, 10));
+		break;
 	case PARAM_NUMBER:
 		json_put_double(out, strtod(t->data, NULL));
 		break;

@@ -145,13 +145,71 @@ static void test_one(void **state)
 	rig_close(&rig);
 }
 
+/* How many faults the names of result files have with that input. */
+static size_t names_faults(const char *lines, const char *json)
+{
+	struct fault_list faults = FAULT_LIST_INIT;
+	struct command_rig rig;
+	struct command_input in;
+	AUTO_BUF wire = BUF_INIT;
+	size_t n;
+
+	rig_open(&rig, lines);
+	rig_wire(&rig, json, &wire);
+	command_input_read(&in, rig.spec, rig.method->input, buf_bytes(&wire));
+	command_result_names_check(&in, &faults);
+	n = faults.n;
+	if (n > 0)
+		assert_string_equal(faults.items[0].where, "#/s");
+	fault_list_deinit(&faults);
+	command_input_deinit(&in);
+	rig_close(&rig);
+	return n;
+}
+
+/* A pattern is searched for anywhere, so it alone does not keep a text from leading elsewhere. */
+static void test_result_names(void **state)
+{
+	static const char whole[] = "param.s = string pattern=[a-z]+ default=a\ncommand = true\n"
+				    "result = file /srv/{s}.txt text/plain\n";
+	static const char field[] = "param.s = string pattern=[a-z]+ default=a\ncommand = true\n"
+				    "result.x = string file=/srv/{s}\n";
+	static const char listed[] = "param.s = string enum=a/b|c default=c\ncommand = true\n"
+				     "result.x = string file=/srv/{s}\n";
+
+	assert_int_equal(names_faults(whole, "{\"s\":\"../../etc/passwd\"}"), 1);
+	assert_int_equal(names_faults(field, "{\"s\":\"../../etc/passwd\"}"), 1);
+	assert_int_equal(names_faults(field, "{\"s\":\"..\"}"), 1);
+	assert_int_equal(names_faults(field, "{\"s\":\".\"}"), 1);
+	assert_int_equal(names_faults(whole, "{\"s\":\"report-1..\"}"), 0);
+	assert_int_equal(names_faults(field, "{}"), 0);
+	assert_int_equal(names_faults(listed, "{\"s\":\"a/b\"}"), 0);
+}
+
+/* A default is written as people write numbers; JSON has one way. */
+static void test_json_default(void **state)
+{
+	struct command_rig rig;
+	struct command_input in;
+	AUTO_BUF json = BUF_INIT;
+
+	rig_open(&rig, "param.i = int default=+5\nparam.l = long default=007\ncommand = true\nstdin = json\n");
+	command_input_read(&in, rig.spec, rig.method->input, (struct bytes){NULL, 0});
+	command_input_json(&in, &json);
+	assert_string_equal(buf_cstr(&json), "{\"i\":5,\"l\":7}");
+	command_input_deinit(&in);
+	rig_close(&rig);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_golden),
 		cmocka_unit_test(test_json),
+		cmocka_unit_test(test_json_default),
 		cmocka_unit_test(test_wire),
 		cmocka_unit_test(test_one),
+		cmocka_unit_test(test_result_names),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
