@@ -35,6 +35,7 @@
 
 #define SWEEP_NS (5 * NS_PER_MS)    /* first look for orphans; doubled up to */
 #define SWEEP_MAX_NS (500 * NS_PER_MS)
+#define CHASE_NS (3 * NS_PER_MS)      /* of one look at them */
 
 /* On the stack of the thread that waits for it. */
 struct start {
@@ -78,9 +79,22 @@ static bool is_child(pid_t pid)
 }
 
 /* What programs leave behind, and cgroups that are not empty yet. */
+/* A process that forks and ends has another pid by the next look: so we look again at
+ * once, for a moment, until there is none left. */
+static size_t chase_orphans(void)
+{
+	int64_t until = clock_mono_ns() + CHASE_NS;
+	size_t n;
+
+	do
+		n = orphans_sweep(is_child);
+	while (n > 0 && clock_mono_ns() < until);
+	return n;
+}
+
 static void sweep(evutil_socket_t fd, short what, void *arg)
 {
-	size_t n = orphans_sweep(is_child);
+	size_t n = chase_orphans();
 	struct timeval later = {0, self.sweep_ns / 1000};
 
 	if (cgroup_sweep() + n == 0) {
@@ -200,7 +214,7 @@ static void *thread_main(void *arg)
 	while (!may_end())
 		event_base_loop(self.ground.base, EVLOOP_ONCE);
 	/* Killed already; in a moment they are gone. */
-	for (int i = 0; i < 100 && orphans_sweep(is_child) + cgroup_sweep() > 0; i++)
+	for (int i = 0; i < 100 && chase_orphans() + cgroup_sweep() > 0; i++)
 		usleep(10000);
 	return NULL;
 }
