@@ -42,6 +42,19 @@ static void take_type(struct conf *c, const struct conf_entry *e, const char *p,
 	free(type);
 }
 
+/* What is not would be looked for where the service is, not where the program was. A name that could not be read
+ * has its fault. */
+static bool is_absolute(const struct command_spec *s, const struct command_template *t)
+{
+	const struct command_piece *first = t->elements[0].n_pieces > 0 ? &t->elements[0].pieces[0] : NULL;
+
+	if (first == NULL || first->variable == VARIABLE_DIR)
+		return true;
+	if (first->param >= 0)
+		return s->params[first->param].type == PARAM_PATH;
+	return first->text != NULL && *first->text == '/';
+}
+
 /* A client's text in a file's name could lead anywhere. */
 static void check_file(struct conf *c, const struct conf_entry *e, const char *at, const struct command_spec *s,
 		       const struct command_template *t)
@@ -54,6 +67,8 @@ static void check_file(struct conf *c, const struct conf_entry *e, const char *a
 			conf_fault(c, e, at, "%s could lead to any file: make it a path, or give it an enum or a pattern",
 				   p->name);
 	}
+	if (!is_absolute(s, t))
+		conf_fault(c, e, at, "write the whole path of the file: /srv/out.png, or {@dir}/out.png");
 }
 
 static void take_file(struct conf *c, const struct conf_entry *e, const char *p, struct command_spec *s)
