@@ -101,6 +101,11 @@ static void check_text(struct command_input *in, size_t param, size_t i, struct 
 		return;
 	}
 	path = clean(p->dirs != NULL && p->dirs[0] != NULL ? p->dirs[0] : "/", t->data);
+	if (p->must == PATH_NEW && strncmp(strrchr(path, '/') + 1, TEMP_PREFIX, strlen(TEMP_PREFIX)) == 0) {
+		command_fault(in, param, i, "path.name", faults, "names that begin with " TEMP_PREFIX " are errand's own");
+		free(path);
+		return;
+	}
 	if (is_inside(p->dirs, path, may_be_dir(p)) || is_inside(p->dirs_given, path, may_be_dir(p))) {
 		command_input_replace(in, param, i, path);
 		return;

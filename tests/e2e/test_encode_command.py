@@ -129,6 +129,13 @@ def test_paths_lead_nowhere_else(pair, clips):
             assert [e["pointer"] for e in problem["errors"]] == [field], (path, problem)
 
 
+def test_names_of_errands_own(pair, clips):
+    """A client must not name the file another task is writing."""
+    r = pair.post("/commands/encode", {"input_path": given(pair, clips), "output_path": pair.media + "/.errand-x.mp4"})
+    assert r.status == 422, r
+    assert [(e["pointer"], e["rule"]) for e in r.json()["errors"]] == [("#/output_path", "path.name")]
+
+
 def test_it_is_documented_like_any_other(pair):
     doc = pair.get("/openapi.json").json()
     post = doc["paths"]["/commands/encode"]["post"]
