@@ -31,6 +31,12 @@ struct opt {
 	int64_t min, max;     /* of INT, SIZE and TIME; 0,0 = no range */
 	const char *value;    /* name of the value in --help */
 	const char *help;
+	unsigned flags;       /* OPT_RELOADS | OPT_LINE_ONLY */
+};
+
+enum {
+	OPT_RELOADS = 1,      /* SIGHUP brings a new value; the others need a restart */
+	OPT_LINE_ONLY = 2,    /* of the command line alone: no key, no environment */
 };
 
 /* Fills conf with the defaults, then from argv. Options end at `--` or at the
