@@ -97,6 +97,21 @@ int backend_refused(const struct backend *b, const char *what, const struct erra
 	return cli_exit_of(reply->code);
 }
 
+int backend_ask(struct backend *b, const char *service, const char *method, const struct buf *in,
+		const struct errand_call_options *o, struct errand_reply **replyp)
+{
+	return errand_client_call(b->client, service, method, in->data, in->len, o, replyp);
+}
+
+int backend_stream(struct backend *b, const char *service, const char *method, const struct buf *in,
+		   const struct errand_call_options *o,
+		   int (*on_message)(const void *message, size_t len, void *arg), void *arg,
+		   struct errand_reply **replyp)
+{
+	return errand_client_stream(b->client, service, method, in->data, in->len, o, on_message, arg,
+				    replyp);
+}
+
 int backend_call(struct backend *b, const char *service, const char *method,
 		 const struct buf *in, struct errand_reply **replyp)
 {
@@ -113,8 +128,7 @@ int backend_call_with(struct backend *b, const char *service, const char *method
 	int r = -ERRAND_DEADLINE_EXCEEDED;
 
 	if (options.timeout_ns >= 0)
-		r = errand_client_call(b->client, service, method, in->data, in->len, &options,
-				       &reply);
+		r = backend_ask(b, service, method, in, &options, &reply);
 	if (r < 0)
 		return backend_failed(b, r);
 	if (reply->code != ERRAND_OK) {

@@ -37,6 +37,15 @@ int backend_call(struct backend *b, const char *service, const char *method,
 int backend_call_with(struct backend *b, const char *service, const char *method, const struct buf *in,
 		      const struct errand_pair *metadata, size_t n_metadata, struct errand_reply **replyp);
 
+/* A call of any method, and of one that streams, with the returns of errand_client_call and
+ * errand_client_stream: to be used instead of them, since there may be no client. o may be NULL. */
+int backend_ask(struct backend *b, const char *service, const char *method, const struct buf *in,
+		const struct errand_call_options *o, struct errand_reply **replyp);
+int backend_stream(struct backend *b, const char *service, const char *method, const struct buf *in,
+		   const struct errand_call_options *o,
+		   int (*on_message)(const void *message, size_t len, void *arg), void *arg,
+		   struct errand_reply **replyp);
+
 /* What to exit with after a call's transport failed with r (< 0), said. */
 int backend_failed(const struct backend *b, int r);
 /* The same for a reply with a code other than OK. */

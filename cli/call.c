@@ -194,16 +194,14 @@ static int run(struct call *c)
 		.metadata = &async, .n_metadata = c->conf->async,
 	};
 	const char *service = c->method->service->name, *method = c->method->name;
-	struct errand_client *client = c->backend.client;
 	struct buf *in = &c->input.wire;
 	struct errand_reply *reply = NULL;
 	int r = -ERRAND_DEADLINE_EXCEEDED;
 
 	if (o.timeout_ns >= 0 && c->method->server_streaming)
-		r = errand_client_stream(client, service, method, in->data, in->len, &o,
-					 on_message, c, &reply);
+		r = backend_stream(&c->backend, service, method, in, &o, on_message, c, &reply);
 	else if (o.timeout_ns >= 0)
-		r = errand_client_call(client, service, method, in->data, in->len, &o, &reply);
+		r = backend_ask(&c->backend, service, method, in, &o, &reply);
 	if (r < 0)
 		return backend_failed(&c->backend, r);
 	r = answer(c, reply);

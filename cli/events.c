@@ -132,8 +132,7 @@ static int follow_once(struct events *x)
 
 	put_request(x, &in);
 	if (o.timeout_ns >= 0)
-		r = errand_client_stream(x->backend->client, TASKS_SERVICE, "WatchAll", in.data, in.len, &o,
-					 on_event, x, &reply);
+		r = backend_stream(x->backend, TASKS_SERVICE, "WatchAll", &in, &o, on_event, x, &reply);
 	if (r == 0 && reply->code != ERRAND_OK)
 		r = -reply->code;
 	if (r == 0 || r == -ERRAND_UNAVAILABLE || r == -ERRAND_CANCELLED)

@@ -204,8 +204,7 @@ static int task_logs(struct task *t)
 	if (t->conf->follow)
 		pbuf_put_uint(&in, 3, 1);
 	r = stream.timeout_ns < 0 ? -ERRAND_DEADLINE_EXCEEDED :
-		errand_client_stream(t->backend.client, TASKS_SERVICE, "GetLogs", in.data, in.len,
-				     &stream, on_line, &l, &reply);
+		backend_stream(&t->backend, TASKS_SERVICE, "GetLogs", &in, &stream, on_line, &l, &reply);
 	fflush(stdout);
 	if (r < 0)
 		return backend_failed(&t->backend, r);

@@ -199,8 +199,7 @@ static int follow_once(struct watch *w)
 	pbuf_put_str(&in, 1, w->view->id);
 	pbuf_put_uint(&in, 2, w->seq);
 	if (options.timeout_ns >= 0)
-		r = errand_client_stream(w->backend->client, TASKS_SERVICE, "WatchEvents", in.data,
-					 in.len, &options, on_event, w, &reply);
+		r = backend_stream(w->backend, TASKS_SERVICE, "WatchEvents", &in, &options, on_event, w, &reply);
 	if (r == 0 && reply->code != ERRAND_OK)
 		r = -reply->code;
 	if (r == 0 || r == -ERRAND_UNAVAILABLE || r == -ERRAND_CANCELLED) {
@@ -234,8 +233,7 @@ static int look(struct watch *w)
 
 		options.timeout_ns = backend_time_left(w->backend);
 		r = options.timeout_ns < 0 ? -ERRAND_DEADLINE_EXCEEDED :
-			errand_client_call(w->backend->client, TASKS_SERVICE, "GetTask", in.data,
-					   in.len, &options, &reply);
+			backend_ask(w->backend, TASKS_SERVICE, "GetTask", &in, &options, &reply);
 		if (r == -ERRAND_UNAVAILABLE || (r == 0 && reply->code == ERRAND_UNAVAILABLE)) {
 			errand_reply_free(reply);
 			line_clear(w);
