@@ -243,6 +243,21 @@ const char *http_peer(const struct http_request *r)
 	return r->conn->peer;
 }
 
+int64_t http_peer_uid(const struct http_request *r)
+{
+	return -1;
+}
+
+const char *http_peer_cert(const struct http_request *r)
+{
+	return NULL;
+}
+
+bool http_is_tls(const struct http_request *r)
+{
+	return false;
+}
+
 int64_t http_begun_ns(const struct http_request *r)
 {
 	return r->begun_ns;
