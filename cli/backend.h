@@ -1,22 +1,28 @@
-/* backend.h: the service a command talks to: one connection, its schema, and the
- * deadline of the whole command. Functions return an enum cli_exit after having
+/* backend.h: the service a command talks to, over its socket (liberrand) or behind a URL
+ * (remote.h): one connection, its schema, and the deadline of the whole command. Functions return an enum cli_exit after having
  * said on stderr what went wrong. */
 #ifndef CLI_BACKEND_H
 #define CLI_BACKEND_H
 
 #include "base/buf.h"
 #include "cli/cli.h"
+#include "cli/remote.h"
+#include "cli/target.h"
 #include "errand/client.h"
 #include "schema/schema.h"
 
 struct backend {
 	const struct cli_common *common; /* borrowed */
-	struct errand_client *client;
+	struct target target;
+	struct errand_client *client; /* NULL over a URL */
+	struct remote *remote;        /* NULL over the socket */
 	struct schema *schema; /* NULL until backend_schema */
 	int64_t deadline;      /* monotonic ns; INT64_MAX = none */
 };
 
 int backend_open(struct backend *b, const struct cli_common *common);
+/* The same for what only the socket can do, as b->client has it: a URL is refused. */
+int backend_open_socket(struct backend *b, const struct cli_common *common, const char *what);
 void backend_close(struct backend *b);
 
 /* Connects again until somebody answers or the deadline has passed; says so once. */

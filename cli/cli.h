@@ -26,7 +26,7 @@ enum cli_exit {
 /* The options every subcommand that talks to a service has: the entries of its
  * table are CLI_COMMON(struct of it), whose member `common` this is. */
 struct cli_common {
-	const char *socket; /* NULL: the library's default */
+	const char *socket, *url, *context; /* NULL: see target.h */
 	bool json;
 	int64_t timeout;    /* ns; 0 = none */
 };
@@ -34,6 +34,10 @@ struct cli_common {
 #define CLI_COMMON(type) \
 	{"socket", 's', OPT_STRING, offsetof(type, common.socket), NULL, 0, 0, "PATH", \
 	 "the service's socket; default $ERRAND_SOCKET, else the standard place"}, \
+	{"url", 'u', OPT_STRING, offsetof(type, common.url), NULL, 0, 0, "URL", \
+	 "its gateway instead: http://, https:// or unix:PATH; default $ERRAND_URL"}, \
+	{"context", 0, OPT_STRING, offsetof(type, common.context), NULL, 0, 0, "NAME", \
+	 "a service by its name in contexts.conf; default $ERRAND_CONTEXT"}, \
 	{"json", 'j', OPT_FLAG, offsetof(type, common.json), NULL, 0, 0, NULL, \
 	 "output for programs: JSON, one value a line"}, \
 	{"timeout", 't', OPT_TIME, offsetof(type, common.timeout), NULL, 0, 0, "TIME", \
@@ -74,6 +78,7 @@ char *cli_folder(void);
 enum cli_exit cli_exit_of(int code);
 
 int call_command(int argc, char **argv);
+int context_command(int argc, char **argv);
 int convert_command(int argc, char **argv);
 int deliveries_command(int argc, char **argv);
 int delivery_command(int argc, char **argv);

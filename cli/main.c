@@ -21,6 +21,7 @@ static const struct command commands[] = {
 	{"worker", "run a program for each task of a queue", worker_command, "--queue Q -- PROGRAM"},
 	{"workers", "list who works for the service", workers_command, ""},
 	{"events", "follow what happens to all tasks", events_command, ""},
+	{"context", "services with names, and which one is in use", context_command, "VERB [NAME]"},
 	{"dev", "run service and gateway in the foreground", dev_command, "[MODULE.so...]"},
 	{"convert", "one message from JSON to binary, or back", convert_command,
 	 "--schema FILE.pb|SOCKET --type pkg.Msg"},

@@ -571,7 +571,7 @@ int worker_command(int argc, char **argv)
 	list_init(&w.jobs);
 	first = opt_parse(options, ARRAY_LEN(options), &w.conf, argc, argv, usage);
 	if (first >= 0 && prepare(&w, argc - first, argv + first)) {
-		r = backend_open(&w.backend, &w.conf.common);
+		r = backend_open_socket(&w.backend, &w.conf.common, "errand worker");
 		w.signals = open_signals();
 		if (r == CLI_OK)
 			r = run(&w);

@@ -23,6 +23,10 @@ TOP = os.path.realpath(os.path.join(os.path.dirname(__file__), "..", ".."))
 BUILD = os.path.realpath(os.environ.get("ERRAND_BUILDDIR", os.path.join(TOP, "build", "dev")))
 ARTICLE = os.path.join(BUILD, ".libs", "article.so")
 TESTMOD = os.path.join(BUILD, "tests", "e2e", ".libs", "testmod.so")
+for _name in [n for n in os.environ if n.startswith("ERRAND_") and n not in ("ERRAND_BUILDDIR", "ERRAND_TOOLS")]:
+    if _name in ("ERRAND_URL", "ERRAND_CONTEXT", "ERRAND_SOCKET") or _name.startswith("ERRAND_TOKEN"):
+        del os.environ[_name]  # no test asks a service that is not its own
+os.environ["XDG_CONFIG_HOME"] = os.path.join(tempfile.gettempdir(), "errand-tests-without-contexts")
 REPORT = re.compile(r"(ERROR|WARNING): (Address|Leak|Thread|Memory)Sanitizer|runtime error:")
 
 
