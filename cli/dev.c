@@ -220,7 +220,19 @@ static bool is_configuration(const char *name)
 	return len > 5 && strcmp(name + len - 5, ".conf") == 0;
 }
 
-/* Modules, and configurations of programs as methods. */
+/* Settings of both and programs as methods; not those of this machine's service. */
+static void configure(struct dev_child *c, int n, char **names)
+{
+	size_t had = c->n_argv;
+
+	for (int i = 0; i < n; i++)
+		if (is_configuration(names[i]))
+			arg(c, "--config", names[i]);
+	if (c->n_argv == had)
+		arg(c, "--config", "none");
+}
+
+/* Modules, and configurations. */
 static bool prepare_service(struct dev *d, int n_modules, char **modules)
 {
 	char *program = dev_find_program("errand-service", "ERRAND_SERVICE");
@@ -237,8 +249,10 @@ static bool prepare_service(struct dev *d, int n_modules, char **modules)
 		arg(c, "--queue", d->conf.queues.items[i]);
 	arg(c, "--log-level", d->conf.log_level);
 	arg(c, "--drain-timeout", keep(d, xasprintf("%lldms", (long long)(d->conf.drain / NS_PER_MS))));
+	configure(c, n_modules, modules);
 	for (int i = 0; i < n_modules; i++)
-		arg(c, is_configuration(modules[i]) ? "--config" : "--module", modules[i]);
+		if (!is_configuration(modules[i]))
+			arg(c, "--module", modules[i]);
 	if (n_modules == 0) {
 		char *example = dev_find_example();
 
@@ -249,7 +263,7 @@ static bool prepare_service(struct dev *d, int n_modules, char **modules)
 	return true;
 }
 
-static bool prepare_gateway(struct dev *d)
+static bool prepare_gateway(struct dev *d, int n_modules, char **modules)
 {
 	char *program = dev_find_program("errand-gateway", "ERRAND_GATEWAY"), *docs;
 	struct dev_child *c = &d->children[GATEWAY];
@@ -257,6 +271,7 @@ static bool prepare_gateway(struct dev *d)
 	if (program == NULL)
 		return false;
 	dev_child_init(c, "errand-gateway", keep(d, program));
+	configure(c, n_modules, modules);
 	arg(c, "--socket", d->socket);
 	arg(c, "--log-level", d->conf.log_level);
 	arg(c, "--drain-timeout", keep(d, xasprintf("%lldms", (long long)(d->conf.drain / NS_PER_MS))));
@@ -499,7 +514,7 @@ int dev_command(int argc, char **argv)
 	for (int i = 0; i < N_CHILDREN; i++)
 		d.children[i].ready_fd = -1;
 	if (prepare_folders(&d) && prepare_service(&d, argc - first, argv + first) &&
-	    prepare_gateway(&d) && prepare_signals(&d) && start(&d, &d.children[SERVICE])) {
+	    prepare_gateway(&d, argc - first, argv + first) && prepare_signals(&d) && start(&d, &d.children[SERVICE])) {
 		run(&d);
 		r = d.failed ? CLI_FAILED : CLI_OK;
 	}

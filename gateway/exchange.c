@@ -477,7 +477,7 @@ static bool exchange_park(struct exchange *x)
 
 	if (x->deadline_ns != 0)
 		until = MIN(until, x->deadline_ns);
-	if (until <= now || c->draining || !park_add(x->t->park, &x->parked, n_bytes, until))
+	if (until <= now || c->state->draining || !park_add(x->t->park, &x->parked, n_bytes, until))
 		return false;
 	http_on_gone(x->http, on_gone, x);
 	return true;

@@ -8,12 +8,21 @@
 #define GATEWAY_EXCHANGE_H
 
 #include "base/list.h"
+#include "base/log.h"
+#include "base/settings.h"
 #include "gateway/http.h"
 #include "gateway/origin.h"
 #include "gateway/upstream.h"
 
-/* The options, one for all threads; only the last two change after the start. */
+/* What all threads share and change. */
+struct gateway_state {
+	_Atomic bool draining;
+	_Atomic unsigned n_up; /* threads with a connection to the service */
+};
+
+/* The options: immutable; SIGHUP makes another one, which each thread takes between two events. */
 struct gateway_config {
+	struct gateway_state *state;
 	const char *listen, *socket, *access_log;
 	const char *schema;    /* file with a descriptor set, for a plain ttrpc server; or NULL */
 	const char *docs;      /* directory of Swagger UI, or "off" */
@@ -31,8 +40,11 @@ struct gateway_config {
 	int64_t reconnect_wait; /* requests wait for a service gone no longer than that */
 	int64_t ping_interval;  /* after which a silent service is asked whether it lives, ns */
 	int64_t ready_fd;  /* gets "PORT\n" when listening; -1 = none */
-	_Atomic bool draining;
-	_Atomic unsigned n_up; /* threads with a connection to the service */
+	struct opt_list configs;
+	bool check, show_config;
+	const char *describe;
+	enum log_level level;
+	struct settings settings; /* where all of it comes from */
 };
 
 /* What a loop thread has; one per thread. */

@@ -16,9 +16,9 @@ static void answer_ok(struct http_request *r)
 /* Why it is not ready; NULL when it is. */
 static const char *unready(const struct gateway_thread *t)
 {
-	if (t->config->draining)
+	if (t->config->state->draining)
 		return "draining: the gateway is about to stop";
-	if (!upstream_is_up(t->upstream) || t->config->n_up < t->config->threads)
+	if (!upstream_is_up(t->upstream) || t->config->state->n_up < t->config->threads)
 		return "no connection to the service, or no answer from it";
 	if (t->snapshot == NULL)
 		return "the service has not sent its schema yet";

@@ -596,7 +596,7 @@ void http_stream_break(struct http_request *r)
 /* --- the server --- */
 
 /* The gate decides; evhttp's own limits stand a little behind it. */
-static void server_limits(struct http_server *s, const struct http_limits *limits)
+void http_server_set_limits(struct http_server *s, const struct http_limits *limits)
 {
 	s->limits = *limits;
 	s->guard = (struct guard_limits){
@@ -608,6 +608,7 @@ static void server_limits(struct http_server *s, const struct http_limits *limit
 	};
 	evhttp_set_max_headers_size(s->http, (ev_ssize_t)limits->max_head + 64);
 	evhttp_set_max_body_size(s->http, (ev_ssize_t)s->guard.max_body + 64);
+	listen_adjust(s);
 }
 
 struct http_server *http_server_new(struct event_base *base, int fd, const struct http_limits *limits,
@@ -621,7 +622,7 @@ struct http_server *http_server_new(struct event_base *base, int fd, const struc
 	s->http = evhttp_new(base);
 	if (s->http == NULL)
 		abort();
-	server_limits(s, limits);
+	http_server_set_limits(s, limits);
 	conn_server_init(s);
 	evhttp_set_default_content_type(s->http, NULL);
 	evhttp_set_allowed_methods(s->http, EVHTTP_REQ_GET | EVHTTP_REQ_HEAD | EVHTTP_REQ_POST |

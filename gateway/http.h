@@ -54,6 +54,8 @@ struct http_ops {
 /* Listens on fd (taken). */
 struct http_server *http_server_new(struct event_base *base, int fd, const struct http_limits *limits,
 				    const struct http_ops *ops, void *arg);
+/* From now on; timeouts count from the next time one is set. */
+void http_server_set_limits(struct http_server *s, const struct http_limits *limits);
 /* Stops accepting; connections that are idle are closed, others after their answer. */
 void http_server_drain(struct http_server *s);
 size_t http_server_connections(const struct http_server *s);

@@ -4,7 +4,6 @@
  * ends at once; SIGHUP opens the access log again and reads --schema again. */
 #define _GNU_SOURCE
 #include <errno.h>
-#include <event2/event.h>
 #include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
@@ -24,7 +23,12 @@
 enum { EXIT_CONFIG = 78 };
 
 struct gateway {
-	struct gateway_config config;
+	struct gateway_config config;   /* of the start */
+	struct gateway_config *current; /* the newest: that, or owned */
+	struct gateway_config *former;  /* until all threads have left it; owned */
+	struct gateway_state state;
+	int argc;
+	char **argv;
 	struct worker *workers[GATEWAY_THREADS_MAX];
 	size_t n_workers;
 	char address[128]; /* as bound */
@@ -126,25 +130,63 @@ static void signals_block(sigset_t *set)
 	signal(SIGUSR2, SIG_IGN);
 }
 
-/* SIGHUP: the access log and --schema anew. What cannot be used stays as it was. */
-static void reload(const struct gateway_config *c)
+static void config_free(struct gateway *g, struct gateway_config *c)
+{
+	if (c == NULL || c == &g->config)
+		return;
+	gateway_options_deinit(c);
+	free(c);
+}
+
+static bool all_have_reloaded(const struct gateway *g)
+{
+	for (size_t i = 0; i < g->n_workers; i++)
+		if (!worker_has_reloaded(g->workers[i]))
+			return false;
+	return true;
+}
+
+/* The settings anew. A thread that has not taken the last ones yet is not given others. */
+static void reload_settings(struct gateway *g)
+{
+	struct gateway_config *next;
+
+	if (!all_have_reloaded(g)) {
+		log_warn("SIGHUP: a thread is busy with the last one, send it again", NULL);
+		return;
+	}
+	next = gateway_options_reload(g->current, g->argc, g->argv);
+	if (next == NULL)
+		return;
+	config_free(g, g->former);
+	g->former = g->current;
+	g->current = next;
+	log_init("errand-gateway", next->level);
+	for (size_t i = 0; i < g->n_workers; i++)
+		worker_reload(g->workers[i], next);
+}
+
+/* SIGHUP: the access log, the settings and --schema anew. What cannot be used stays as it was. */
+static void reload(struct gateway *g)
 {
 	char why[512];
 
+	log_info("SIGHUP: reloading", NULL);
 	if (access_reopen(why, sizeof why) < 0)
 		log_error("access log not opened again", "why=\"%s\"", why);
-	if (c->schema != NULL)
-		schema_file_load(c->schema); /* says itself what is wrong */
+	reload_settings(g);
+	if (g->config.schema != NULL)
+		schema_file_load(g->config.schema); /* says itself what is wrong */
 }
 
-static void wait_for_stop(const struct gateway_config *c, const sigset_t *set)
+static void wait_for_stop(struct gateway *g, const sigset_t *set)
 {
 	int signal;
 
 	do {
 		signal = sigwaitinfo(set, NULL);
 		if (signal == SIGHUP)
-			reload(c);
+			reload(g);
 	} while (signal != SIGTERM && signal != SIGINT);
 }
 
@@ -157,7 +199,7 @@ static void *second_signal(void *arg)
 	sigemptyset(&set);
 	sigaddset(&set, SIGTERM);
 	sigaddset(&set, SIGINT);
-	wait_for_stop(&g->config, &set);
+	wait_for_stop(g, &set);
 	log_info("stopping at once", NULL);
 	for (size_t i = 0; i < g->n_workers; i++)
 		worker_stop(g->workers[i]);
@@ -169,9 +211,9 @@ static void gateway_run(struct gateway *g, const sigset_t *set)
 	pthread_t watcher;
 	bool watching;
 
-	wait_for_stop(&g->config, set);
-	log_info("stopping", "drain_timeout_s=%lld", (long long)(g->config.drain_timeout / 1000000000));
-	atomic_store(&g->config.draining, true);
+	wait_for_stop(g, set);
+	log_info("stopping", "drain_timeout_s=%lld", (long long)(g->current->drain_timeout / 1000000000));
+	atomic_store(&g->state.draining, true);
 	for (size_t i = 0; i < g->n_workers; i++)
 		worker_drain(g->workers[i]);
 	watching = pthread_create(&watcher, NULL, second_signal, g) == 0;
@@ -193,31 +235,47 @@ static void gateway_free(struct gateway *g)
 	snapshot_deinit();
 	access_close();
 	docs_close();
+	config_free(g, g->former);
+	config_free(g, g->current);
+	gateway_options_deinit(&g->config);
+}
+
+/* Exit status. */
+static int gateway_start(struct gateway *g)
+{
+	char why[512];
+
+	if (g->config.schema != NULL && schema_file_load(g->config.schema) < 0)
+		return EXIT_CONFIG;
+	if (access_open(g->config.access_log, why, sizeof why) < 0) {
+		fprintf(stderr, "errand-gateway: %s\n", why);
+		return EXIT_CONFIG;
+	}
+	open_docs(g->config.docs);
+	return gateway_workers(g);
 }
 
 int main(int argc, char **argv)
 {
 	static struct gateway g; /* zero; also in reach of the sanitizers at exit */
-	char why[512];
 	sigset_t signals;
-	int r = gateway_options_read(&g.config, argc, argv);
+	int r;
 
-	if (r == 0 && g.config.schema != NULL && schema_file_load(g.config.schema) < 0)
-		r = EXIT_CONFIG;
-	if (r != 0)
-		return r;
-	signals_block(&signals);
-	if (access_open(g.config.access_log, why, sizeof why) < 0) {
-		fprintf(stderr, "errand-gateway: %s\n", why);
-		return EXIT_CONFIG;
-	}
-	open_docs(g.config.docs);
-	r = gateway_workers(&g);
-	if (r == 0) {
-		gateway_tell_ready(&g);
-		gateway_run(&g, &signals);
+	g.argc = argc;
+	g.argv = argv;
+	g.current = &g.config;
+	log_init("errand-gateway", LOG_LEVEL_INFO);
+	r = gateway_options_read(&g.config, argc, argv);
+	g.config.state = &g.state;
+	if (r == 0 && !gateway_options_show(&g.config, &r)) {
+		log_init("errand-gateway", g.config.level);
+		signals_block(&signals);
+		r = gateway_start(&g);
+		if (r == 0) {
+			gateway_tell_ready(&g);
+			gateway_run(&g, &signals);
+		}
 	}
 	gateway_free(&g);
-	gateway_options_deinit(&g.config);
 	return r;
 }

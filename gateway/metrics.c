@@ -283,7 +283,7 @@ static uint64_t open_files(void)
 
 static void sum_process(struct totals *sum, const struct gateway_thread *t)
 {
-	sum->n[UP] = t->config->n_up;
+	sum->n[UP] = t->config->state->n_up;
 	sum->n[GENERATION] = t->snapshot != NULL ? t->snapshot->generation : 0;
 	sum->n[SCHEMAS_REFUSED] = snapshot_n_refused();
 	sum->n[RSS] = resident_bytes();

@@ -24,12 +24,12 @@ enum { DRAIN_LOOK_US = 10000 };
 
 struct worker {
 	struct gateway_thread t;
-	_Atomic unsigned *n_up;  /* of the configuration */
 	bool up;                 /* counted there */
 	pthread_t thread;
 	bool started;
 	int wake_fd;             /* eventfd, owned */
 	_Atomic bool stop;       /* at once */
+	const struct gateway_config *_Atomic next; /* another configuration to take; NULL once it is taken */
 	struct event *wake, *drain;
 	int64_t drain_until;     /* clock_mono_ns */
 };
@@ -57,6 +57,35 @@ static void worker_begin_drain(struct worker *w)
 	event_add(w->drain, &look);
 }
 
+static struct http_limits worker_limits(const struct gateway_config *c)
+{
+	return (struct http_limits){
+		.max_head = (size_t)c->max_head,
+		.max_body = (size_t)c->max_body,
+		.max_headers = (unsigned)c->max_headers,
+		.max_connections = (unsigned)((c->max_connections + c->threads - 1) / c->threads),
+		.head_timeout_ns = c->head_timeout,
+		.body_timeout_ns = c->body_timeout,
+		.idle_timeout_ns = c->idle_timeout,
+		.write_timeout_ns = c->write_timeout,
+		.max_stream_buffer = 64 * 1024,
+	};
+}
+
+/* Between two events: nobody on this thread holds on to what the old one had. */
+static void worker_take_config(struct worker *w)
+{
+	const struct gateway_config *next = atomic_load(&w->next);
+	struct http_limits limits;
+
+	if (next == NULL)
+		return;
+	w->t.config = next;
+	limits = worker_limits(next);
+	http_server_set_limits(w->t.http, &limits);
+	atomic_store(&w->next, NULL);
+}
+
 static void on_wake(evutil_socket_t fd, short what, void *arg)
 {
 	struct worker *w = arg;
@@ -64,9 +93,10 @@ static void on_wake(evutil_socket_t fd, short what, void *arg)
 
 	if (read(fd, &n, sizeof n) != sizeof n)
 		return;
+	worker_take_config(w);
 	if (atomic_load(&w->stop))
 		event_base_loopbreak(w->t.base);
-	else if (!event_pending(w->drain, EV_TIMEOUT, NULL))
+	else if (w->t.config->state->draining && !event_pending(w->drain, EV_TIMEOUT, NULL))
 		worker_begin_drain(w);
 }
 
@@ -87,6 +117,17 @@ void worker_stop(struct worker *w)
 	worker_wake(w);
 }
 
+void worker_reload(struct worker *w, const struct gateway_config *config)
+{
+	atomic_store(&w->next, config);
+	worker_wake(w);
+}
+
+bool worker_has_reloaded(const struct worker *w)
+{
+	return atomic_load(&w->next) == NULL;
+}
+
 /* --- the service's side --- */
 
 static void on_state(struct upstream *u, bool up, const char *why, void *arg)
@@ -101,7 +142,7 @@ static void on_state(struct upstream *u, bool up, const char *why, void *arg)
 	if (!up)
 		snapshot_unclaim(); /* should it be ours: after the next Hello it is asked for anyway */
 	if (up != w->up)
-		atomic_fetch_add(w->n_up, up ? 1u : -1u);
+		atomic_fetch_add(&w->t.config->state->n_up, up ? 1u : -1u);
 	w->up = up;
 	if (up)
 		exchange_resume(&w->t);
@@ -159,21 +200,6 @@ static void on_refused(const char *peer, int status, const char *why, void *arg)
 
 static const struct http_ops http_events = {exchange_begin, exchange_begin, on_refused};
 
-static struct http_limits worker_limits(const struct gateway_config *c)
-{
-	return (struct http_limits){
-		.max_head = (size_t)c->max_head,
-		.max_body = (size_t)c->max_body,
-		.max_headers = (unsigned)c->max_headers,
-		.max_connections = (unsigned)((c->max_connections + c->threads - 1) / c->threads),
-		.head_timeout_ns = c->head_timeout,
-		.body_timeout_ns = c->body_timeout,
-		.idle_timeout_ns = c->idle_timeout,
-		.write_timeout_ns = c->write_timeout,
-		.max_stream_buffer = 64 * 1024,
-	};
-}
-
 /* --- its life --- */
 
 static struct event_base *worker_base(void)
@@ -189,14 +215,13 @@ static struct event_base *worker_base(void)
 	return base;
 }
 
-struct worker *worker_new(struct gateway_config *config, unsigned index, int fd)
+struct worker *worker_new(const struct gateway_config *config, unsigned index, int fd)
 {
 	const struct http_limits limits = worker_limits(config);
 	struct worker *w = xcalloc(1, sizeof *w);
 
 	w->t.config = config;
 	w->t.index = index;
-	w->n_up = &config->n_up;
 	w->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	w->t.base = worker_base();
 	if (w->t.base == NULL || w->wake_fd < 0) {

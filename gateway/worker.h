@@ -9,13 +9,16 @@
 struct worker;
 
 /* Takes fd (listening); config is borrowed. NULL when it failed (logged). */
-struct worker *worker_new(struct gateway_config *config, unsigned index, int fd);
+struct worker *worker_new(const struct gateway_config *config, unsigned index, int fd);
 /* 0, or -errno: the thread could not be made. */
 int worker_start(struct worker *w);
 /* From any thread: stop accepting, finish what is under way, at most
  * drain_timeout; then the thread ends. The second form does not wait. */
 void worker_drain(struct worker *w);
 void worker_stop(struct worker *w);
+/* From any thread: takes another configuration (borrowed) soon; not again before it has. */
+void worker_reload(struct worker *w, const struct gateway_config *config);
+bool worker_has_reloaded(const struct worker *w);
 /* Waits for the thread's end. */
 void worker_join(struct worker *w);
 /* Not while the thread runs. NULL-safe; NULL. */

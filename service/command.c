@@ -35,12 +35,19 @@ struct attempt {
 	struct bytes input;  /* stdin; data NULL: none */
 };
 
-static struct command_set commands;
-static struct map by_name;
+/* The commands of one configuration: a method's runner_arg, so that a call and its input go by the configuration of
+ * the schema they came with. All live until the end. */
+struct table {
+	struct command_set set;
+	struct map by_name;
+	struct table *older;
+};
 
-const struct command_spec *command_find(const char *method)
+static struct table *newest;
+
+static const struct command_spec *table_find(const struct table *t, const char *method)
 {
-	return map_get_str(&by_name, method);
+	return map_get_str(&t->by_name, method);
 }
 
 /* --- before it runs --- */
@@ -342,7 +349,7 @@ static void attempt_free(struct attempt *a)
 static void command_run(struct errand_call *call, struct bytes input, void *arg)
 {
 	const struct schema_method *m = call_method(call)->schema;
-	struct attempt a = {.call = call, .spec = command_find(m->full_name)};
+	struct attempt a = {.call = call, .spec = table_find(arg, m->full_name)};
 	const char *task = errand_task_id(call);
 
 	command_input_read(&a.in, a.spec, m->input, input);
@@ -362,7 +369,7 @@ static void command_run(struct errand_call *call, struct bytes input, void *arg)
 /* What the text alone shows. */
 static void command_check(const struct method *method, struct bytes input, struct fault_list *faults)
 {
-	const struct command_spec *spec = command_find(method->schema->full_name);
+	const struct command_spec *spec = table_find(method->runner_arg, method->schema->full_name);
 	struct command_input in;
 	struct command_scope scope = {.in = &in, .task = "", .method = "", .dir = "/"};
 
@@ -373,26 +380,87 @@ static void command_check(const struct method *method, struct bytes input, struc
 	command_input_deinit(&in);
 }
 
+#define SOURCE "configuration"
 static const struct runner runner = {.name = "command", .run = command_run, .check = command_check};
 
-int command_init(struct command_set *set, char *why, size_t why_size)
+/* Takes the set. */
+static struct table *table_new(struct command_set *set)
+{
+	struct table *t = xcalloc(1, sizeof *t);
+
+	t->set = *set;
+	*set = (struct command_set){0};
+	for (size_t i = 0; i < t->set.n; i++)
+		map_put_str(&t->by_name, t->set.specs[i].name, &t->set.specs[i]);
+	return t;
+}
+
+static struct table *table_free(struct table *t)
+{
+	map_deinit(&t->by_name);
+	command_set_deinit(&t->set);
+	free(t);
+	return NULL;
+}
+
+/* Their methods become the registry's by `give`. */
+static int table_give(struct table *t, int (*give)(const struct method_source *, char *, size_t), char *why,
+		      size_t why_size)
 {
 	AUTO_BUF descriptors = BUF_INIT;
 	char **services;
-	struct method_source source = {.name = "configuration", .runner = &runner};
+	struct method_source source = {.name = SOURCE, .runner = &runner, .arg = t};
 	int err;
 
-	commands = *set;
-	*set = (struct command_set){0};
-	for (size_t i = 0; i < commands.n; i++)
-		map_put_str(&by_name, commands.specs[i].name, &commands.specs[i]);
-	if (commands.n == 0)
-		return 0;
-	command_schema_make(&commands, &descriptors, &services);
+	command_schema_make(&t->set, &descriptors, &services);
 	source.services = (const char *const *)services;
 	source.descriptor_set = buf_bytes(&descriptors);
-	err = registry_add_source(&source, why, why_size);
+	err = give(&source, why, why_size);
 	command_argv_free(services);
+	return err;
+}
+
+int command_init(struct command_set *set, char *why, size_t why_size)
+{
+	newest = table_new(set);
+	return newest->set.n > 0 ? table_give(newest, registry_add_source, why, why_size) : 0;
+}
+
+static bool has_temporary(const struct command_set *set)
+{
+	for (size_t i = 0; i < set->n; i++)
+		if (set->specs[i].temporary)
+			return true;
+	return false;
+}
+
+static bool is_same(const struct command_set *a, const struct command_set *b)
+{
+	return a->n == b->n && (a->n == 0 || strcmp(a->text, b->text) == 0);
+}
+
+int command_reload(struct command_set *set, char *why, size_t why_size)
+{
+	struct table *t;
+	int err = 0;
+
+	if (is_same(set, &newest->set))
+		return 0;
+	if (has_temporary(set) && !has_temporary(&newest->set) && command_dir_init(why, why_size) < 0)
+		return -ERRAND_FAILED_PRECONDITION;
+	t = table_new(set);
+	t->older = newest;
+	newest = t; /* for command_mentioned */
+	if (t->set.n > 0)
+		err = table_give(t, registry_set_source, why, why_size);
+	else
+		registry_remove_source(SOURCE);
+	if (err == 0) {
+		log_info("programs changed", "methods=%zu", t->set.n);
+		return 0;
+	}
+	newest = t->older;
+	table_free(t);
 	return err;
 }
 
@@ -409,21 +477,20 @@ static bool names(const char *text, const char *name)
 
 const struct command_spec *command_mentioned(const char *text)
 {
-	for (size_t i = 0; i < commands.n; i++)
-		if (names(text, commands.specs[i].name))
-			return &commands.specs[i];
-	for (size_t i = 0; i < commands.n; i++)
-		if (names(text, commands.specs[i].service))
-			return &commands.specs[i];
+	const struct command_set *set = newest != NULL ? &newest->set : NULL;
+
+	for (size_t i = 0; set != NULL && i < set->n; i++)
+		if (names(text, set->specs[i].name))
+			return &set->specs[i];
+	for (size_t i = 0; set != NULL && i < set->n; i++)
+		if (names(text, set->specs[i].service))
+			return &set->specs[i];
 	return NULL;
 }
 
 int command_start(char *why, size_t why_size)
 {
-	for (size_t i = 0; i < commands.n; i++)
-		if (commands.specs[i].temporary)
-			return command_dir_init(why, why_size);
-	return 0;
+	return newest != NULL && has_temporary(&newest->set) ? command_dir_init(why, why_size) : 0;
 }
 
 void command_stop(void)
@@ -433,6 +500,10 @@ void command_stop(void)
 
 void command_deinit(void)
 {
-	map_deinit(&by_name);
-	command_set_deinit(&commands);
+	while (newest != NULL) {
+		struct table *t = newest;
+
+		newest = t->older;
+		table_free(t);
+	}
 }

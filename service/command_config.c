@@ -9,11 +9,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/buf.h"
 #include "service/account.h"
 #include "service/landlock.h"
 
 struct config {
-	struct conf conf;
+	struct conf *conf;
 	struct command_set *set;
 	struct command_spec *spec; /* being read */
 };
@@ -37,7 +38,7 @@ static const struct conf_entry *entry_of(const struct conf_section *section, con
 static void check_clash(struct config *g, const struct conf_entry *e, const char *name, const char *other)
 {
 	if (command_name_clash(name, other))
-		conf_fault(&g->conf, e, NULL, "%s and %s have the same name in JSON", other, name);
+		conf_fault(g->conf, e, NULL, "%s and %s have the same name in JSON", other, name);
 }
 
 static void read_params(struct config *g, const struct conf_section *section)
@@ -50,7 +51,7 @@ static void read_params(struct config *g, const struct conf_section *section)
 		if (!begins(e->key, "param."))
 			continue;
 		s->params = xrealloc(s->params, (s->n_params + 1) * sizeof *s->params);
-		command_param_read(&g->conf, e, e->key + strlen("param."), &s->params[s->n_params++]);
+		command_param_read(g->conf, e, e->key + strlen("param."), &s->params[s->n_params++]);
 		for (size_t k = 0; k + 1 < s->n_params; k++)
 			check_clash(g, e, e->key + strlen("param."), s->params[k].name);
 	}
@@ -69,14 +70,14 @@ static void mark_route(struct config *g, const struct conf_section *section)
 		if (i < 0) {
 			AUTO_FREE char *hint = command_param_hint(s, p + 1, len);
 
-			conf_fault(&g->conf, e, p, "there is no parameter %.*s%s", (int)len, p + 1, hint);
+			conf_fault(g->conf, e, p, "there is no parameter %.*s%s", (int)len, p + 1, hint);
 			continue;
 		}
 		s->params[i].in_route = true;
 		if (s->params[i].repeated || s->params[i].type == PARAM_BYTES)
-			conf_fault(&g->conf, e, p, "%s has no place in a path", s->params[i].name);
+			conf_fault(g->conf, e, p, "%s has no place in a path", s->params[i].name);
 		else if (s->params[i].fallback != NULL)
-			conf_fault(&g->conf, e, p, "%s is always given here: it needs no default", s->params[i].name);
+			conf_fault(g->conf, e, p, "%s is always given here: it needs no default", s->params[i].name);
 	}
 }
 
@@ -116,17 +117,17 @@ static bool read_name(struct config *g, const struct conf_section *section)
 
 	name += strspn(name, " \t");
 	if (!name_ok(name)) {
-		conf_fault_section(&g->conf, section, "write [command PACKAGE.Service/Method], all of them words of "
+		conf_fault_section(g->conf, section, "write [command PACKAGE.Service/Method], all of them words of "
 				   "letters, digits and '_'");
 		return false;
 	}
 	if (begins(name, "errand.v1.")) {
-		conf_fault_section(&g->conf, section, "errand.v1 is errand's own package");
+		conf_fault_section(g->conf, section, "errand.v1 is errand's own package");
 		return false;
 	}
 	for (size_t i = 0; i + 1 < g->set->n; i++)
 		if (g->set->specs[i].name != NULL && strcmp(g->set->specs[i].name, name) == 0)
-			conf_fault_section(&g->conf, section, "%s is declared in %s:%d already", name,
+			conf_fault_section(g->conf, section, "%s is declared in %s:%d already", name,
 					   g->set->specs[i].file, g->set->specs[i].line);
 	slash = strchr(name, '/');
 	s->name = xstrdup(name);
@@ -146,7 +147,7 @@ static void check_account(struct config *g, const struct conf_section *section)
 	if (e == NULL || *e->value == '\0')
 		return;
 	if (account_find(g->spec->user, g->spec->group, &account, &why) < 0)
-		conf_fault(&g->conf, e, e->value, "%s", why);
+		conf_fault(g->conf, e, e->value, "%s", why);
 	account_deinit(&account);
 }
 
@@ -155,7 +156,7 @@ static void check_landlock(struct config *g, const struct conf_section *section)
 	const struct conf_entry *e = entry_of(section, g->spec->read != NULL ? "read" : "write");
 
 	if (e != NULL && !landlock_available())
-		conf_fault(&g->conf, e, NULL, "%s needs Landlock, and this kernel has none or does not use it "
+		conf_fault(g->conf, e, NULL, "%s needs Landlock, and this kernel has none or does not use it "
 			   "(/sys/kernel/security/lsm)", e->key);
 }
 
@@ -165,18 +166,18 @@ static void check_results(struct config *g, const struct conf_section *section)
 	const struct conf_entry *whole = entry_of(section, "result");
 
 	if (s->n_results > 0 && whole != NULL)
-		conf_fault(&g->conf, whole, NULL, "result and result.NAME do not go together");
+		conf_fault(g->conf, whole, NULL, "result and result.NAME do not go together");
 	for (size_t i = 0; i < s->n_results; i++)
 		for (size_t k = 0; k < i; k++)
 			if (command_name_clash(s->results[i].name, s->results[k].name))
-				conf_fault_section(&g->conf, section, "result.%s and result.%s have the same name in "
+				conf_fault_section(g->conf, section, "result.%s and result.%s have the same name in "
 						   "JSON", s->results[k].name, s->results[i].name);
 }
 
 static void check(struct config *g, const struct conf_section *section)
 {
 	struct command_spec *s = g->spec;
-	struct conf *c = &g->conf;
+	struct conf *c = g->conf;
 	bool body = s->verb != NULL && strcmp(s->verb, "GET") != 0 && strcmp(s->verb, "DELETE") != 0;
 
 	if (entry_of(section, "command") == NULL)
@@ -208,7 +209,7 @@ static void check_slots(struct config *g, const struct conf_section *section)
 
 		if (s->slots > 0 && o->slots > 0 && s->queue != NULL && o->queue != NULL && s->slots != o->slots &&
 		    strcmp(s->queue, o->queue) == 0)
-			conf_fault_section(&g->conf, section, "queue %s has %u slots by %s:%d and %u by this", s->queue,
+			conf_fault_section(g->conf, section, "queue %s has %u slots by %s:%d and %u by this", s->queue,
 					   o->slots, o->file, o->line, s->slots);
 	}
 }
@@ -237,34 +238,39 @@ static void read_command(struct config *g, const struct conf_section *section)
 	read_params(g, section);
 	mark_route(g, section);
 	for (size_t i = 0; i < section->n_entries; i++)
-		command_key_read(&g->conf, section->entries[i], g->spec);
+		command_key_read(g->conf, section->entries[i], g->spec);
 	check(g, section);
 	check_slots(g, section);
 	set_defaults(g->spec);
 }
 
-int command_config_read(const char *const *files, struct command_set *out)
+static void put_text(struct buf *b, const struct conf_section *s)
 {
-	struct config g = {.set = out};
-	size_t n_faults;
+	buf_printf(b, "[%s]\n", s->name);
+	for (size_t i = 0; i < s->n_entries; i++)
+		buf_printf(b, "%s = %s\n", s->entries[i]->key, s->entries[i]->value);
+}
+
+bool command_config_is(const struct conf_section *section)
+{
+	return strcspn(section->name, " \t") == strlen("command") && begins(section->name, "command");
+}
+
+void command_config_read(struct conf *c, struct command_set *out)
+{
+	struct config g = {.conf = c, .set = out};
+	AUTO_BUF text = BUF_INIT;
 
 	*out = (struct command_set){0};
-	for (; *files != NULL; files++)
-		conf_read(&g.conf, *files);
-	for (size_t i = 0; i < g.conf.n_sections; i++) {
-		const struct conf_section *s = g.conf.sections[i];
-
-		if (strcspn(s->name, " \t") == strlen("command") && begins(s->name, "command"))
-			read_command(&g, s);
-		else
-			conf_fault_section(&g.conf, s, "unknown section [%s]: write [command PACKAGE.Service/Method]",
-					   s->name);
+	for (size_t i = 0; i < c->n_sections; i++) {
+		if (!command_config_is(c->sections[i]))
+			continue;
+		read_command(&g, c->sections[i]);
+		put_text(&text, c->sections[i]);
 	}
-	n_faults = conf_report(&g.conf, stderr);
-	conf_deinit(&g.conf);
-	if (n_faults > 0)
+	out->text = xstrdup(buf_cstr(&text));
+	if (c->n_faults > 0)
 		command_set_deinit(out);
-	return (int)n_faults;
 }
 
 /* --- the end --- */
@@ -315,5 +321,6 @@ void command_set_deinit(struct command_set *set)
 	for (size_t i = 0; i < set->n; i++)
 		spec_deinit(&set->specs[i]);
 	free(set->specs);
+	free(set->text);
 	*set = (struct command_set){0};
 }

@@ -173,6 +173,8 @@ int command_dir_init(char *why, size_t why_size)
 {
 	int err;
 
+	if (root != NULL)
+		return 0;
 	sweep();
 	err = make_locked();
 	if (err < 0)

@@ -152,14 +152,17 @@ struct command_spec {
 	char **read, **write;     /* Landlock; NULL-terminated; NULL */
 };
 
-/* command_config.c. Reads the files (NULL-terminated paths); every fault of all of them is written to
- * stderr as "FILE:LINE:COLUMN: text" and counted. Gives the commands when there was none (0); else the
- * number of faults. Before any thread. */
+/* command_config.c. Reads the sections [command ...] of files that were read; what is wrong is among
+ * their faults. Gives the commands, or none when the files have any fault. Before any thread. */
 struct command_set {
 	struct command_spec *specs;
 	size_t n;
+	char *text;               /* the sections as they stand there: equal texts are equal sets; owned */
 };
-int command_config_read(const char *const *files, struct command_set *out);
+struct conf;
+struct conf_section;
+bool command_config_is(const struct conf_section *section);
+void command_config_read(struct conf *c, struct command_set *out);
 void command_set_deinit(struct command_set *set);
 
 /* command_schema.c: a FileDescriptorSet of their services, with routes, rules, documentation
@@ -171,12 +174,14 @@ void command_schema_make(const struct command_set *set, struct buf *out, char **
  * registry's source "configuration" has their methods. 0, or an error with the reason in why. Before
  * registry_finish. */
 int command_init(struct command_set *set, char *why, size_t why_size);
+/* The methods of the service are those of this set from now on; what runs goes on by the former. Takes the set when
+ * it succeeds; else all is as it was. After command_start; loop thread. */
+int command_reload(struct command_set *set, char *why, size_t why_size);
 void command_deinit(void);
 /* The temporary directories of all that want one; sweeps what a service before has left. 0, or
  * an error with the reason in why. Before the first call; stop after the last. */
 int command_start(char *why, size_t why_size);
 void command_stop(void);
-const struct command_spec *command_find(const char *method); /* by full name; NULL */
 /* The first command whose method, else whose service, a text names, to say where it is declared; NULL. */
 const struct command_spec *command_mentioned(const char *text);
 

@@ -14,6 +14,7 @@
 #include "service/dispatch.h"
 #include "service/hook.h"
 #include "service/listener.h"
+#include "service/reload.h"
 #include "service/loop.h"
 #include "service/session.h"
 #include "service/task.h"
@@ -131,7 +132,7 @@ static void begin(void)
 static void on_signal(evutil_socket_t number, short what, void *arg)
 {
 	if (number == SIGHUP)
-		hook_reload();
+		reload_now();
 	else if (phase == RUNNING)
 		begin();
 	else if (phase == DRAINING)
@@ -151,6 +152,11 @@ void drain_init(int64_t timeout_ns)
 		signals[i] = evsignal_new(loop_base(), numbers[i], on_signal, NULL);
 		evsignal_add(signals[i], NULL);
 	}
+}
+
+void drain_set_timeout(int64_t timeout_ns)
+{
+	timeout = timeout_ns;
 }
 
 void drain_deinit(void)

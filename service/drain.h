@@ -11,9 +11,11 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* Handles SIGTERM and SIGINT (drain; again: stop now) and SIGHUP (callback keys); SIGPIPE,
+/* Handles SIGTERM and SIGINT (drain; again: stop now) and SIGHUP (reload.h); SIGPIPE,
  * SIGUSR1 and SIGUSR2 are ignored from here on. */
 void drain_init(int64_t timeout_ns);
+/* Of a drain that begins later. */
+void drain_set_timeout(int64_t timeout_ns);
 void drain_deinit(void);
 bool drain_started(void);
 

@@ -297,10 +297,8 @@ void hook_reload(void)
 	struct hook_keys *keys;
 	char why[512];
 
-	if (hooks.keys == NULL) {
-		log_info("SIGHUP: nothing to do", NULL);
+	if (hooks.keys == NULL)
 		return;
-	}
 	if (hook_keys_read(hooks.keys_file, &keys, why, sizeof why) < 0) {
 		log_error("--callback-keys: the former secrets stay", "reason=\"%s\"", why);
 		return;

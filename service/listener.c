@@ -100,6 +100,14 @@ static void on_readable(evutil_socket_t listen_fd, short what, void *arg)
 	}
 }
 
+void listener_set_allowed(const struct listener_config *config)
+{
+	conf.uids = config->uids;
+	conf.n_uids = config->n_uids;
+	conf.gids = config->gids;
+	conf.n_gids = config->n_gids;
+}
+
 int listener_open(const struct listener_config *config, char why[SOCK_WHY])
 {
 	conf = *config;

@@ -22,6 +22,8 @@ struct listener_config {
 
 /* -errno with the reason in why. */
 int listener_open(const struct listener_config *config, char why[SOCK_WHY]);
+/* Who may connect from now on; those who are connected stay. Only that of the config counts. */
+void listener_set_allowed(const struct listener_config *config);
 /* Accepting begins: not before everything behind is ready. */
 void listener_start(void);
 /* No new connections; the socket's name is removed. */

@@ -6,7 +6,6 @@
 #include <errno.h>
 #include <grp.h>
 #include <pwd.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -26,9 +25,14 @@ static const struct opt table[] = {
 	{"module", 'm', OPT_LIST, AT(modules), NULL, 0, 0, "FILE",
 	 "shared object with methods; may be given several times"},
 	{"config", 'c', OPT_LIST, AT(configs), NULL, 0, 0, "FILE",
-	 "programs as methods, see errand.conf(5); may be given several times"},
+	 "file or directory with settings and programs, see errand.conf(5); may be given several times; none is none",
+	 OPT_LINE_ONLY},
 	{"check", 't', OPT_FLAG, AT(check), NULL, 0, 0, NULL,
-	 "looks whether configuration, modules and routes are right, and ends; serves nothing"},
+	 "looks whether configuration, modules and routes are right, and ends; serves nothing", OPT_LINE_ONLY},
+	{"show-config", 'T', OPT_FLAG, AT(show_config), NULL, 0, 0, NULL,
+	 "shows every setting, its value and where that comes from, and ends", OPT_LINE_ONLY},
+	{"describe", 0, OPT_STRING, AT(describe), NULL, 0, 0, "FORMAT",
+	 "shows the table of settings as conf, mdoc or tsv, and ends", OPT_LINE_ONLY},
 	{"state", 0, OPT_STRING, AT(state), LOCALSTATEDIR "/lib/errand", 0, 0, "DIR",
 	 "where the default store is"},
 	{"store", 0, OPT_STRING, AT(store), NULL, 0, 0, "STORE",
@@ -36,12 +40,12 @@ static const struct opt table[] = {
 	{"store-reserve", 0, OPT_SIZE, AT(store_reserve), "1M", 0, 1LL << 40, "SIZE",
 	 "of the disk, kept back for what runs when it is full; 0: nothing"},
 	{"check-store", 0, OPT_FLAG, AT(check_store), NULL, 0, 0, NULL,
-	 "looks whether the store is sound, and ends; serves nothing"},
+	 "looks whether the store is sound, and ends; serves nothing", OPT_LINE_ONLY},
 	{"mode", 0, OPT_STRING, AT(mode), "0660", 0, 0, "MODE", "permissions of the socket, octal"},
 	{"group", 0, OPT_STRING, AT(group), NULL, 0, 0, "GROUP", "group of the socket"},
 	{"allow-uid", 0, OPT_LIST, AT(allow_uid), NULL, 0, 0, "USER",
-	 "may connect, besides root and the service's own user"},
-	{"allow-gid", 0, OPT_LIST, AT(allow_gid), NULL, 0, 0, "GROUP", "whose members may connect"},
+	 "may connect, besides root and the service's own user", OPT_RELOADS},
+	{"allow-gid", 0, OPT_LIST, AT(allow_gid), NULL, 0, 0, "GROUP", "whose members may connect", OPT_RELOADS},
 	{"slots", 0, OPT_INT, AT(slots), "2", 1, 10000, "N", "tasks of one queue at a time"},
 	{"queue", 'q', OPT_LIST, AT(queues), NULL, 0, 0, "NAME=SLOTS", "slots of one queue"},
 	{"max-depth", 0, OPT_INT, AT(max_depth), "1000000", 0, INT64_MAX, "N",
@@ -62,24 +66,24 @@ static const struct opt table[] = {
 	{"loop-limit", 0, OPT_TIME, AT(loop_limit), "100ms", NS_PER_MS, HOUR, "TIME",
 	 "a handler that holds the event loop longer is named in the log"},
 	{"drain-timeout", 0, OPT_TIME, AT(drain_timeout), "30s", 0, 24 * HOUR, "TIME",
-	 "for work under way when stopping"},
+	 "for work under way when stopping", OPT_RELOADS},
 	{"default-deadline", 0, OPT_TIME, AT(default_deadline), "0s", 0, 24 * HOUR, "TIME",
-	 "of a call that names none; 0: none"},
+	 "of a call that names none; 0: none", OPT_RELOADS},
 	{"frame-timeout", 0, OPT_TIME, AT(frame_timeout), "10s", NS_PER_MS, HOUR, "TIME",
-	 "for a message that has begun to be whole"},
+	 "for a message that has begun to be whole", OPT_RELOADS},
 	{"stall-timeout", 0, OPT_TIME, AT(stall_timeout), "2m", NS_PER_MS, 24 * HOUR, "TIME",
-	 "for a client to take more of a stream, before that is cut"},
-	{"max-connections", 0, OPT_INT, AT(max_connections), "1024", 1, MANY, "N", "connections at once"},
+	 "for a client to take more of a stream, before that is cut", OPT_RELOADS},
+	{"max-connections", 0, OPT_INT, AT(max_connections), "1024", 1, MANY, "N", "connections at once", OPT_RELOADS},
 	{"max-calls", 0, OPT_INT, AT(max_calls), "16384", 1, 65536, "N",
-	 "calls under way on one connection"},
+	 "calls under way on one connection", OPT_RELOADS},
 	{"max-user-calls", 0, OPT_INT, AT(max_calls_user), "65536", 1, MANY, "N",
-	 "calls under way of one user"},
+	 "calls under way of one user", OPT_RELOADS},
 	{"max-input", 0, OPT_SIZE, AT(max_input), "256M", 8 << 20, 1LL << 40, "SIZE",
-	 "memory of all calls under way with their input"},
+	 "memory of all calls under way with their input", OPT_RELOADS},
 	{"max-output", 0, OPT_SIZE, AT(max_output), "8M", 64 << 10, 1 << 30, "SIZE",
-	 "output waiting on one connection"},
+	 "output waiting on one connection", OPT_RELOADS},
 	{"max-user-output", 0, OPT_SIZE, AT(max_output_user), "64M", 64 << 10, 1LL << 40, "SIZE",
-	 "output waiting for one user"},
+	 "output waiting for one user", OPT_RELOADS},
 	{"callback-keys", 0, OPT_STRING, AT(callback.keys), NULL, 0, 0, "FILE",
 	 "secrets that sign callbacks (mode 0600, one a line); without it there are none"},
 	{"callback-allow", 0, OPT_LIST, AT(callback_allow), NULL, 0, 0, "HOST[:PORT]",
@@ -99,23 +103,19 @@ static const struct opt table[] = {
 	{"max-callbacks", 0, OPT_INT, AT(callback_flight), "64", 1, 1000, "N", "callbacks under way"},
 	{"max-host-callbacks", 0, OPT_INT, AT(callback_host), "8", 1, 1000, "N",
 	 "callbacks under way to one host"},
-	{"log-level", 0, OPT_STRING, AT(log_level), "info", 0, 0, "LEVEL", "error, warn, info or debug"},
+	{"log-level", 0, OPT_STRING, AT(log_level), "info", 0, 0, "LEVEL", "error, warn, info or debug", OPT_RELOADS},
 	{"ready-fd", 0, OPT_INT, AT(ready_fd), "-1", -1, 1 << 20, "FD",
-	 "gets \"ready\" and a newline when serving"},
+	 "gets \"ready\" and a newline when serving", OPT_LINE_ONLY},
 };
 
-static int wrong(const char *fmt, ...) PRINTF(1, 2);
-static int wrong(const char *fmt, ...)
-{
-	va_list ap;
-
-	fputs("errand-service: ", stderr);
-	va_start(ap, fmt);
-	vfprintf(stderr, fmt, ap);
-	va_end(ap);
-	fputc('\n', stderr);
-	return EX_USAGE;
-}
+static const struct settings_program program = {
+	.name = "errand-service",
+	.section = "service",
+	.usage = "errand-service [options] [--module FILE]...",
+	.table = table,
+	.n = ARRAY_LEN(table),
+	.others = (const char *const[]){"gateway", "command", NULL},
+};
 
 static bool read_number(const char *text, long max, long *out)
 {
@@ -126,7 +126,7 @@ static bool read_number(const char *text, long max, long *out)
 	return errno == 0 && text[0] >= '0' && text[0] <= '9' && *end == '\0' && *out <= max;
 }
 
-static int read_uid(const char *text, uid_t *out)
+static int read_uid(const struct options *o, const char *text, uid_t *out)
 {
 	const struct passwd *pw;
 	long n;
@@ -137,12 +137,12 @@ static int read_uid(const char *text, uid_t *out)
 	}
 	pw = getpwnam(text);
 	if (pw == NULL)
-		return wrong("--allow-uid %s: no such user", text);
+		return settings_wrong(&o->settings, "allow-uid", "%s: no such user", text);
 	*out = pw->pw_uid;
 	return 0;
 }
 
-static int read_gid(const char *option, const char *text, gid_t *out)
+static int read_gid(const struct options *o, const char *option, const char *text, gid_t *out)
 {
 	const struct group *gr;
 	long n;
@@ -153,7 +153,7 @@ static int read_gid(const char *option, const char *text, gid_t *out)
 	}
 	gr = getgrnam(text);
 	if (gr == NULL)
-		return wrong("--%s %s: no such group", option, text);
+		return settings_wrong(&o->settings, option, "%s: no such group", text);
 	*out = gr->gr_gid;
 	return 0;
 }
@@ -164,19 +164,19 @@ static int read_mode(struct options *o)
 	unsigned long mode = strtoul(o->mode, &end, 8);
 
 	if (o->mode[0] < '0' || o->mode[0] > '7' || *end != '\0' || mode > 0777)
-		return wrong("--mode %s: write it in octal, as 0660", o->mode);
+		return settings_wrong(&o->settings, "mode", "%s: write it in octal, as 0660", o->mode);
 	o->socket_mode = (mode_t)mode;
 	return 0;
 }
 
 /* NAME=SLOTS; the name is cut out of a copy that lives on in the config. */
-static int read_queue(const char *text, struct task_queue_config *out)
+static int read_queue(const struct options *o, const char *text, struct task_queue_config *out)
 {
 	const char *eq = strchr(text, '=');
 	long n;
 
 	if (eq == NULL || eq == text || !read_number(eq + 1, 10000, &n) || n < 1)
-		return wrong("--queue %s: write NAME=SLOTS, with 1 to 10000 slots", text);
+		return settings_wrong(&o->settings, "queue", "%s: write NAME=SLOTS, with 1 to 10000 slots", text);
 	out->name = xstrndup(text, (size_t)(eq - text));
 	out->slots = (unsigned)n;
 	return 0;
@@ -188,14 +188,14 @@ static int read_lists(struct options *o)
 
 	o->queue_configs = xcalloc(o->queues.n + 1, sizeof *o->queue_configs);
 	for (size_t i = 0; i < o->queues.n && r == 0; i++)
-		r = read_queue(o->queues.items[i], &o->queue_configs[i]);
+		r = read_queue(o, o->queues.items[i], &o->queue_configs[i]);
 	o->n_queue_configs = o->queues.n;
 	o->uids = xcalloc(o->allow_uid.n + 1, sizeof *o->uids);
 	for (size_t i = 0; i < o->allow_uid.n && r == 0; i++)
-		r = read_uid(o->allow_uid.items[i], &o->uids[i]);
+		r = read_uid(o, o->allow_uid.items[i], &o->uids[i]);
 	o->gids = xcalloc(o->allow_gid.n + 1, sizeof *o->gids);
 	for (size_t i = 0; i < o->allow_gid.n && r == 0; i++)
-		r = read_gid("allow-gid", o->allow_gid.items[i], &o->gids[i]);
+		r = read_gid(o, "allow-gid", o->allow_gid.items[i], &o->gids[i]);
 	return r;
 }
 
@@ -206,14 +206,14 @@ static int read_callbacks(struct options *o)
 	char why[256];
 
 	if (hook_schedule_parse(o->callback_retry, &c->schedule, why, sizeof why) < 0)
-		return wrong("--callback-retry %s", why);
+		return settings_wrong(&o->settings, "callback-retry", "%s", why);
 	for (size_t i = 0; i < o->callback_allow.n; i++) {
 		struct hook_rules rules = {0};
 		int r = hook_rules_add(&rules, o->callback_allow.items[i], why, sizeof why);
 
 		hook_rules_deinit(&rules);
 		if (r < 0)
-			return wrong("--callback-allow %s", why);
+			return settings_wrong(&o->settings, "callback-allow", "%s", why);
 	}
 	c->allow = o->callback_allow.items;
 	c->n_allow = o->callback_allow.n;
@@ -233,27 +233,60 @@ static int64_t processors(void)
 	return n > 0 ? n : 1;
 }
 
-int options_read(struct options *o, int argc, char **argv)
+/* What the table cannot know of values. */
+static int read_values(struct options *o)
 {
-	int first = opt_parse(table, ARRAY_LEN(table), o, argc, argv,
-			      "errand-service [options] [--module FILE]...");
-	int level, r;
+	int level = log_level_by_name(o->log_level), r;
 
-	if (first < 0)
-		return EX_USAGE;
-	if (first < argc)
-		return wrong("%s is no option; modules are given with --module %s", argv[first], argv[first]);
-	level = log_level_by_name(o->log_level);
 	if (level < 0)
-		return wrong("--log-level %s: error, warn, info or debug", o->log_level);
-	log_init("errand-service", (enum log_level)level);
+		return settings_wrong(&o->settings, "log-level", "%s: error, warn, info or debug", o->log_level);
+	o->level = (enum log_level)level;
 	o->socket_group = (gid_t)-1;
-	r = o->group != NULL ? read_gid("group", o->group, &o->socket_group) : 0;
+	r = o->group != NULL ? read_gid(o, "group", o->group, &o->socket_group) : 0;
 	if (r != 0 || (r = read_mode(o)) != 0 || (r = read_lists(o)) != 0 || (r = read_callbacks(o)) != 0)
 		return r;
 	if (o->sync_threads == 0)
 		o->sync_threads = 2 * processors();
 	o->store_spec = o->store != NULL ? xstrdup(o->store) : xasprintf("sqlite:%s/tasks.db", o->state);
+	return 0;
+}
+
+/* The files' faults are told together: those of settings and those of commands. */
+static int read_commands(struct options *o)
+{
+	command_config_read(&o->settings.files, &o->commands);
+	if (settings_report(&o->settings) > 0)
+		return EX_CONFIG;
+	for (size_t i = 0; i < o->commands.n; i++)
+		if (o->commands.specs[i].slots > 0)
+			options_add_queue(o, o->commands.specs[i].queue, o->commands.specs[i].slots);
+	return 0;
+}
+
+int options_read(struct options *o, int argc, char **argv)
+{
+	bool later;
+	int first, r = settings_read(&o->settings, &program, o, argc, argv, &first, &later);
+
+	if (r != 0)
+		return r;
+	if (first < argc) {
+		fprintf(stderr, "errand-service: %s is no option; modules are given with --module %s\n", argv[first],
+			argv[first]);
+		return EX_USAGE;
+	}
+	if (o->describe != NULL)
+		return 0;
+	r = later ? 0 : read_values(o);
+	return r != 0 ? r : read_commands(o);
+}
+
+int options_show(const struct options *o)
+{
+	if (o->describe == NULL)
+		settings_print(&o->settings, stdout);
+	else if (!settings_describe(&program, o->describe, stdout))
+		return settings_wrong(&o->settings, "describe", "%s: conf, mdoc or tsv", o->describe);
 	return 0;
 }
 
@@ -266,6 +299,44 @@ void options_add_queue(struct options *o, const char *name, unsigned slots)
 	o->queue_configs[o->n_queue_configs++] = (struct task_queue_config){xstrdup(name), slots};
 }
 
+struct session_limits options_session_limits(const struct options *o)
+{
+	return (struct session_limits){
+		.max_output = (size_t)o->max_output,
+		.max_output_user = (size_t)o->max_output_user,
+		.max_input = (size_t)o->max_input,
+		.max_calls = (size_t)o->max_calls,
+		.max_calls_user = (size_t)o->max_calls_user,
+		.max_sessions = (size_t)o->max_connections,
+		.frame_ns = o->frame_timeout,
+		.stall_ns = o->stall_timeout,
+	};
+}
+
+struct listener_config options_listener(const struct options *o)
+{
+	return (struct listener_config){
+		.path = o->socket,
+		.mode = o->socket_mode,
+		.group = o->socket_group,
+		.uids = o->uids,
+		.n_uids = o->allow_uid.n,
+		.gids = o->gids,
+		.n_gids = o->allow_gid.n,
+	};
+}
+
+int options_reload(const struct options *live, struct options *fresh, int argc, char **argv)
+{
+	if (options_read(fresh, argc, argv) != 0) {
+		log_error("the configuration cannot be used, the former one stays", NULL);
+		options_deinit(fresh);
+		return -ERRAND_INVALID_ARGUMENT;
+	}
+	settings_reload(&live->settings, live, &fresh->settings, fresh);
+	return 0;
+}
+
 void options_deinit(struct options *o)
 {
 	for (size_t i = 0; o->queue_configs != NULL && i < o->n_queue_configs; i++)
@@ -274,10 +345,6 @@ void options_deinit(struct options *o)
 	free(o->uids);
 	free(o->gids);
 	free(o->store_spec);
-	free(o->modules.items);
-	free(o->configs.items);
-	free(o->queues.items);
-	free(o->allow_uid.items);
-	free(o->allow_gid.items);
-	free(o->callback_allow.items);
+	command_set_deinit(&o->commands);
+	settings_deinit(&o->settings, o);
 }

@@ -35,6 +35,7 @@
 #include "service/pool.h"
 #include "service/process.h"
 #include "service/registry.h"
+#include "service/reload.h"
 #include "service/schedule.h"
 #include "service/session.h"
 #include "service/store_check.h"
@@ -102,20 +103,7 @@ static void stop_process(void)
 
 static int start_commands(char *why)
 {
-	struct command_set set;
-	int n;
-
-	if (options.configs.n == 0)
-		return 0;
-	n = command_config_read(options.configs.items, &set);
-	if (n > 0) {
-		snprintf(why, WHY, "%d fault%s in the configuration, see above", n, n == 1 ? "" : "s");
-		return -ERRAND_INVALID_ARGUMENT;
-	}
-	for (size_t i = 0; i < set.n; i++)
-		if (set.specs[i].slots > 0)
-			options_add_queue(&options, set.specs[i].queue, set.specs[i].slots);
-	return command_init(&set, why, WHY);
+	return options.commands.n > 0 ? command_init(&options.commands, why, WHY) : 0;
 }
 
 /* Where it is declared, in front of what is wrong with a command. Gives status. */
@@ -131,6 +119,7 @@ static int place_why(int status, char *why)
 
 static int start_registry(const struct errand_module *const *modules, char *why)
 {
+	bool has_commands = options.commands.n > 0;
 	int r = registry_add(module_builtin(), why, WHY);
 
 	for (; r == 0 && modules != NULL && *modules != NULL; modules++)
@@ -147,7 +136,7 @@ static int start_registry(const struct errand_module *const *modules, char *why)
 	if (r == 0)
 		r = registry_finish(why, WHY);
 	/* Routes are the gateway's, but who writes them wants to know now. */
-	if (r == 0 && (options.check || options.configs.n > 0))
+	if (r == 0 && (options.check || has_commands))
 		r = route_claims_check_schema(registry_schema(), why, WHY);
 	return r < 0 ? place_why(EX_CONFIG, why) : 0;
 }
@@ -272,16 +261,7 @@ static int start_schedules(const struct errand_module *const *modules, char *why
 
 static int start_sessions(const struct errand_module *const *modules, char *why)
 {
-	const struct session_limits limits = {
-		.max_output = (size_t)options.max_output,
-		.max_output_user = (size_t)options.max_output_user,
-		.max_input = (size_t)options.max_input,
-		.max_calls = (size_t)options.max_calls,
-		.max_calls_user = (size_t)options.max_calls_user,
-		.max_sessions = (size_t)options.max_connections,
-		.frame_ns = options.frame_timeout,
-		.stall_ns = options.stall_timeout,
-	};
+	const struct session_limits limits = options_session_limits(&options);
 
 	session_init(&limits);
 	dispatch_init(options.default_deadline);
@@ -296,15 +276,7 @@ static int start_workers(const struct errand_module *const *modules, char *why)
 
 static int start_listener(const struct errand_module *const *modules, char *why)
 {
-	const struct listener_config c = {
-		.path = options.socket,
-		.mode = options.socket_mode,
-		.group = options.socket_group,
-		.uids = options.uids,
-		.n_uids = options.allow_uid.n,
-		.gids = options.gids,
-		.n_gids = options.allow_gid.n,
-	};
+	const struct listener_config c = options_listener(&options);
 
 	if (listener_open(&c, why) < 0)
 		return EX_UNAVAILABLE;
@@ -399,6 +371,13 @@ int errand_service_main(int argc, char **argv, const struct errand_module *const
 	buf_failures_are_fatal();
 	log_init("errand-service", LOG_LEVEL_INFO);
 	status = options_read(&options, argc, argv);
+	if (status == 0 && (options.show_config || options.describe != NULL)) {
+		status = options_show(&options);
+		options_deinit(&options);
+		return status;
+	}
+	log_init("errand-service", options.level);
+	reload_init(&options, argc, argv);
 	if (status == 0 && options.check_store) {
 		status = store_exit(store_check_command(options.store_spec));
 		options_deinit(&options);
@@ -420,6 +399,7 @@ int errand_service_main(int argc, char **argv, const struct errand_module *const
 	stop_parts(n);
 	if (status == 0)
 		log_info("stopped", NULL);
+	reload_deinit();
 	options_deinit(&options);
 	return status;
 }

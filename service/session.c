@@ -502,6 +502,11 @@ static void session_close(struct session *s)
 	free(s);
 }
 
+void session_set_limits(const struct session_limits *l)
+{
+	limits = *l;
+}
+
 void session_init(const struct session_limits *l)
 {
 	limits = *l;

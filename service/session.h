@@ -51,6 +51,8 @@ struct request {
 };
 
 void session_init(const struct session_limits *limits);
+/* Counts for what happens from now on. */
+void session_set_limits(const struct session_limits *limits);
 void session_deinit(void);
 
 /* Takes fd. */

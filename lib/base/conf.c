@@ -12,6 +12,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "base/buf.h"
 #include "base/json.h"
@@ -333,11 +334,18 @@ static char *read_whole(const char *path, size_t *lenp, char *why, size_t size)
 {
 	AUTO_BUF all = BUF_INIT;
 	FILE *f = fopen(path, "re");
+	struct stat st;
 	uint8_t *p;
 	size_t n;
 
 	if (f == NULL) {
 		snprintf(why, size, "cannot be read: %s", strerror(errno));
+		return NULL;
+	}
+	/* Who writes here says which programs run. */
+	if (fstat(fileno(f), &st) == 0 && S_ISREG(st.st_mode) && (st.st_mode & S_IWOTH)) {
+		snprintf(why, size, "everybody can write it: chmod o-w");
+		fclose(f);
 		return NULL;
 	}
 	do {

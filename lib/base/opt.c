@@ -73,8 +73,7 @@ bool opt_size(const char *text, int64_t *out)
 	return read_amount(text, size_units, ARRAY_LEN(size_units), out);
 }
 
-/* A range in the option's own units, for errors. */
-static void show(enum opt_type type, int64_t v, char *out, size_t size)
+void opt_show(enum opt_type type, int64_t v, char *out, size_t size)
 {
 	const struct unit *units = type == OPT_TIME ? time_units : size_units;
 	size_t i = type == OPT_TIME ? ARRAY_LEN(time_units) - 1 : ARRAY_LEN(size_units) - 1;
@@ -113,8 +112,8 @@ static int set_number(const struct opt *o, int64_t *value, const char *text, cha
 		return -1;
 	}
 	if ((o->min != 0 || o->max != 0) && (v < o->min || v > o->max)) {
-		show(o->type, o->min, low, sizeof low);
-		show(o->type, o->max, high, sizeof high);
+		opt_show(o->type, o->min, low, sizeof low);
+		opt_show(o->type, o->max, high, sizeof high);
 		snprintf(why, size, "'%s' is out of range: from %s to %s", text, low, high);
 		return -1;
 	}
@@ -171,18 +170,32 @@ int opt_set(const struct opt *o, void *conf, const char *text, char *why, size_t
 	return -1;
 }
 
+size_t opt_size_of(enum opt_type type)
+{
+	static const size_t sizes[] = {
+		[OPT_FLAG] = sizeof(bool), [OPT_STRING] = sizeof(char *),
+		[OPT_LIST] = sizeof(struct opt_list), [OPT_INT] = sizeof(int64_t),
+		[OPT_SIZE] = sizeof(int64_t), [OPT_TIME] = sizeof(int64_t),
+	};
+
+	return sizes[type];
+}
+
+void opt_clear(const struct opt *o, void *conf)
+{
+	void *value = (char *)conf + o->offset;
+
+	if (o->type == OPT_LIST)
+		list_clear(value);
+	memset(value, 0, opt_size_of(o->type));
+}
+
 void opt_defaults(const struct opt *table, size_t n, void *conf)
 {
 	char why[160];
 
 	for (size_t i = 0; i < n; i++) {
-		static const size_t sizes[] = {
-			[OPT_FLAG] = sizeof(bool), [OPT_STRING] = sizeof(char *),
-			[OPT_LIST] = sizeof(struct opt_list), [OPT_INT] = sizeof(int64_t),
-			[OPT_SIZE] = sizeof(int64_t), [OPT_TIME] = sizeof(int64_t),
-		};
-
-		memset((char *)conf + table[i].offset, 0, sizes[table[i].type]);
+		memset((char *)conf + table[i].offset, 0, opt_size_of(table[i].type));
 		if (table[i].fallback != NULL &&
 		    opt_set(&table[i], conf, table[i].fallback, why, sizeof why) < 0) {
 			fprintf(stderr, "default of --%s: %s\n", table[i].name, why);
@@ -287,7 +300,7 @@ struct parse {
 	const struct opt *table;
 	size_t n;
 	void *conf;
-	bool *given; /* options seen so far: the first of a LIST replaces its default */
+	const char **given; /* by option: seen so far; the first of a LIST replaces its default */
 	const char *usage;
 	char **argv;
 	int argc, i; /* i: the argument being read */
@@ -330,9 +343,9 @@ static int take(struct parse *p, const struct opt *o, const char *text)
 {
 	char why[256];
 
-	if (o->type == OPT_LIST && !p->given[o - p->table])
-		list_clear((struct opt_list *)(void *)((char *)p->conf + o->offset));
-	p->given[o - p->table] = true;
+	if (o->type == OPT_LIST && p->given[o - p->table] == NULL)
+		opt_clear(o, p->conf);
+	p->given[o - p->table] = text;
 	if (opt_set(o, p->conf, text, why, sizeof why) < 0)
 		return complain(p, "--%s: %s", o->name, why);
 	return 0;
@@ -391,7 +404,14 @@ static int parse_letters(struct parse *p, const char *arg)
 int opt_parse(const struct opt *table, size_t n, void *conf, int argc, char **argv,
 	      const char *usage)
 {
-	AUTO_FREE bool *given = xcalloc(n + 1, sizeof *given);
+	AUTO_FREE const char **given = xcalloc(n + 1, sizeof *given);
+
+	return opt_parse_given(table, n, conf, argc, argv, usage, given);
+}
+
+int opt_parse_given(const struct opt *table, size_t n, void *conf, int argc, char **argv,
+		    const char *usage, const char **given)
+{
 	struct parse p = {table, n, conf, given, usage, argv, argc, 1};
 
 	opt_defaults(table, n, conf);

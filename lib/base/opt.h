@@ -1,5 +1,5 @@
 /* opt.h: one table of options gives the parser, the errors and --help of a
- * daemon (and, later, the configuration file). Values carry units: 10s, 250ms,
+ * daemon, and its configuration file (settings.h). Values carry units: 10s, 250ms,
  * 2m for times, 64K, 1M for sizes. */
 #ifndef BASE_OPT_H
 #define BASE_OPT_H
@@ -46,8 +46,16 @@ enum {
 int opt_parse(const struct opt *table, size_t n, void *conf, int argc, char **argv,
 	      const char *usage);
 
+/* The same, and which were given: by option the last text of it, borrowed from argv, or NULL. */
+int opt_parse_given(const struct opt *table, size_t n, void *conf, int argc, char **argv,
+		    const char *usage, const char **given);
+
 /* One value in the syntax of its type; 0, or -1 with the reason in why. */
 int opt_set(const struct opt *o, void *conf, const char *text, char *why, size_t size);
+/* The value as it is before opt_set; of a list: empty, what it had is freed. */
+void opt_clear(const struct opt *o, void *conf);
+/* Bytes of a value in conf. */
+size_t opt_size_of(enum opt_type type);
 void opt_defaults(const struct opt *table, size_t n, void *conf);
 /* Frees the lists in conf. */
 void opt_deinit(const struct opt *table, size_t n, void *conf);
@@ -57,6 +65,9 @@ void opt_deinit(const struct opt *table, size_t n, void *conf);
 void opt_help(const struct opt *table, size_t n, const char *usage);
 /* Edit distance of two words, for "did you mean"; SIZE_MAX for long ones. */
 size_t opt_distance(const char *a, size_t a_len, const char *b);
+
+/* A number of INT, SIZE or TIME in its own syntax. */
+void opt_show(enum opt_type type, int64_t v, char *out, size_t size);
 
 /* "30s" -> ns; "64K" -> bytes. False for anything else. */
 bool opt_time(const char *text, int64_t *out);

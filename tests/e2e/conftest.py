@@ -27,6 +27,8 @@ for _name in [n for n in os.environ if n.startswith("ERRAND_") and n not in ("ER
     if _name in ("ERRAND_URL", "ERRAND_CONTEXT", "ERRAND_SOCKET") or _name.startswith("ERRAND_TOKEN"):
         del os.environ[_name]  # no test asks a service that is not its own
 os.environ["XDG_CONFIG_HOME"] = os.path.join(tempfile.gettempdir(), "errand-tests-without-contexts")
+# What this machine's errand was told is none of the tests'.
+os.environ.update(ERRAND_SERVICE_CONFIG="none", ERRAND_GATEWAY_CONFIG="none")
 REPORT = re.compile(r"(ERROR|WARNING): (Address|Leak|Thread|Memory)Sanitizer|runtime error:")
 
 

@@ -7,8 +7,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/conf.h"
 #include "base/util.h"
 #include "errand_v1.schema.h"
 #include "schema/schema.h"
@@ -91,14 +93,18 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	int fd = memfd_create("conf", MFD_CLOEXEC), n;
 	AUTO_FREE char *file = xasprintf("/proc/self/fd/%d", fd), *said = NULL;
 	const struct text text = {data, size};
+	struct conf c = CONF_INIT;
 	struct command_set set;
 	FILE *old = stderr;
 	size_t len;
 
-	if (fd < 0 || write(fd, data, size) != (ssize_t)size)
+	if (fd < 0 || fchmod(fd, 0600) < 0 || write(fd, data, size) != (ssize_t)size)
 		abort();
 	stderr = open_memstream(&said, &len);
-	n = command_config_read((const char *[]){file, NULL}, &set);
+	conf_read(&c, file);
+	command_config_read(&c, &set);
+	n = (int)conf_report(&c, stderr);
+	conf_deinit(&c);
 	fclose(stderr);
 	stderr = old;
 	check_faults(&text, file, said, n);

@@ -11,22 +11,25 @@
 
 #include <cmocka.h>
 
+#include "base/conf.h"
 #include "schema/transcode.h"
 #include "tests/support/load.h"
 
 static void read_section(struct command_rig *rig, const char *lines)
 {
 	char path[] = "/tmp/errand-command-XXXXXX";
-	const char *files[] = {path, NULL};
-	int fd = mkstemp(path), n_faults;
+	struct conf c = CONF_INIT;
+	int fd = mkstemp(path);
 	FILE *f = fdopen(fd, "w");
 
 	assert_non_null(f);
 	fprintf(f, "[command " RIG_METHOD "]\n%s", lines);
 	fclose(f);
-	n_faults = command_config_read(files, &rig->set);
+	conf_read(&c, path);
 	unlink(path);
-	assert_int_equal(n_faults, 0);
+	command_config_read(&c, &rig->set);
+	assert_int_equal(conf_report(&c, stderr), 0);
+	conf_deinit(&c);
 	rig->spec = &rig->set.specs[0];
 }
 

@@ -14,6 +14,7 @@
 
 #include <cmocka.h>
 
+#include "base/conf.h"
 #include "base/util.h"
 #include "errand_v1.schema.h"
 #include "schema/rules.h"
@@ -320,13 +321,18 @@ static void put_schema(FILE *f, const struct command_set *set)
 /* command_config_read, and what it says. */
 static int read_files(const char *const *files, struct command_set *set, char **saidp)
 {
+	struct conf c = CONF_INIT;
 	int fd = memfd_create("stderr", MFD_CLOEXEC), old = dup(STDERR_FILENO), n;
 	off_t len;
 
 	assert_true(fd >= 0 && old >= 0);
 	fflush(stderr);
 	dup2(fd, STDERR_FILENO);
-	n = command_config_read(files, set);
+	for (; *files != NULL; files++)
+		conf_read(&c, *files);
+	command_config_read(&c, set);
+	n = (int)conf_report(&c, stderr);
+	conf_deinit(&c);
 	fflush(stderr);
 	dup2(old, STDERR_FILENO);
 	close(old);
