@@ -187,7 +187,7 @@ def test_reload_of_the_service(make_pair, work):
     cwd = work("s.conf", "[service]\nlog-level = info\n" + one)
     conf = cwd / "s.conf"
     pair = make_pair(service_args=["--config", str(conf)])
-    assert pair.request("POST", "/one").json["output"].strip() == "one"
+    assert pair.request("POST", "/one").json()["output"].strip() == "one"
     assert pair.request("POST", "/two").status == 404
     conf.write_text("[service]\nlog-level = debug\nslots = 9\n" + one.replace("echo one", "echo 1") + two,
                     encoding="utf-8")
@@ -198,8 +198,8 @@ def test_reload_of_the_service(make_pair, work):
     end = time.monotonic() + 20
     while pair.request("POST", "/two").status == 404:
         assert time.monotonic() < end
-    assert pair.request("POST", "/two").json["output"].strip() == "two"
-    assert pair.request("POST", "/one").json["output"].strip() == "1"
+    assert pair.request("POST", "/two").json()["output"].strip() == "two"
+    assert pair.request("POST", "/one").json()["output"].strip() == "1"
     at = len(pair.service.text())
     conf.write_text(one + two.replace("POST /two", "POST /one"), encoding="utf-8")
     pair.service.popen.send_signal(signal.SIGHUP)

@@ -16,7 +16,8 @@
 
 static const char *const names[] = {"index.html", "docs.js", "favicon-32x32.png", "swagger-ui.css",
 				    "swagger-ui-bundle.js"};
-static struct gateway_config config = {.gzip_min = -1};
+static struct gateway_state gateway;
+static struct gateway_config config = {.state = &gateway, .gzip_min = -1};
 static struct gateway_thread thread = {.config = &config};
 static char dir[] = "/tmp/errand-docs-XXXXXX";
 static int port;

@@ -15,7 +15,8 @@
 #include "gateway/builtin.h"
 #include "gateway/snapshot.h"
 
-static struct gateway_config config;
+static struct gateway_state gateway;
+static struct gateway_config config = {.state = &gateway};
 static struct gateway_thread thread = {.config = &config};
 static struct snapshot *some_schema;
 static bool up, handled;
@@ -80,9 +81,9 @@ static void test_live(void **state)
 	assert_int_equal(get("GET", "/livez", &a), 200);
 	assert_string_equal(buf_cstr(&a.body), "{\"status\":\"ok\"}");
 	assert_true(answer_has(&a, "Cache-Control: no-store"));
-	config.draining = true;
+	gateway.draining = true;
 	assert_int_equal(get("GET", "/livez?verbose", &a), 200);
-	config.draining = false;
+	gateway.draining = false;
 	assert_int_equal(get("HEAD", "/livez", &a), 200);
 	assert_true(answer_has(&a, "Content-Length: 15"));
 }
@@ -108,9 +109,9 @@ static void test_ready(void **state)
 	thread.snapshot = NULL;
 	check_unready("schema");
 	thread.snapshot = some_schema;
-	config.draining = true;
+	gateway.draining = true;
 	check_unready("draining");
-	config.draining = false;
+	gateway.draining = false;
 	assert_int_equal(get("GET", "/readyz", &a), 200);
 	assert_string_equal(buf_cstr(&a.body), "{\"status\":\"ok\"}");
 }
