@@ -45,11 +45,16 @@ static int backend_connect(struct backend *b)
 	return b->remote != NULL ? connect_remote(b, left) : connect_socket(b, left);
 }
 
-static const char *backend_error(const struct backend *b)
+const char *backend_error(const struct backend *b)
 {
 	if (b->remote != NULL)
 		return remote_error(b->remote);
 	return b->client != NULL ? errand_client_error(b->client) : "out of memory";
+}
+
+int backend_retry(struct backend *b, int64_t timeout_ns)
+{
+	return b->remote != NULL ? 0 : connect_socket(b, timeout_ns);
 }
 
 /* Over a URL nothing is asked before the first call. */

@@ -25,6 +25,11 @@ int backend_open(struct backend *b, const struct cli_common *common);
 int backend_open_socket(struct backend *b, const struct cli_common *common, const char *what);
 void backend_close(struct backend *b);
 
+/* Connects again, once and without a word: 0, or negative (backend_error). */
+int backend_retry(struct backend *b, int64_t timeout_ns);
+/* What went wrong last, in words. */
+const char *backend_error(const struct backend *b);
+
 /* Connects again until somebody answers or the deadline has passed; says so once. */
 int backend_reopen(struct backend *b);
 
