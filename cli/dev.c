@@ -278,6 +278,7 @@ static bool prepare_gateway(struct dev *d, int n_modules, char **modules)
 	docs = dev_find_docs();
 	if (docs != NULL)
 		arg(c, "--docs", keep(d, docs));
+	dev_child_arg(c, "--insecure-listen"); /* who develops says himself where */
 	arg(c, "--listen", d->conf.listen);
 	d->listen_at = c->n_argv - 1;
 	return true;

@@ -11,7 +11,9 @@
 #include "base/log.h"
 #include "base/settings.h"
 #include "gateway/http.h"
+#include "gateway/listen.h"
 #include "gateway/origin.h"
+#include "gateway/tls.h"
 #include "gateway/upstream.h"
 
 /* What all threads share and change. */
@@ -23,7 +25,12 @@ struct gateway_state {
 /* The options: immutable; SIGHUP makes another one, which each thread takes between two events. */
 struct gateway_config {
 	struct gateway_state *state;
-	const char *listen, *socket, *access_log;
+	const char *socket, *access_log;
+	struct opt_list listen;        /* as given */
+	struct listen_set listeners;   /* as read */
+	bool insecure_listen;
+	struct tls_options tls;
+	enum tls_client_auth client_auth;
 	const char *schema;    /* file with a descriptor set, for a plain ttrpc server; or NULL */
 	const char *docs;      /* directory of Swagger UI, or "off" */
 	const char *log_level;

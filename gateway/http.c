@@ -1,7 +1,5 @@
 /* http.c: requests and answers. evhttp parses (what the gate let through) and keeps
- * the connection's state; the answer is written here, straight to the socket when
- * nothing is queued before it: one writev, no poll for writability, no evbuffer.
- * What the socket does not take goes through evhttp's bufferevent.
+ * the connection's state; the answer is made here and written by http_send.c.
  *
  * A request is evhttp's until the client goes away; then evhttp lets go of it (it
  * has no connection any more) and it is ours to free when it is answered.
@@ -17,7 +15,6 @@
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
-#include <sys/uio.h>
 
 #include "base/clock.h"
 #include "base/err.h"
@@ -238,26 +235,6 @@ struct bytes http_body(struct http_request *r)
 	return (struct bytes){evbuffer_pullup(body, -1), evbuffer_get_length(body)};
 }
 
-const char *http_peer(const struct http_request *r)
-{
-	return r->conn->peer;
-}
-
-int64_t http_peer_uid(const struct http_request *r)
-{
-	return -1;
-}
-
-const char *http_peer_cert(const struct http_request *r)
-{
-	return NULL;
-}
-
-bool http_is_tls(const struct http_request *r)
-{
-	return false;
-}
-
 int64_t http_begun_ns(const struct http_request *r)
 {
 	return r->begun_ns;
@@ -382,73 +359,7 @@ struct buf *answer_head(struct http_request *r, const char *content_type, int64_
 	return b;
 }
 
-/* --- sending --- */
-
-/* As much as the socket takes now, when nothing waits before it. */
-static size_t send_now(struct http_conn *c, const struct iovec *v, int n)
-{
-	ssize_t sent;
-
-	if (evbuffer_get_length(bufferevent_get_output(c->bev)) > 0)
-		return 0;
-	sent = writev(c->fd, v, n);
-	if (sent <= 0)
-		return 0; /* errors come back when it is polled */
-	http_count(&c->server->stats.bytes_out, (uint64_t)sent);
-	return (size_t)sent;
-}
-
-/* The rest of what send_now did not take is copied to the output. */
-static void send_later(struct http_conn *c, const struct iovec *v, int n, size_t sent)
-{
-	struct evbuffer *out = bufferevent_get_output(c->bev);
-
-	for (int i = 0; i < n; i++) {
-		size_t skip = MIN(sent, v[i].iov_len);
-
-		sent -= skip;
-		if (skip < v[i].iov_len)
-			evbuffer_add(out, (char *)v[i].iov_base + skip, v[i].iov_len - skip);
-	}
-	bufferevent_enable(c->bev, EV_WRITE);
-}
-
-static void send_all(struct http_conn *c, const struct iovec *v, int n)
-{
-	size_t total = 0, sent = send_now(c, v, n);
-
-	for (int i = 0; i < n; i++)
-		total += v[i].iov_len;
-	if (sent < total)
-		send_later(c, v, n, sent);
-}
-
-static void body_cleanup(const void *data, size_t len, void *memory)
-{
-	free(memory);
-}
-
-/* head and body, the body without a copy. kept: its memory stays the caller's. */
-static void send_answer(struct http_conn *c, const struct buf *head, struct buf *body, bool kept)
-{
-	struct iovec v[2] = {{head->data, head->len}, {body->data, body->len}};
-	size_t sent = send_now(c, v, body->len > 0 ? 2 : 1);
-	size_t from = sent > head->len ? sent - head->len : 0;
-
-	if (sent == head->len + body->len)
-		return;
-	send_later(c, v, 1, sent);
-	if (from < body->len && kept) {
-		evbuffer_add_reference(bufferevent_get_output(c->bev), body->data + from, body->len - from,
-				       NULL, NULL);
-	} else if (from < body->len) {
-		size_t len;
-		uint8_t *data = buf_take(body, &len);
-
-		evbuffer_add_reference(bufferevent_get_output(c->bev), data + from, len - from,
-				       body_cleanup, data);
-	}
-}
+/* --- the answer --- */
 
 /* Tells evhttp that the answer is whole: at once when all has been sent, else when
  * the output has drained. r may be freed by it. */
@@ -492,7 +403,7 @@ static void reply(struct http_request *r, int status, const char *content_type, 
 		if (body == NULL || r->head || !answer_has_content(status))
 			body = &none;
 		r->n_body = body->len;
-		send_answer(r->conn, head, body, kept);
+		conn_send_answer(r->conn, head, body, kept);
 		answer_finish(r);
 	}
 }
@@ -535,7 +446,7 @@ void http_stream_begin(struct http_request *r, int status, const char *content_t
 	conn_stream(r->conn);
 	head = answer_head(r, content_type, -1);
 	v = (struct iovec){head->data, head->len};
-	send_all(r->conn, &v, 1);
+	conn_send(r->conn, &v, 1);
 }
 
 bool http_stream_write(struct http_request *r, struct bytes chunk)
@@ -554,7 +465,7 @@ bool http_stream_write(struct http_request *r, struct bytes chunk)
 	if (r->chunked)
 		v[n++] = (struct iovec){line_end, 2};
 	r->n_ahead = 0;
-	send_all(r->conn, v, n);
+	conn_send(r->conn, v, n);
 	r->n_body += chunk.len;
 	/* full until it has drained: who was told so waits for on_drained */
 	if (evbuffer_get_length(bufferevent_get_output(r->conn->bev)) >
@@ -581,7 +492,7 @@ void http_stream_end(struct http_request *r)
 		return;
 	}
 	if (r->chunked)
-		send_all(r->conn, &v, 1);
+		conn_send(r->conn, &v, 1);
 	conn_hold_reading(r->conn);
 	answer_finish(r);
 }
@@ -606,9 +517,23 @@ void http_server_set_limits(struct http_server *s, const struct http_limits *lim
 		.max_chunk_line = CHUNK_DIGITS,
 		.max_headers = limits->max_headers,
 	};
-	evhttp_set_max_headers_size(s->http, (ev_ssize_t)limits->max_head + 64);
-	evhttp_set_max_body_size(s->http, (ev_ssize_t)s->guard.max_body + 64);
+	conn_server_limits(s);
+	listen_limits(s);
 	listen_adjust(s);
+}
+
+struct evhttp *server_evhttp(struct http_server *s)
+{
+	struct evhttp *http = evhttp_new(s->base);
+
+	if (http == NULL)
+		abort();
+	evhttp_set_default_content_type(http, NULL);
+	evhttp_set_allowed_methods(http, EVHTTP_REQ_GET | EVHTTP_REQ_HEAD | EVHTTP_REQ_POST |
+						 EVHTTP_REQ_PUT | EVHTTP_REQ_PATCH | EVHTTP_REQ_DELETE |
+						 EVHTTP_REQ_OPTIONS);
+	evhttp_set_gencb(http, request_arrived, s);
+	return http;
 }
 
 struct http_server *http_server_new(struct event_base *base, int fd, const struct http_limits *limits,
@@ -619,18 +544,10 @@ struct http_server *http_server_new(struct event_base *base, int fd, const struc
 	s->base = base;
 	s->ops = ops;
 	s->arg = arg;
-	s->http = evhttp_new(base);
-	if (s->http == NULL)
-		abort();
-	http_server_set_limits(s, limits);
 	conn_server_init(s);
-	evhttp_set_default_content_type(s->http, NULL);
-	evhttp_set_allowed_methods(s->http, EVHTTP_REQ_GET | EVHTTP_REQ_HEAD | EVHTTP_REQ_POST |
-						    EVHTTP_REQ_PUT | EVHTTP_REQ_PATCH |
-						    EVHTTP_REQ_DELETE | EVHTTP_REQ_OPTIONS);
-	evhttp_set_gencb(s->http, request_arrived, s);
-	evhttp_set_bevcb(s->http, conn_open, s);
-	if (listen_start(s, fd) < 0)
+	listen_init(s);
+	http_server_set_limits(s, limits);
+	if (fd >= 0 && http_server_listen(s, fd, NULL) < 0)
 		return http_server_free(s);
 	return s;
 }
@@ -650,7 +567,7 @@ void http_server_drain(struct http_server *s)
 
 size_t http_server_connections(const struct http_server *s)
 {
-	return s->n_conns;
+	return s->n_conns + s->n_tails;
 }
 
 /* Requests that are still unanswered are told that their client has gone; those
@@ -671,7 +588,8 @@ struct http_server *http_server_free(struct http_server *s)
 		return NULL;
 	listen_stop(s);
 	server_drop_conns(s);
-	evhttp_free(s->http);
+	peer_server_deinit(s);
+	listen_deinit(s);
 	conn_server_deinit(s);
 	while ((r = s->spare) != NULL) {
 		s->spare = r->next;

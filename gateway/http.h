@@ -27,6 +27,7 @@
 struct event_base;
 struct http_server;
 struct http_request;
+struct tls;
 
 struct http_limits {
 	size_t max_head, max_body;     /* bytes; 431 or 414, 413 */
@@ -51,13 +52,18 @@ struct http_ops {
 	void (*refused)(const char *peer, int status, const char *why, void *arg);
 };
 
-/* Listens on fd (taken). */
+/* Listens on fd (taken) as http_server_listen does without TLS; on nothing if it is -1. */
 struct http_server *http_server_new(struct event_base *base, int fd, const struct http_limits *limits,
 				    const struct http_ops *ops, void *arg);
-/* From now on; timeouts count from the next time one is set. */
+/* From now on. */
 void http_server_set_limits(struct http_server *s, const struct http_limits *limits);
-/* Stops accepting; connections that are idle are closed, others after their answer. */
+/* One more socket (taken, listening; of TCP or UNIX), which other threads may share. tls is
+ * borrowed for the server's life; NULL: plain. 0, or -1. */
+int http_server_listen(struct http_server *s, int fd, struct tls *tls);
+/* Stops accepting. A connection ends with its next answer, or after a second without a
+ * request: who has just sent one when it is idle would lose it. */
 void http_server_drain(struct http_server *s);
+/* Those too of which TLS has still something to send. */
 size_t http_server_connections(const struct http_server *s);
 struct http_server *http_server_free(struct http_server *s);
 
@@ -66,6 +72,7 @@ struct http_stats {
 	_Atomic uint64_t accepted, closed;    /* connections */
 	_Atomic uint64_t turned_away;         /* with 503, for want of a descriptor */
 	_Atomic uint64_t pauses_limit, pauses_files; /* of accepting: connection cap, EMFILE */
+	_Atomic uint64_t handshakes, handshakes_failed; /* of TLS */
 	_Atomic uint64_t timeouts_idle, timeouts_head, timeouts_body, timeouts_write;
 	_Atomic uint64_t bytes_in, bytes_out; /* of the sockets */
 };
@@ -80,7 +87,7 @@ const char *http_header(const struct http_request *r, const char *name); /* firs
 /* The n-th (from 0) header of that name, or NULL: for lists over several lines. */
 const char *http_header_nth(const struct http_request *r, const char *name, unsigned n);
 struct bytes http_body(struct http_request *r); /* contiguous */
-const char *http_peer(const struct http_request *r); /* "127.0.0.1:51234" */
+const char *http_peer(const struct http_request *r); /* "127.0.0.1:51234", "unix:uid=0,pid=7" */
 /* Who is at the other end, as far as the connection says: */
 int64_t http_peer_uid(const struct http_request *r);     /* the user of a UNIX socket's client; -1 over TCP */
 const char *http_peer_cert(const struct http_request *r); /* its checked certificate's name; NULL: none */

@@ -24,6 +24,7 @@
 #include "errand/status.h"
 
 static const int64_t LINGER_NS = 2 * NS_PER_S;
+static const int64_t DRAIN_NS = NS_PER_S; /* idle, while stopping: see http_server_drain */
 static const int64_t PROBE_NS = NS_PER_S / 2; /* twice as long after each byte */
 
 /* --- deadlines --- */
@@ -67,12 +68,12 @@ void conn_next(struct http_conn *c)
 
 	if (!conn_is_quiet(c))
 		return;
+	if (c->server->draining && wait == WAIT_IDLE)
+		wait = WAIT_DRAIN;
 	if (c->owes_continue)
 		gate_continue(c);
 	if (c->state == CONN_REFUSED)
 		conn_todo(c);
-	else if (c->state == CONN_OPEN && c->server->draining && wait == WAIT_IDLE)
-		conn_kill(c);
 	else if (c->state == CONN_OPEN && wait != c->wait)
 		conn_arm(c, wait);
 }
@@ -90,6 +91,7 @@ void conn_release(struct http_conn *c)
 	buf_deinit(&c->held);
 	gate_forget_verbs(c);
 	buf_deinit(&c->answer);
+	free(c->cert);
 	free(c);
 }
 
@@ -117,6 +119,7 @@ static void conn_closed(struct evhttp_connection *evcon, void *arg)
 		request_conn_lost(c->current);
 	if (c->current != NULL)
 		list_push_back(&s->orphans, &c->node);
+	peer_leave(c);
 	gate_detach(c);
 	bufferevent_decref(c->bev);
 	c->bev = NULL;
@@ -151,8 +154,8 @@ void conn_abort(struct http_conn *c)
 
 void conn_drain(struct http_conn *c)
 {
-	if (c->state == CONN_OPEN && conn_is_quiet(c) && guard_phase(&c->guard) == GUARD_IDLE)
-		conn_kill(c);
+	if (c->state == CONN_OPEN && c->wait == WAIT_IDLE)
+		conn_arm(c, WAIT_DRAIN);
 }
 
 /* --- refusing --- */
@@ -351,9 +354,10 @@ struct http_conn *conn_of(const struct http_server *s, struct bufferevent *bev)
 	return c != NULL && c->bev == bev ? c : NULL;
 }
 
-struct bufferevent *conn_open(struct event_base *base, void *server)
+struct bufferevent *conn_open(struct event_base *base, void *listener)
 {
-	struct http_server *s = server;
+	struct http_listener *l = listener;
+	struct http_server *s = l->server;
 	struct bufferevent *bev = bufferevent_socket_new(base, -1, 0);
 	struct http_conn *c;
 
@@ -361,6 +365,8 @@ struct bufferevent *conn_open(struct event_base *base, void *server)
 		return NULL;
 	c = xcalloc(1, sizeof *c);
 	c->server = s;
+	c->listener = l;
+	c->uid = -1;
 	c->bev = bev;
 	c->fd = -1;
 	c->wait = WAIT_NONE;
@@ -419,16 +425,16 @@ static void conn_adopt(struct http_conn *c)
 		conn_closed(NULL, c);
 		return;
 	}
+	setsockopt(c->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+	conn_keepalive(c->fd);
+	evhttp_connection_get_peer(evcon, &address, &port);
+	if (!peer_adopt(c, address, port))
+		conn_kill(c);
 	by_fd_put(c->server, c);
 	event_assign(&c->keep, c->server->base, c->fd, EV_READ | EV_PERSIST, keep_nothing, NULL);
 	conn_keep(c, true);
 	evhttp_connection_set_closecb(evcon, conn_closed, c);
-	evhttp_connection_get_peer(evcon, &address, &port);
-	snprintf(c->peer, sizeof c->peer, strchr(address, ':') ? "[%s]:%u" : "%s:%u", address,
-		 (unsigned)port);
-	setsockopt(c->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-	conn_keepalive(c->fd);
-	conn_arm(c, WAIT_IDLE);
+	conn_arm(c, c->server->draining ? WAIT_DRAIN : WAIT_IDLE);
 	if (c->state == CONN_KILLED)
 		conn_todo(c);
 	if (!event_pending(c->server->tick_ev, EV_TIMEOUT, NULL))
@@ -567,7 +573,7 @@ static struct timeval tick_period(const struct http_server *s)
 	return (struct timeval){0, (suseconds_t)(ns / 1000)};
 }
 
-void conn_server_init(struct http_server *s)
+void conn_server_limits(struct http_server *s)
 {
 	const struct http_limits *l = &s->limits;
 
@@ -576,6 +582,14 @@ void conn_server_init(struct http_server *s)
 	s->timeout_ns[WAIT_BODY] = l->body_timeout_ns;
 	s->timeout_ns[WAIT_WRITE] = l->write_timeout_ns;
 	s->timeout_ns[WAIT_LINGER] = LINGER_NS;
+	s->timeout_ns[WAIT_DRAIN] = DRAIN_NS;
+	s->tick_period = tick_period(s);
+	if (event_pending(s->tick_ev, EV_TIMEOUT, NULL))
+		event_add(s->tick_ev, &s->tick_period);
+}
+
+void conn_server_init(struct http_server *s)
+{
 	list_init(&s->conns);
 	list_init(&s->orphans);
 	list_init(&s->adopting);
@@ -583,7 +597,7 @@ void conn_server_init(struct http_server *s)
 	list_init(&s->halves);
 	for (int i = 0; i < WAIT_KINDS; i++)
 		list_init(&s->timed[i]);
-	s->tick_period = tick_period(s);
+	peer_server_init(s);
 	s->work_ev = event_new(s->base, -1, 0, work, s);
 	s->tick_ev = event_new(s->base, -1, EV_PERSIST, tick, s);
 	if (s->work_ev == NULL || s->tick_ev == NULL)

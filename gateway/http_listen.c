@@ -17,22 +17,22 @@
 #include "gateway/http_private.h"
 
 /* The listener's error callback is given evhttp's argument, not ours: this finds
- * the server. */
+ * ours. */
 static pthread_mutex_t registry_lock = PTHREAD_MUTEX_INITIALIZER; /* guards registry */
 static struct list registry = LIST_INIT(registry);
 
 static const struct timeval RETRY = {0, 100000};
 
-static struct http_server *server_of(const struct evconnlistener *listener)
+static struct http_listener *listener_of(const struct evconnlistener *accepting)
 {
-	struct http_server *found = NULL;
+	struct http_listener *found = NULL;
 
 	pthread_mutex_lock(&registry_lock);
 	LIST_FOREACH(node, &registry) {
-		struct http_server *s = LIST_ENTRY(node, struct http_server, registered);
+		struct http_listener *l = LIST_ENTRY(node, struct http_listener, registered);
 
-		if (s->listener == listener)
-			found = s;
+		if (l->accepting == accepting)
+			found = l;
 	}
 	pthread_mutex_unlock(&registry_lock);
 	return found;
@@ -43,19 +43,30 @@ static int spare_open(void)
 	return open("/dev/null", O_RDONLY | O_CLOEXEC);
 }
 
+static void listeners_switch(struct http_server *s, bool on)
+{
+	LIST_FOREACH(node, &s->listeners) {
+		struct http_listener *l = LIST_ENTRY(node, struct http_listener, node);
+
+		if (l->accepting == NULL)
+			continue;
+		if (on)
+			evconnlistener_enable(l->accepting);
+		else
+			evconnlistener_disable(l->accepting);
+	}
+}
+
 void listen_adjust(struct http_server *s)
 {
-	bool on = !s->paused && s->n_conns < s->limits.max_connections;
+	bool on = !s->paused && s->n_conns + s->n_tails < s->limits.max_connections;
 
-	if (s->listener == NULL || on == s->listening)
+	if (on == s->listening)
 		return;
 	s->listening = on;
 	if (!on && !s->paused)
 		http_count(&s->stats.pauses_limit, 1);
-	if (on)
-		evconnlistener_enable(s->listener);
-	else
-		evconnlistener_disable(s->listener);
+	listeners_switch(s, on);
 }
 
 static void retry(evutil_socket_t fd, short what, void *arg)
@@ -68,9 +79,10 @@ static void retry(evutil_socket_t fd, short what, void *arg)
 	listen_adjust(s);
 }
 
-/* Answers and closes the one who has waited longest. */
-static void shed_one(struct http_server *s)
+/* Answers and closes the one who has waited longest; TLS has no words for him. */
+static void shed_one(struct http_listener *l)
 {
+	struct http_server *s = l->server;
 	static const char body[] = "{\"type\":\"about:blank\",\"title\":\"Service Unavailable\","
 				   "\"status\":503,\"detail\":\"too many connections: try again soon\","
 				   "\"code\":\"UNAVAILABLE\"}";
@@ -84,13 +96,13 @@ static void shed_one(struct http_server *s)
 		     "Content-Type: application/problem+json\r\nContent-Length: %zu\r\n"
 		     "Connection: close\r\n\r\n%s", sizeof body - 1, body);
 	close(s->spare_fd);
-	fd = accept4(evconnlistener_get_fd(s->listener), NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+	fd = accept4(evconnlistener_get_fd(l->accepting), NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
 	if (fd >= 0) {
 		char drop[4096];
 
 		s->n_shed++;
 		http_count(&s->stats.turned_away, 1);
-		if (recv(fd, drop, sizeof drop, 0) >= 0 || errno == EAGAIN)
+		if (l->tls == NULL && (recv(fd, drop, sizeof drop, 0) >= 0 || errno == EAGAIN))
 			send(fd, answer, (size_t)n, MSG_NOSIGNAL);
 		shutdown(fd, SHUT_WR);
 		close(fd);
@@ -101,13 +113,14 @@ static void shed_one(struct http_server *s)
 static void accept_failed(struct evconnlistener *listener, void *evhttp)
 {
 	int error = errno;
-	struct http_server *s = server_of(listener);
+	struct http_listener *l = listener_of(listener);
+	struct http_server *s = l != NULL ? l->server : NULL;
 	int64_t now = clock_mono_ns();
 
 	if (s == NULL)
 		return;
 	if (error == EMFILE || error == ENFILE)
-		shed_one(s);
+		shed_one(l);
 	if (s->logged_ns == 0 || now - s->logged_ns >= NS_PER_S) {
 		log_error("cannot accept connections, trying again: raise the limit of open files",
 			  "error=\"%s\" connections=%zu turned_away=%llu", strerror(error),
@@ -120,28 +133,75 @@ static void accept_failed(struct evconnlistener *listener, void *evhttp)
 	event_add(s->retry_ev, &RETRY);
 }
 
-int listen_start(struct http_server *s, int fd)
+/* --- their life --- */
+
+void listen_init(struct http_server *s)
 {
-	list_init(&s->registered);
+	list_init(&s->listeners);
 	s->spare_fd = spare_open();
 	s->retry_ev = event_new(s->base, -1, 0, retry, s);
-	s->listener = evconnlistener_new(s->base, NULL, NULL,
-					 LEV_OPT_CLOSE_ON_FREE | LEV_OPT_CLOSE_ON_EXEC, 0, fd);
-	if (s->retry_ev == NULL || s->listener == NULL) {
-		if (s->listener == NULL)
-			close(fd);
+	s->listening = true;
+	if (s->retry_ev == NULL)
+		abort();
+}
+
+static void listener_limits(struct http_listener *l)
+{
+	const struct http_server *s = l->server;
+
+	evhttp_set_max_headers_size(l->http, (ev_ssize_t)s->limits.max_head + 64);
+	evhttp_set_max_body_size(l->http, (ev_ssize_t)s->guard.max_body + 64);
+}
+
+void listen_limits(struct http_server *s)
+{
+	LIST_FOREACH(node, &s->listeners)
+		listener_limits(LIST_ENTRY(node, struct http_listener, node));
+}
+
+static void listener_stop(struct http_listener *l)
+{
+	if (l->accepting == NULL)
+		return;
+	pthread_mutex_lock(&registry_lock);
+	list_remove(&l->registered);
+	pthread_mutex_unlock(&registry_lock);
+	if (l->bound != NULL)
+		evhttp_del_accept_socket(l->http, l->bound);
+	else
+		evconnlistener_free(l->accepting);
+	l->accepting = NULL;
+	l->bound = NULL;
+}
+
+/* Threads may share the socket of fd: the one that comes late finds nobody to accept,
+ * which costs it a system call and no more. */
+int http_server_listen(struct http_server *s, int fd, struct tls *tls)
+{
+	struct http_listener *l = xcalloc(1, sizeof *l);
+
+	l->server = s;
+	l->tls = tls;
+	l->http = server_evhttp(s);
+	listener_limits(l);
+	list_init(&l->registered);
+	list_push_back(&s->listeners, &l->node);
+	evhttp_set_bevcb(l->http, conn_open, l);
+	evutil_make_socket_nonblocking(fd);
+	l->accepting = evconnlistener_new(s->base, NULL, NULL,
+					  LEV_OPT_CLOSE_ON_FREE | LEV_OPT_CLOSE_ON_EXEC, 0, fd);
+	if (l->accepting == NULL) {
+		close(fd);
 		return -1;
 	}
-	evutil_make_socket_nonblocking(fd);
-	s->bound = evhttp_bind_listener(s->http, s->listener);
-	if (s->bound == NULL)
-		return -1;
-	evconnlistener_set_error_cb(s->listener, accept_failed);
-	s->listening = true;
+	l->bound = evhttp_bind_listener(l->http, l->accepting);
+	evconnlistener_set_error_cb(l->accepting, accept_failed);
 	pthread_mutex_lock(&registry_lock);
-	list_push_back(&registry, &s->registered);
+	list_push_back(&registry, &l->registered);
 	pthread_mutex_unlock(&registry_lock);
-	return 0;
+	if (l->bound == NULL)
+		listener_stop(l);
+	return l->accepting != NULL ? 0 : -1;
 }
 
 void listen_stop(struct http_server *s)
@@ -149,18 +209,21 @@ void listen_stop(struct http_server *s)
 	if (s->retry_ev != NULL)
 		event_free(s->retry_ev);
 	s->retry_ev = NULL;
-	if (s->listener == NULL)
-		return;
-	pthread_mutex_lock(&registry_lock);
-	list_remove(&s->registered);
-	pthread_mutex_unlock(&registry_lock);
-	if (s->bound != NULL)
-		evhttp_del_accept_socket(s->http, s->bound);
-	else
-		evconnlistener_free(s->listener);
-	s->listener = NULL;
-	s->bound = NULL;
+	LIST_FOREACH(node, &s->listeners)
+		listener_stop(LIST_ENTRY(node, struct http_listener, node));
 	if (s->spare_fd >= 0)
 		close(s->spare_fd);
 	s->spare_fd = -1;
+}
+
+void listen_deinit(struct http_server *s)
+{
+	struct list *node;
+
+	while ((node = list_pop_front(&s->listeners)) != NULL) {
+		struct http_listener *l = LIST_ENTRY(node, struct http_listener, node);
+
+		evhttp_free(l->http);
+		free(l);
+	}
 }

@@ -1,6 +1,6 @@
 /* http_private.h: what http.c (requests and answers), http_conn.c (connections),
- * http_gate.c (their input) and http_listen.c (accepting) share; nobody else
- * includes it.
+ * http_gate.c (their input), http_listen.c (accepting), http_peer.c (who is there) and
+ * http_send.c share; nobody else includes it.
  *
  *   listener ─▶ evhttp ─bevcb─▶ conn_open ... conn_adopt (evhttp knows the fd now)
  *   bytes ─▶ gate (guard) ─▶ evhttp ─gencb─▶ request ─▶ handler ─▶ answer
@@ -17,6 +17,7 @@
 #include <event2/event_struct.h>
 #include <event2/http.h>
 #include <stdatomic.h>
+#include <sys/uio.h>
 #include <time.h>
 
 #include "base/list.h"
@@ -28,11 +29,26 @@ enum conn_state { CONN_OPEN, CONN_REFUSED, CONN_LINGER, CONN_KILLED, CONN_DEAD }
 /* What a connection is waiting for. Each has one timeout, so a list in the order
  * of arming is a list in the order of expiry. */
 enum conn_wait {
-	WAIT_IDLE, WAIT_HEAD, WAIT_BODY, WAIT_WRITE, WAIT_LINGER, WAIT_KINDS, WAIT_NONE
+	WAIT_IDLE, WAIT_HEAD, WAIT_BODY, WAIT_WRITE, WAIT_LINGER, WAIT_DRAIN, WAIT_KINDS, WAIT_NONE
+};
+
+struct tls;
+struct tls_link;
+
+/* One listening socket. Each has an evhttp of its own, so that a connection's is known. */
+struct http_listener {
+	struct http_server *server;
+	struct list node;             /* in server->listeners */
+	struct list registered;       /* for its error callback */
+	struct evhttp *http;          /* owned */
+	struct evconnlistener *accepting; /* evhttp's once bound; NULL: stopped */
+	struct evhttp_bound_socket *bound;
+	struct tls *tls;              /* borrowed; NULL: plain */
 };
 
 struct http_conn {
 	struct http_server *server;
+	struct http_listener *listener; /* where it came in */
 	struct list node;             /* in server->conns or ->orphans */
 	struct list timed;            /* in server->timed[wait] */
 	struct list todo;             /* in server->todo or server->adopting */
@@ -62,7 +78,11 @@ struct http_conn {
 	bufferevent_event_cb on_event;
 	void *evhttp_arg;
 	struct guard_state guard;
+	/* http_peer.c */
 	char peer[64];
+	int64_t uid;                  /* of a UNIX socket's client; -1 */
+	char *cert;                   /* owned: the name in the client's certificate; NULL */
+	struct http_tail *tail;       /* its TLS; NULL: plain, or over already */
 };
 
 struct http_request {
@@ -94,7 +114,6 @@ struct http_request {
 
 struct http_server {
 	struct event_base *base;
-	struct evhttp *http;
 	struct http_limits limits;
 	struct guard_limits guard;
 	const struct http_ops *ops;
@@ -116,10 +135,13 @@ struct http_server {
 	struct http_stats stats;
 	char date[64];                  /* "Date: ...\r\n" of date_s */
 	time_t date_s;
+	/* http_peer.c */
+	struct list tls_links;          /* of struct http_tail */
+	size_t n_tails;                 /* of them, those whose connection is over */
+	int64_t handshake_logged_ns;    /* of the last handshake that failed */
+	uint64_t n_handshakes_unlogged; /* since */
 	/* http_listen.c */
-	struct list registered;
-	struct evconnlistener *listener; /* evhttp's after listen_start */
-	struct evhttp_bound_socket *bound;
+	struct list listeners;          /* of struct http_listener */
 	struct event *retry_ev;
 	int spare_fd;
 	int64_t logged_ns;              /* of the last "out of file descriptors" */
@@ -142,16 +164,22 @@ static inline void http_count(_Atomic uint64_t *counter, uint64_t n)
 }
 
 /* --- http_listen.c --- */
-int listen_start(struct http_server *s, int fd);
+void listen_init(struct http_server *s);
 void listen_stop(struct http_server *s);
+/* Those of server->limits that evhttp has to know. */
+void listen_limits(struct http_server *s);
+/* After listen_stop, when no connection is left. */
+void listen_deinit(struct http_server *s);
 /* A connection came or went: off at the cap, on below it. */
 void listen_adjust(struct http_server *s);
 
 /* --- http_conn.c --- */
 void conn_server_init(struct http_server *s);
 void conn_server_deinit(struct http_server *s);
+/* Takes the timeouts of s->limits. */
+void conn_server_limits(struct http_server *s);
 /* evhttp's bevcb */
-struct bufferevent *conn_open(struct event_base *base, void *server);
+struct bufferevent *conn_open(struct event_base *base, void *listener);
 struct http_conn *conn_of(const struct http_server *s, struct bufferevent *bev);
 void conn_arm(struct http_conn *c, enum conn_wait wait);
 void conn_disarm(struct http_conn *c);
@@ -190,7 +218,26 @@ char *gate_take_verb(struct http_conn *c, uint64_t n);
 char *gate_last_verb(const struct http_conn *c);
 void gate_forget_verbs(struct http_conn *c);
 
+/* --- http_peer.c --- */
+void peer_server_init(struct http_server *s);
+/* Ends what TLS has still to send. */
+void peer_server_deinit(struct http_server *s);
+/* evhttp knows the fd now: who is there? A TLS listener's connection gets its TLS put
+ * between. False: it cannot be served. */
+bool peer_adopt(struct http_conn *c, const char *address, unsigned port);
+/* c is over; what TLS has of it goes on by itself. */
+void peer_leave(struct http_conn *c);
+
+/* --- http_send.c --- */
+/* Copies what the socket does not take now. */
+void conn_send(struct http_conn *c, const struct iovec *v, int n);
+/* A head and its body, the body without a copy. kept: its memory stays the caller's,
+ * else the rest of it is taken. */
+void conn_send_answer(struct http_conn *c, const struct buf *head, struct buf *body, bool kept);
+
 /* --- http.c --- */
+/* An evhttp with the server's limits, whose requests come to it. */
+struct evhttp *server_evhttp(struct http_server *s);
 /* evhttp let go of the connection while r was on it. */
 void request_conn_lost(struct http_request *r);
 struct http_request *request_new(struct http_server *s);

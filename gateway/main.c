@@ -12,7 +12,6 @@
 #include <string.h>
 
 #include "base/log.h"
-#include "base/sock.h"
 #include "gateway/access.h"
 #include "gateway/schema_file.h"
 #include "gateway/docs.h"
@@ -31,7 +30,7 @@ struct gateway {
 	char **argv;
 	struct worker *workers[GATEWAY_THREADS_MAX];
 	size_t n_workers;
-	char address[128]; /* as bound */
+	struct tls *tls; /* NULL: no listener has it */
 };
 
 /* A directory that was asked for should have what it is for. */
@@ -45,72 +44,82 @@ static void open_docs(const char *dir)
 
 /* --- sockets --- */
 
-static void complain_listen(const struct gateway *g, const char *why)
+static int complain_listen(const char *why)
 {
 	AUTO_BUF quoted = BUF_INIT;
 
 	log_quote(&quoted, why, strlen(why));
-	log_error("cannot listen", "address=%s why=%s", g->config.listen, buf_cstr(&quoted));
+	log_error("cannot listen", "why=%s", buf_cstr(&quoted));
+	return EXIT_FAILURE;
 }
 
-/* One thread's listening socket. With several threads each has its own on the same
- * port; the first one is made alone, so that a port somebody else shares is seen. */
-static int gateway_listen(struct gateway *g, unsigned index)
+/* All of the listeners, for one thread. */
+static int worker_listen_all(struct gateway *g, unsigned index)
 {
-	bool shared = g->config.threads > 1;
-	const char *address = index == 0 ? g->config.listen : g->address;
-	char why[SOCK_WHY] = "";
-	int fd = -1;
+	struct listen_set *set = &g->config.listeners;
+	char why[512];
 
-	if (index == 0) {
-		fd = sock_listen_tcp(address, false, why);
-		if (fd >= 0)
-			sock_name(fd, g->address, sizeof g->address);
-		if (fd >= 0 && shared) {
-			close(fd);
-			fd = -1;
-		} else if (fd < 0) {
-			shared = false;
-		}
-		address = g->address;
+	for (size_t i = 0; i < set->n; i++) {
+		struct listener *l = &set->items[i];
+		int fd = listen_take(l, index, (unsigned)g->config.threads, why, sizeof why);
+
+		if (fd < 0)
+			return complain_listen(why);
+		if (worker_listen(g->workers[index], fd, l->tls ? g->tls : NULL) < 0)
+			return complain_listen(l->text);
 	}
-	if (fd < 0 && shared)
-		fd = sock_listen_tcp(address, true, why);
-	if (fd < 0)
-		complain_listen(g, why);
-	return fd;
+	return 0;
+}
+
+static int gateway_open(struct gateway *g)
+{
+	char why[1024];
+
+	if (listen_has_tls(&g->config.listeners)) {
+		g->tls = tls_new(&g->config.tls, why, sizeof why);
+		if (g->tls == NULL) {
+			fprintf(stderr, "errand-gateway: %s\n", why);
+			return EXIT_CONFIG;
+		}
+	}
+	if (listen_open(&g->config.listeners, (unsigned)g->config.threads, why, sizeof why) < 0)
+		return complain_listen(why);
+	return 0;
 }
 
 static int gateway_workers(struct gateway *g)
 {
-	for (unsigned i = 0; i < g->config.threads; i++) {
-		int fd = gateway_listen(g, i);
-		struct worker *w = fd < 0 ? NULL : worker_new(&g->config, i, fd);
+	int r = gateway_open(g);
+
+	for (unsigned i = 0; r == 0 && i < g->config.threads; i++) {
+		struct worker *w = worker_new(&g->config, i);
 
 		if (w == NULL)
 			return EXIT_FAILURE;
 		g->workers[g->n_workers++] = w;
+		r = worker_listen_all(g, i);
 	}
-	for (size_t i = 0; i < g->n_workers; i++) {
-		int r = worker_start(g->workers[i]);
-
+	for (size_t i = 0; r == 0 && i < g->n_workers; i++) {
+		r = worker_start(g->workers[i]);
 		if (r < 0) {
 			log_error("cannot start a thread", "why=\"%s\"", strerror(-r));
 			return EXIT_FAILURE;
 		}
 	}
-	return 0;
+	return r;
 }
 
 static void gateway_tell_ready(const struct gateway *g)
 {
-	const char *colon = strrchr(g->address, ':');
+	const struct listen_set *set = &g->config.listeners;
 	int fd = (int)g->config.ready_fd;
 
-	log_info("listening", "address=%s threads=%zu socket=%s", g->address, g->n_workers, g->config.socket);
-	if (fd < 0 || colon == NULL)
+	for (size_t i = 0; i < set->n; i++)
+		log_info("listening", "address=%s%s threads=%zu socket=%s", set->items[i].tls ? "tls:" : "",
+			 set->items[i].name, g->n_workers, g->config.socket);
+	if (fd < 0)
 		return;
-	if (dprintf(fd, "%s\n", colon + 1) < 0)
+	if (dprintf(fd, "%s\n", listen_ready(set)) < 0)
 		log_warn("cannot write to --ready-fd", "fd=%d why=\"%s\"", fd, strerror(errno));
 	if (fd > STDERR_FILENO)
 		close(fd);
@@ -166,7 +175,7 @@ static void reload_settings(struct gateway *g)
 		worker_reload(g->workers[i], next);
 }
 
-/* SIGHUP: the access log, the settings and --schema anew. What cannot be used stays as it was. */
+/* SIGHUP: the access log, the settings, certificates and --schema anew. What cannot be used stays as it was. */
 static void reload(struct gateway *g)
 {
 	char why[512];
@@ -175,6 +184,7 @@ static void reload(struct gateway *g)
 	if (access_reopen(why, sizeof why) < 0)
 		log_error("access log not opened again", "why=\"%s\"", why);
 	reload_settings(g);
+	tls_reload(g->tls, &g->current->tls);
 	if (g->config.schema != NULL)
 		schema_file_load(g->config.schema); /* says itself what is wrong */
 }
@@ -232,6 +242,7 @@ static void gateway_free(struct gateway *g)
 		worker_join(g->workers[i]);
 		worker_free(g->workers[i]);
 	}
+	tls_free(g->tls);
 	snapshot_deinit();
 	access_close();
 	docs_close();

@@ -4,6 +4,7 @@
 
 #include <event2/event.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/un.h>
 #include <sysexits.h>
@@ -27,8 +28,20 @@ static const struct opt options[] = {
 	 "shows every setting, its value and where that comes from, and ends", OPT_LINE_ONLY},
 	{"describe", 0, OPT_STRING, AT(describe), NULL, 0, 0, "FORMAT",
 	 "shows the table of settings as conf, mdoc or tsv, and ends", OPT_LINE_ONLY},
-	{"listen", 'l', OPT_STRING, AT(listen), "127.0.0.1:8080", 0, 0, "ADDRESS",
-	 "HOST:PORT to serve HTTP on; port 0 picks a free one"},
+	{"listen", 'l', OPT_LIST, AT(listen), NULL, 0, 0, "ADDRESS",
+	 "HOST:PORT, tls:HOST:PORT, unix:PATH[,mode=0660][,group=NAME] or systemd:NAME to serve HTTP on, may be given "
+	 "several times; port 0 picks a free one; default: what systemd gave, else " LISTEN_DEFAULT},
+	{"insecure-listen", 0, OPT_FLAG, AT(insecure_listen), NULL, 0, 0, NULL,
+	 "others may reach the gateway without TLS or without saying who they are"},
+	{"tls-cert", 0, OPT_LIST, AT(tls.certs), NULL, 0, 0, "FILE",
+	 "certificates of tls: listeners, a chain in PEM form; may be given several times, for several names",
+	 OPT_RELOADS},
+	{"tls-key", 0, OPT_LIST, AT(tls.keys), NULL, 0, 0, "FILE",
+	 "the key of each, in the same order; nobody else may read it", OPT_RELOADS},
+	{"tls-client-ca", 0, OPT_STRING, AT(tls.client_ca), NULL, 0, 0, "FILE",
+	 "whose client certificates count", OPT_RELOADS},
+	{"tls-client-auth", 0, OPT_STRING, AT(tls.client_auth), NULL, 0, 0, "WHEN",
+	 "require, optional or off; default: require with --tls-client-ca", OPT_RELOADS},
 	{"socket", 's', OPT_STRING, AT(socket), RUNDIR "/errand/service.sock", 0, 0, "PATH",
 	 "UNIX socket of the service"},
 	{"schema", 0, OPT_STRING, AT(schema), NULL, 0, 0, "FILE",
@@ -82,7 +95,7 @@ static const struct opt options[] = {
 	{"log-level", 0, OPT_STRING, AT(log_level), "info", 0, 0, "LEVEL",
 	 "error, warn, info or debug", OPT_RELOADS},
 	{"ready-fd", 0, OPT_INT, AT(ready_fd), "-1", -1, 1 << 20, "FD",
-	 "gets PORT and a newline when listening", OPT_LINE_ONLY},
+	 "gets the first port (or socket's path) and a newline when listening", OPT_LINE_ONLY},
 };
 
 static int64_t online_processors(void)
@@ -115,12 +128,45 @@ static int config_socket(struct gateway_config *c)
 	return 0;
 }
 
+/* Where to listen, and may it. 0, or the exit status. */
+static int config_listen(struct gateway_config *c)
+{
+	const struct settings *s = &c->settings;
+	char why[768];
+
+	if (listen_read(&c->listeners, &c->listen, why, sizeof why) < 0)
+		return settings_wrong(s, "listen", "%s", why);
+	if (tls_options_check(&c->tls, &c->client_auth, why, sizeof why) < 0)
+		return settings_wrong(s, "tls-cert", "%s", why);
+	if (listen_has_tls(&c->listeners) && c->tls.certs.n == 0)
+		return settings_wrong(s, "listen", "a tls: listener needs --tls-cert FILE and --tls-key FILE");
+	if (!listen_has_tls(&c->listeners) && tls_options_given(&c->tls))
+		log_warn("--tls-... is for tls: listeners, and there is none", NULL);
+	if (!c->insecure_listen && listen_check(&c->listeners, false, c->client_auth == TLS_CLIENT_REQUIRED, why,
+						sizeof why) < 0)
+		return settings_wrong(s, "listen", "%s", why);
+	return 0;
+}
+
+/* Who may ask. 0, or the exit status. */
+static int config_origin(struct gateway_config *c)
+{
+	struct opt_list at = listen_hosts(&c->listeners);
+	char why[512];
+	int r = origin_rules_init(&c->origin, &c->hosts, &c->cors_origins, &at, why, sizeof why);
+
+	free(at.items);
+	if (r == 0)
+		return 0;
+	fprintf(stderr, "errand-gateway: %s\n", why);
+	return EX_USAGE;
+}
+
 /* What the table cannot know of values. 0, or the exit status after having said what is wrong. */
 static int config_finish(struct gateway_config *c)
 {
 	const struct settings *s = &c->settings;
 	int level = log_level_by_name(c->log_level), r;
-	char why[512];
 
 	if (level < 0)
 		return settings_wrong(s, "log-level", "%s: use error, warn, info or debug", c->log_level);
@@ -131,15 +177,14 @@ static int config_finish(struct gateway_config *c)
 	if (!config_gzip(c))
 		return settings_wrong(s, "gzip", "%s: give a size, as 1K, or on, or off", c->gzip);
 	r = config_socket(c);
+	if (r == 0)
+		r = config_listen(c);
 	if (r != 0)
 		return r;
 	if (c->threads == 0)
 		c->threads = online_processors();
 	c->default_deadline = MIN(c->default_deadline, c->max_deadline);
-	if (origin_rules_init(&c->origin, &c->hosts, &c->cors_origins, c->listen, why, sizeof why) == 0)
-		return 0;
-	fprintf(stderr, "errand-gateway: %s\n", why);
-	return EX_USAGE;
+	return config_origin(c);
 }
 
 static const struct settings_program program = {
@@ -212,5 +257,6 @@ struct gateway_config *gateway_options_reload(const struct gateway_config *live,
 void gateway_options_deinit(struct gateway_config *c)
 {
 	origin_rules_deinit(&c->origin);
+	listen_deinit_set(&c->listeners);
 	settings_deinit(&c->settings, c);
 }

@@ -77,12 +77,14 @@ static bool is_loopback(const char *host, size_t len)
 }
 
 /* No --host: on loopback this machine's names, else any. */
-static void hosts_default(struct origin_rules *o, const char *listen)
+static void hosts_default(struct origin_rules *o, const struct opt_list *listen)
 {
-	size_t len = host_length(listen);
+	for (size_t i = 0; i < listen->n; i++) {
+		size_t len = host_length(listen->items[i]);
 
-	o->any_host = !is_loopback(listen, len);
-	list_add(&o->hosts, listen, len);
+		o->any_host = o->any_host || !is_loopback(listen->items[i], len);
+		list_add(&o->hosts, listen->items[i], len);
+	}
 	for (size_t i = 0; i < ARRAY_LEN(local_names); i++)
 		list_add(&o->hosts, local_names[i], strlen(local_names[i]));
 }
@@ -111,7 +113,7 @@ static bool origin_is_name(const char *origin)
 }
 
 int origin_rules_init(struct origin_rules *o, const struct opt_list *hosts,
-		      const struct opt_list *origins, const char *listen, char *why, size_t why_size)
+		      const struct opt_list *origins, const struct opt_list *listen, char *why, size_t why_size)
 {
 	*o = (struct origin_rules){0};
 	list_split(&o->hosts, hosts);
@@ -209,7 +211,8 @@ bool origin_refuse(struct http_request *r, const struct origin_rules *o)
 {
 	const char *host = http_header(r, "Host");
 
-	if (!origin_host_known(o, host))
+	/* No name leads a page's browser to a UNIX socket. */
+	if (http_peer_uid(r) < 0 && !origin_host_known(o, host))
 		problem_reply(r, 421, ERRAND_PERMISSION_DENIED,
 			      "this server does not answer to the name %.200s (--host)", host);
 	else if (!is_safe(http_verb(r)) && is_foreign(r, o))

@@ -20,11 +20,11 @@ struct origin_rules {
 	bool any_host, any_origin;
 };
 
-/* Lists may hold commas; their strings are copied. Without --host an address that
- * only this machine can reach (`listen`) has the names of this machine, any other
- * all names. 0, or -1 with the reason in why: option, value, what to do. */
+/* Lists may hold commas; their strings are copied. Without --host: when only
+ * this machine can reach all of the addresses of TCP (`listen`) those and the names of this
+ * machine, else all names. 0, or -1 with the reason in why: option, value, what to do. */
 int origin_rules_init(struct origin_rules *o, const struct opt_list *hosts,
-		      const struct opt_list *origins, const char *listen, char *why, size_t why_size);
+		      const struct opt_list *origins, const struct opt_list *listen, char *why, size_t why_size);
 void origin_rules_deinit(struct origin_rules *o);
 
 /* Is Host (NULL: a request of HTTP/1.0 without one) one of ours? */

@@ -215,7 +215,7 @@ static struct event_base *worker_base(void)
 	return base;
 }
 
-struct worker *worker_new(const struct gateway_config *config, unsigned index, int fd)
+struct worker *worker_new(const struct gateway_config *config, unsigned index)
 {
 	const struct http_limits limits = worker_limits(config);
 	struct worker *w = xcalloc(1, sizeof *w);
@@ -226,18 +226,22 @@ struct worker *worker_new(const struct gateway_config *config, unsigned index, i
 	w->t.base = worker_base();
 	if (w->t.base == NULL || w->wake_fd < 0) {
 		log_error("no event loop", "why=\"%s\"", strerror(errno));
-		close(fd);
 		return worker_free(w);
 	}
 	exchange_thread_init(&w->t);
 	w->wake = event_new(w->t.base, w->wake_fd, EV_READ | EV_PERSIST, on_wake, w);
 	w->drain = event_new(w->t.base, -1, EV_PERSIST, on_drain_look, w);
 	event_add(w->wake, NULL);
-	w->t.http = http_server_new(w->t.base, fd, &limits, &http_events, &w->t);
+	w->t.http = http_server_new(w->t.base, -1, &limits, &http_events, &w->t);
 	if (w->t.http == NULL)
 		return worker_free(w);
 	w->t.upstream = upstream_new(w->t.base, config->socket, config->ping_interval, &service_events, w);
 	return w;
+}
+
+int worker_listen(struct worker *w, int fd, struct tls *tls)
+{
+	return http_server_listen(w->t.http, fd, tls);
 }
 
 static void *worker_run(void *arg)

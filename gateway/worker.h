@@ -1,4 +1,4 @@
-/* worker.h: one loop thread of the gateway with its listening socket, its evhttp
+/* worker.h: one loop thread of the gateway with its listening sockets, its evhttp
  * and its connection to the service. main() makes them, asks them to stop and
  * joins them; nothing else is called from another thread. */
 #ifndef GATEWAY_WORKER_H
@@ -8,8 +8,10 @@
 
 struct worker;
 
-/* Takes fd (listening); config is borrowed. NULL when it failed (logged). */
-struct worker *worker_new(const struct gateway_config *config, unsigned index, int fd);
+/* config is borrowed. NULL when it failed (logged). */
+struct worker *worker_new(const struct gateway_config *config, unsigned index);
+/* Before worker_start: takes a listening fd; tls (borrowed) or NULL. 0, or -1. */
+int worker_listen(struct worker *w, int fd, struct tls *tls);
 /* 0, or -errno: the thread could not be made. */
 int worker_start(struct worker *w);
 /* From any thread: stop accepting, finish what is under way, at most

@@ -232,7 +232,7 @@ static void test_default_hosts(void **state)
 	char why[256];
 
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
-		assert_int_equal(origin_rules_init(&o, &none, &none, cases[i].listen, why, sizeof why), 0);
+		assert_int_equal(origin_rules_init(&o, &none, &none, &(struct opt_list){(const char *[]){cases[i].listen, NULL}, 1}, why, sizeof why), 0);
 		assert_int_equal(origin_host_known(&o, "evil.example"), cases[i].any);
 		assert_true(origin_host_known(&o, cases[i].listen));
 		assert_true(origin_host_known(&o, "localhost:1") && origin_host_known(&o, NULL));
