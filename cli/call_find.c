@@ -1,6 +1,7 @@
 #define _GNU_SOURCE
 #include "cli/call_find.h"
 
+#include <ctype.h>
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
@@ -53,7 +54,7 @@ static void complain_unknown(const struct schema *s, const char *name)
 	if (near != NULL)
 		cli_error("no method '%s': did you mean '%s'?", name, near->full_name);
 	else
-		cli_error("no method '%s' in this service", name);
+		cli_error("no method '%s' in this service: `errand routes` lists them", name);
 }
 
 const struct schema_method *call_find_name(const struct schema *s, const char *name, int *exitp)
@@ -110,7 +111,7 @@ static void complain_route(int why, const char *verb, const char *target, const 
 	else if (why == -ERRAND_UNIMPLEMENTED)
 		cli_error("%s has no %s: it has %s", target, verb, allow);
 	else
-		cli_error("no route for %s%s%s in this service", verb != NULL ? verb : "",
+		cli_error("no route for %s%s%s in this service: `errand routes` lists them", verb != NULL ? verb : "",
 			  verb != NULL ? " " : "", target);
 }
 
@@ -150,4 +151,45 @@ const struct schema_method *call_find_route(const struct schema *s, const char *
 		complain_route(r, verb, target, buf_cstr(&allow));
 	route_table_free(t);
 	return method;
+}
+
+/* --- by operands --- */
+
+static bool is_verb(const char *word, size_t len)
+{
+	for (size_t i = 0; i < len; i++)
+		if (!isupper((unsigned char)word[i]))
+			return false;
+	return len > 0;
+}
+
+const struct schema_method *call_find(const struct schema *s, int n, char **operands, struct call_input *in,
+				      int *usedp, int *exitp)
+{
+	const char *space = strchr(operands[0], ' '), *target = operands[0];
+	const struct schema_method *m;
+	AUTO_FREE char *verb = NULL;
+
+	*usedp = 1;
+	in->schema = s;
+	if (space != NULL && is_verb(operands[0], (size_t)(space - operands[0]))) {
+		verb = xstrndup(operands[0], (size_t)(space - operands[0]));
+		target = space + strspn(space, " ");
+	} else if (n > 1 && operands[1][0] == '/' && is_verb(operands[0], strlen(operands[0]))) {
+		verb = xstrdup(operands[0]);
+		target = operands[1];
+		*usedp = 2;
+	}
+	if (*target == '/')
+		m = call_find_route(s, verb, target, n > *usedp, in, exitp);
+	else
+		m = call_find_name(s, operands[0], exitp);
+	if (m == NULL)
+		return NULL;
+	in->message = m->input;
+	if (!m->client_streaming)
+		return m;
+	cli_error("%s takes a stream of requests, which this command cannot send", m->full_name);
+	*exitp = CLI_USAGE;
+	return NULL;
 }

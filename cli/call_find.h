@@ -16,4 +16,9 @@ const struct schema_method *call_find_route(const struct schema *s, const char *
 					    const char *target, bool has_body,
 					    struct call_input *in, int *exitp);
 
+/* METHOD, PATH, "VERB PATH" or VERB PATH: the first of n operands, or two. As above; *usedp
+ * is how many of them that took, and in is ready for the others. */
+const struct schema_method *call_find(const struct schema *s, int n, char **operands, struct call_input *in,
+				      int *usedp, int *exitp);
+
 #endif

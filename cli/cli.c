@@ -9,9 +9,11 @@
 
 #include "base/buf.h"
 #include "base/json.h"
+#include "cli/show.h"
 #include "errand/status.h"
 
 static bool json_errors; /* set once, before the first of them */
+static cli_asked *asked;  /* instead of parsing; NULL but for completion */
 
 void cli_errors_as_json(bool on)
 {
@@ -41,6 +43,19 @@ void cli_error(const char *fmt, ...)
 	buf_printf(&line, "{\"detail\":");
 	json_put_cstr(&line, text != NULL ? text : fmt);
 	fprintf(stderr, "%s}\n", buf_cstr(&line));
+}
+
+void cli_hint(const char *fmt, ...)
+{
+	va_list ap;
+
+	if (json_errors)
+		return;
+	fputs("errand: ", stderr);
+	va_start(ap, fmt);
+	vfprintf(stderr, fmt, ap);
+	va_end(ap);
+	fputc('\n', stderr);
 }
 
 char *cli_folder(void)
@@ -76,8 +91,7 @@ enum cli_exit cli_exit_of(int code)
 	}
 }
 
-/* Does this argument have its value in the next one? */
-static bool takes_next(const struct opt *table, size_t n, const char *arg)
+bool cli_takes_next(const struct opt *table, size_t n, const char *arg)
 {
 	for (size_t i = 0; i < n; i++) {
 		const struct opt *o = &table[i];
@@ -106,7 +120,7 @@ static void permute(const struct opt *table, size_t n, int argc, char **argv)
 			continue;
 		}
 		argv[end++] = argv[i];
-		if (takes_next(table, n, argv[i]) && i + 1 < argc)
+		if (cli_takes_next(table, n, argv[i]) && i + 1 < argc)
 			argv[end++] = argv[++i];
 	}
 	/* What follows `--` are operands, also when they look like options. */
@@ -118,16 +132,53 @@ static void permute(const struct opt *table, size_t n, int argc, char **argv)
 	memcpy(argv + end, operands, (size_t)n_operands * sizeof *operands);
 }
 
-int cli_parse(const struct opt *table, size_t n, void *conf, int argc, char **argv,
-	      const char *usage)
+void cli_ask(cli_asked *whom)
+{
+	asked = whom;
+}
+
+static const struct opt *option(const struct opt *table, size_t n, const char *name)
+{
+	for (size_t i = 0; i < n; i++)
+		if (strcmp(table[i].name, name) == 0)
+			return &table[i];
+	return NULL;
+}
+
+/* --json and --color count for all that is printed, errors before the first call included. */
+static void use_output_options(const struct opt *table, size_t n, const void *conf)
+{
+	const struct opt *json = option(table, n, "json"), *color = option(table, n, "color");
+	const char *when = color != NULL ? *(const char *const *)(const void *)((const char *)conf + color->offset) : NULL;
+
+	if (json != NULL && json->type == OPT_FLAG)
+		cli_errors_as_json(*(const bool *)(const void *)((const char *)conf + json->offset));
+	if (when != NULL && !show_color(when)) {
+		cli_error("--color %s: write auto, always or never", when);
+		exit(CLI_USAGE);
+	}
+}
+
+int cli_parse_front(const struct opt *table, size_t n, void *conf, int argc, char **argv,
+		    const char *usage)
 {
 	int first;
 
-	permute(table, n, argc, argv);
+	if (asked != NULL)
+		asked(table, n, argc, argv, usage);
 	first = opt_parse(table, n, conf, argc, argv, usage);
 	if (first < 0)
 		exit(CLI_USAGE);
+	use_output_options(table, n, conf);
 	return first;
+}
+
+int cli_parse(const struct opt *table, size_t n, void *conf, int argc, char **argv,
+	      const char *usage)
+{
+	if (asked == NULL)
+		permute(table, n, argc, argv);
+	return cli_parse_front(table, n, conf, argc, argv, usage);
 }
 
 const struct command *cli_command(const struct command *table, size_t n, const char *what,
@@ -163,7 +214,7 @@ static int first_operand(int argc, char **argv)
 	int i = 1;
 
 	while (i < argc && argv[i][0] == '-' && strcmp(argv[i], "--") != 0)
-		i += 1 + takes_next(common, ARRAY_LEN(common), argv[i]);
+		i += 1 + cli_takes_next(common, ARRAY_LEN(common), argv[i]);
 	return MIN(i, argc);
 }
 

@@ -29,6 +29,7 @@ struct cli_common {
 	const char *socket, *url, *context; /* NULL: see target.h */
 	bool json;
 	int64_t timeout;    /* ns; 0 = none */
+	const char *color;  /* auto, always, never */
 };
 
 #define CLI_COMMON(type) \
@@ -41,19 +42,39 @@ struct cli_common {
 	{"json", 'j', OPT_FLAG, offsetof(type, common.json), NULL, 0, 0, NULL, \
 	 "output for programs: JSON, one value a line"}, \
 	{"timeout", 't', OPT_TIME, offsetof(type, common.timeout), NULL, 0, 0, "TIME", \
-	 "give up after this long, with exit status 124"}
+	 "give up after this long, with exit status 124"}, \
+	{"color", 0, OPT_STRING, offsetof(type, common.color), "auto", 0, 0, "auto|always|never", \
+	 "colours: on a terminal, always or never"}
+
+/* Where errand --help shows a command. */
+enum command_group {
+	GROUP_SERVICE, GROUP_CALL, GROUP_TASKS, GROUP_QUEUES, GROUP_AUTHOR, N_COMMAND_GROUPS,
+};
 
 /* A subcommand: argv[0] is its full name ("errand task get"). */
 struct command {
 	const char *name, *summary;
 	int (*run)(int argc, char **argv);
 	const char *usage; /* its operands, for errand --help */
+	enum command_group group;
 };
 
 /* As opt_parse, but options may stand behind operands: argv is reordered in
- * place. Returns the index of the first operand; exits with CLI_USAGE. */
+ * place. Returns the index of the first operand; exits with CLI_USAGE. The first line of
+ * usage names the operands in capitals, for people and for completion.c. --json and --color,
+ * if the table has them, count from here on. */
 int cli_parse(const struct opt *table, size_t n, void *conf, int argc, char **argv,
 	      const char *usage);
+/* The same of a command whose options end at its first operand. */
+int cli_parse_front(const struct opt *table, size_t n, void *conf, int argc, char **argv,
+		    const char *usage);
+
+/* From now on these two hand over what they were called with instead of parsing; it does not
+ * return. Shells' completion asks commands for their options in this way. */
+typedef void cli_asked(const struct opt *table, size_t n, int argc, char **argv, const char *usage);
+void cli_ask(cli_asked *asked);
+/* Does this argument have its value in the next one? */
+bool cli_takes_next(const struct opt *table, size_t n, const char *arg);
 
 /* The entry called `name`, or NULL after an error with "did you mean". */
 const struct command *cli_command(const struct command *table, size_t n, const char *what,
@@ -65,6 +86,9 @@ bool cli_subcommand(const struct command *table, size_t n, int argc, char **argv
 
 /* "errand: ..." and a newline on stderr, or a line of JSON. */
 void cli_error(const char *fmt, ...) PRINTF(1, 2);
+
+/* What to do about it, in words for people: nothing where errors are JSON. */
+void cli_hint(const char *fmt, ...) PRINTF(1, 2);
 
 /* From now on errors are JSON: {"detail":...} on one line. */
 void cli_errors_as_json(bool on);
@@ -78,26 +102,41 @@ char *cli_folder(void);
 enum cli_exit cli_exit_of(int code);
 
 int call_command(int argc, char **argv);
+int cancel_command(int argc, char **argv);
 int context_command(int argc, char **argv);
 int convert_command(int argc, char **argv);
+int delete_command(int argc, char **argv);
 int deliveries_command(int argc, char **argv);
 int delivery_command(int argc, char **argv);
 int dev_command(int argc, char **argv);
 int events_command(int argc, char **argv);
 int gen_command(int argc, char **argv);
+int hold_command(int argc, char **argv);
+int list_command(int argc, char **argv);
+int logs_command(int argc, char **argv);
 int ping_command(int argc, char **argv);
+int purge_command(int argc, char **argv);
 int queue_command(int argc, char **argv);
+int queues_command(int argc, char **argv);
+int release_command(int argc, char **argv);
+int result_command(int argc, char **argv);
+int retry_command(int argc, char **argv);
 int routes_command(int argc, char **argv);
+int run_command(int argc, char **argv);
+int run_now_command(int argc, char **argv);
 int schedule_command(int argc, char **argv);
+int schedules_command(int argc, char **argv);
+int set_command(int argc, char **argv);
+int show_command(int argc, char **argv);
 int status_command(int argc, char **argv);
 int store_command(int argc, char **argv);
+int submit_command(int argc, char **argv);
 int task_command(int argc, char **argv);
 int task_create_command(int argc, char **argv);
-int task_set_command(int argc, char **argv);
 int tasks_command(int argc, char **argv);
-int tasks_cancel_command(int argc, char **argv);
-int tasks_retry_command(int argc, char **argv);
 int version_command(int argc, char **argv);
+int wait_command(int argc, char **argv);
+int watch_command(int argc, char **argv);
 int worker_command(int argc, char **argv);
 int workers_command(int argc, char **argv);
 

@@ -8,35 +8,31 @@
 
 #include "base/clock.h"
 #include "base/pbuf.h"
-#include "cli/backend.h"
+#include "cli/select.h"
 #include "cli/show.h"
 #include "cli/task_view.h"
 
 struct events_conf {
 	struct cli_common common;
-	const char *filter, *state, *queue, *method, *after;
+	struct select select;
+	const char *after;
 	bool logs;
 };
 
 #define O(field) offsetof(struct events_conf, field)
 static const struct opt options[] = {
-	CLI_COMMON(struct events_conf),
-	{"filter", 'f', OPT_STRING, O(filter), NULL, 0, 0, "EXPRESSION",
-	 "only of tasks that it takes, as the event leaves them"},
-	{"state", 0, OPT_STRING, O(state), NULL, 0, 0, "STATE", "only of tasks that are in it then"},
-	{"queue", 'q', OPT_STRING, O(queue), NULL, 0, 0, "QUEUE", "only of tasks of this queue"},
-	{"method", 'm', OPT_STRING, O(method), NULL, 0, 0, "METHOD",
-	 "only of tasks of this method, pkg.Service/Method"},
+	SELECT_OPTIONS(struct events_conf),
 	{"after", 0, OPT_STRING, O(after), NULL, 0, 0, "ID",
 	 "go on after the event with this id, as --json shows it"},
 	{"logs", 'l', OPT_FLAG, O(logs), NULL, 0, 0, NULL, "log lines as well"},
+	CLI_COMMON(struct events_conf),
 };
 #undef O
 
 struct events {
 	struct backend *backend;
 	const struct events_conf *conf;
-	int state;
+	struct buf filter;
 	const struct schema_message *message; /* for --json */
 	char *id;                             /* of the last event; owned */
 };
@@ -69,7 +65,7 @@ static void show(const struct task_event *e, const struct names *n)
 
 	printf("%s ", show_time(e->time_us, when));
 	if (task_event_is(e, "reset")) {
-		printf("events were missed here: see `errand tasks`\n");
+		printf("events were missed here: see `errand list`\n");
 		return;
 	}
 	show_text(stdout, (const char *)n->task.data + n->task.len - tail, tail);
@@ -111,15 +107,12 @@ static int on_event(const void *message, size_t len, void *arg)
 	return r;
 }
 
-static void put_request(const struct events *x, struct buf *in)
+static void put_request(struct events *x, struct buf *in)
 {
-	const char *words[] = {NULL, NULL, x->conf->method, x->conf->queue, x->conf->filter, x->id};
-
-	if (x->state > 0)
-		pbuf_put_uint(in, 1, (uint64_t)x->state);
-	for (uint32_t i = 2; i < ARRAY_LEN(words); i++)
-		if (words[i] != NULL)
-			pbuf_put_str(in, i, words[i]);
+	if (x->filter.len > 0)
+		pbuf_put_str(in, 4, buf_cstr(&x->filter));
+	if (x->id != NULL)
+		pbuf_put_str(in, 5, x->id);
 }
 
 /* One WatchAll call. CLI_OK: it was cut off; another: give up, said. */
@@ -176,18 +169,14 @@ int events_command(int argc, char **argv)
 {
 	struct events_conf conf;
 	int first = cli_parse(options, ARRAY_LEN(options), &conf, argc, argv,
-			      "errand events [options]");
+			      "errand events [options]\n\nFollows what happens to all tasks, one event a line.");
 	struct events x = {.conf = &conf};
 	struct backend b;
 	int r;
 
 	if (first < argc) {
-		cli_error("events: '%s': takes options only; `errand task watch ID` follows one task",
+		cli_error("events: '%s': takes options only; `errand watch ID` follows one task",
 			  argv[first]);
-		return CLI_USAGE;
-	}
-	if (conf.state != NULL && (x.state = task_view_state_by_name(conf.state)) < 0) {
-		cli_error("events: --state %s: there is no such state", conf.state);
 		return CLI_USAGE;
 	}
 	r = backend_open(&b, &conf.common);
@@ -195,7 +184,10 @@ int events_command(int argc, char **argv)
 		return r;
 	x.backend = &b;
 	x.id = conf.after != NULL ? xstrdup(conf.after) : NULL;
-	r = follow(&x);
+	r = select_filter(&b, &conf.select, &x.filter);
+	if (r == CLI_OK)
+		r = follow(&x);
+	buf_deinit(&x.filter);
 	free(x.id);
 	backend_close(&b);
 	return r;

@@ -7,7 +7,10 @@
 #include "base/pbuf.h"
 #include "cli/backend.h"
 #include "cli/call_input.h"
+#include "cli/pages.h"
+#include "cli/select.h"
 #include "cli/show.h"
+#include "cli/table.h"
 
 #define QUEUES_SERVICE "errand.v1.Queues"
 #define REQUEST "errand.v1.UpdateQueueRequest"
@@ -16,30 +19,33 @@ struct queue_conf {
 	struct cli_common common;
 };
 
+struct list_conf {
+	struct cli_common common;
+	struct table_view view;
+};
+
 static const struct opt options[] = {CLI_COMMON(struct queue_conf)};
 
 static const char usage[] =
-	"errand queue VERB [options] [NAME [FIELD=VALUE...]]\n\n"
+	"errand queue VERB [options] QUEUE [FIELD=VALUE...]\n\n"
 	"Verbs:\n"
-	"  list     all of them\n"
+	"  list     all of them: errand queues\n"
 	"  show     one: its settings and figures\n"
 	"  set      changes settings: concurrency=4 rate=10 burst=2 max_depth=1000\n"
 	"           retry.max_attempts=3 retry.base=2s\n"
 	"  pause    begins no more tasks of it\n"
 	"  resume   goes on with it\n"
-	"  purge    cancels every task of it that waits";
+	"  purge    cancels every task of it that waits: errand purge";
 
 struct verb {
 	const char *name, *method, *reply;
 };
 
 static const struct verb verbs[] = {
-	{"list", "ListQueues", "errand.v1.ListQueuesReply"},
 	{"show", "GetQueue", "errand.v1.Queue"},
 	{"set", "UpdateQueue", "errand.v1.Queue"},
 	{"pause", "PauseQueue", "errand.v1.Queue"},
 	{"resume", "ResumeQueue", "errand.v1.Queue"},
-	{"purge", "PurgeQueue", "errand.v1.PurgeQueueReply"},
 };
 
 struct queue {
@@ -96,33 +102,84 @@ static void read_row(struct bytes queue, struct row *row)
 		}
 }
 
-static void show_row(const struct row *row)
-{
-	char age[24] = "-", limit[24] = "-";
+enum { COL_QUEUE, COL_QUEUED, COL_RUNNING, COL_OLDEST, COL_DONE, COL_SLOTS, COL_LIMIT, COL_STATE, N_COLUMNS };
 
-	if (row->age_us > 0)
-		show_duration(row->age_us, age);
-	if (row->rate > 0)
-		snprintf(limit, sizeof limit, "%g/s", row->rate);
-	show_text(stdout, (const char *)row->name.data, row->name.len);
-	printf("%*s %7llu %7llu %8s %8.1f/s %5llu %8s %s\n", (int)(row->name.len < 20 ? 20 - row->name.len : 1),
-	       "", (unsigned long long)row->queued, (unsigned long long)row->running, age, row->ended_rate,
-	       (unsigned long long)row->slots, limit, row->paused ? "paused" : "");
+static const struct table_column columns[] = {
+	[COL_QUEUE] = {"QUEUE", 20, TABLE_CUT},
+	[COL_QUEUED] = {"QUEUED", 7, TABLE_RIGHT},
+	[COL_RUNNING] = {"RUNNING", 7, TABLE_RIGHT},
+	[COL_OLDEST] = {"OLDEST", 8, TABLE_RIGHT},
+	[COL_DONE] = {"DONE", 10, TABLE_RIGHT},
+	[COL_SLOTS] = {"SLOTS", 5, TABLE_RIGHT},
+	[COL_LIMIT] = {"LIMIT", 8, TABLE_RIGHT | TABLE_WIDE},
+	[COL_STATE] = {"STATE", 6, 0},
+};
+
+static void show_row(struct table *t, const struct row *row)
+{
+	char text[40] = "-";
+
+	table_row(t);
+	table_text(t, COL_QUEUE, (const char *)row->name.data, row->name.len);
+	table_number(t, COL_QUEUED, row->queued);
+	table_number(t, COL_RUNNING, row->running);
+	table_cell(t, COL_OLDEST, row->age_us > 0 ? show_duration(row->age_us, text) : "-", (double)row->age_us);
+	snprintf(text, sizeof text, "%.1f/s", row->ended_rate);
+	table_cell(t, COL_DONE, text, row->ended_rate);
+	table_number(t, COL_SLOTS, row->slots);
+	snprintf(text, sizeof text, "%g/s", row->rate);
+	table_cell(t, COL_LIMIT, row->rate > 0 ? text : "-", row->rate);
+	table_cell(t, COL_STATE, row->paused ? "paused" : "open", (double)row->paused);
+	table_color(t, COL_STATE, row->paused ? "yellow" : NULL);
 }
 
-static void show_table(struct bytes reply)
+static int list(const struct list_conf *conf, struct table *t)
 {
-	struct pbuf_reader r = pbuf_reader(reply.data, reply.len);
+	struct pages p = {.service = QUEUES_SERVICE, .method = "ListQueues", .limit = INT64_MAX};
+	struct pbuf_reader reader;
 	struct pbuf_field f;
+	struct backend b;
+	int r = backend_open(&b, &conf->common);
 
-	printf("%-20s %7s %7s %8s %10s %5s %8s\n", "QUEUE", "QUEUED", "RUNNING", "OLDEST", "DONE", "SLOTS",
-	       "LIMIT");
-	while (pbuf_next(&r, &f)) {
-		struct row row;
+	if (r == CLI_OK)
+		r = pages_fetch(&b, &p, &BUF_INIT);
+	if (r == CLI_OK && conf->common.json) {
+		r = pages_show_json(&b, &p, "errand.v1.Queue");
+	} else if (r == CLI_OK) {
+		reader = pbuf_reader(p.all.data, p.all.len);
+		while (pbuf_next(&reader, &f)) {
+			struct row row;
 
-		read_row(f.bytes, &row);
-		show_row(&row);
+			read_row(f.bytes, &row);
+			show_row(t, &row);
+		}
+		r = table_print(t);
 	}
+	backend_close(&b);
+	pages_deinit(&p);
+	return r;
+}
+
+int queues_command(int argc, char **argv)
+{
+	static const struct opt list_options[] = {
+		TABLE_OPTIONS(struct list_conf),
+		CLI_COMMON(struct list_conf),
+	};
+	struct table *t = NULL;
+	struct list_conf conf;
+	int r, first = cli_parse(list_options, ARRAY_LEN(list_options), &conf, argc, argv,
+				 "errand queues [options]\n\nThe queues of the service and how they do.");
+
+	if (first < argc) {
+		cli_error("queues: takes options only; `errand queue show %s` shows one", argv[first]);
+		return CLI_USAGE;
+	}
+	r = table_new(&t, columns, N_COLUMNS, &conf.view, "queues");
+	if (r == CLI_OK)
+		r = list(&conf, t);
+	table_free(t);
+	return r;
 }
 
 /* --- the call --- */
@@ -153,10 +210,6 @@ static int show_reply(struct queue *q, const struct errand_reply *reply)
 	const struct schema_message *m = schema_message(q->backend.schema, name, strlen(name));
 	struct bytes payload = {reply->payload, reply->payload_len};
 
-	if (q->name == NULL && !q->conf->common.json) {
-		show_table(payload);
-		return CLI_OK;
-	}
 	if (m == NULL) {
 		cli_error("the service's schema has no %s", name);
 		return CLI_FAILED;
@@ -178,6 +231,8 @@ static int run(struct queue *q)
 		r = build(q, &in);
 	if (r == CLI_OK)
 		r = backend_call(&q->backend, QUEUES_SERVICE, q->verb->method, &in.wire, &reply);
+	if (r == CLI_NOT_FOUND)
+		select_near_queue(&q->backend, q->name);
 	if (r == CLI_OK)
 		r = show_reply(q, reply);
 	errand_reply_free(reply);
@@ -201,15 +256,13 @@ static const struct verb *find_verb(const char *name)
 /* False: it is said what is missing or too much. */
 static bool read_operands(struct queue *q, char **operands, size_t n)
 {
-	bool list = strcmp(q->verb->name, "list") == 0, set = strcmp(q->verb->name, "set") == 0;
+	bool set = strcmp(q->verb->name, "set") == 0;
 
-	if (list ? n > 0 : set ? n < 2 : n != 1) {
-		cli_error("queue %s: %s", q->verb->name, list ? "takes options only" : set ?
+	if (set ? n < 2 : n != 1) {
+		cli_error("queue %s: %s", q->verb->name, set ?
 			  "name a queue and what to set of it: concurrency=4" : "name one queue");
 		return false;
 	}
-	if (list)
-		return true;
 	q->name = operands[0];
 	q->settings = operands + 1;
 	q->n_settings = n - 1;
@@ -218,10 +271,16 @@ static bool read_operands(struct queue *q, char **operands, size_t n)
 
 int queue_command(int argc, char **argv)
 {
+	static const struct command own[] = {
+		{.name = "list", .run = queues_command}, {.name = "purge", .run = purge_command},
+	};
 	struct queue_conf conf;
 	struct queue q = {.conf = &conf};
-	int first = cli_parse(options, ARRAY_LEN(options), &conf, argc, argv, usage);
+	int r, first;
 
+	if (cli_subcommand(own, ARRAY_LEN(own), argc, argv, &r))
+		return r;
+	first = cli_parse(options, ARRAY_LEN(options), &conf, argc, argv, usage);
 	if (first == argc) {
 		cli_error("queue: no verb given: errand queue list|show|set|pause|resume|purge");
 		return CLI_USAGE;

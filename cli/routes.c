@@ -9,7 +9,7 @@
 
 #include "base/err.h"
 #include "base/json.h"
-#include "cli/cli.h"
+#include "cli/backend.h"
 #include "cli/schema_arg.h"
 #include "cli/show.h"
 #include "schema/query.h"
@@ -17,18 +17,17 @@
 #include "schema/variables.h"
 
 struct routes_conf {
+	struct cli_common common;
 	const char *schema, *match;
-	bool json;
 };
 
 #define OFF(field) offsetof(struct routes_conf, field)
 static const struct opt options[] = {
 	{"schema", 0, OPT_STRING, OFF(schema), NULL, 0, 0, "FILE.pb|SOCKET",
-	 "a descriptor set, or a service's socket"},
+	 "a descriptor set, or a service's socket; default the service of --socket"},
 	{"match", 'm', OPT_STRING, OFF(match), NULL, 0, 0, "'GET /path?query'",
 	 "the route this request takes, and what it binds, as JSON"},
-	{"json", 'j', OPT_FLAG, OFF(json), NULL, 0, 0, NULL,
-	 "output for programs: JSON, one route a line"},
+	CLI_COMMON(struct routes_conf),
 };
 #undef OFF
 
@@ -348,11 +347,25 @@ static int run(const struct routes_conf *conf, const struct schema *s)
 	int r;
 
 	if (route_table_new(s, &t, why, sizeof why) < 0) {
-		cli_error("routes: %s: %s", conf->schema, why);
+		cli_error("routes: %s: %s", conf->schema != NULL ? conf->schema : "the service's schema", why);
 		return CLI_DATA;
 	}
-	r = conf->match != NULL ? match(s, t, conf->match) : list(s, conf->json);
+	r = conf->match != NULL ? match(s, t, conf->match) : list(s, conf->common.json);
 	route_table_free(t);
+	return r;
+}
+
+static int run_of_service(const struct routes_conf *conf)
+{
+	struct backend b;
+	int r = backend_open(&b, &conf->common);
+
+	if (r != CLI_OK)
+		return r;
+	r = backend_schema(&b);
+	if (r == CLI_OK)
+		r = run(conf, b.schema);
+	backend_close(&b);
 	return r;
 }
 
@@ -361,13 +374,15 @@ int routes_command(int argc, char **argv)
 	struct routes_conf conf;
 	struct schema *schema;
 	int r, first = cli_parse(options, ARRAY_LEN(options), &conf, argc, argv,
-				 "errand routes --schema FILE.pb|SOCKET [--match 'GET /path?query']");
+				 "errand routes [options]\n\n"
+				 "The methods and HTTP routes of the service, or of a schema.");
 
-	cli_errors_as_json(conf.json);
 	if (first < argc) {
 		cli_error("routes: '%s' is too much: a request goes behind --match, in quotes", argv[first]);
 		return CLI_USAGE;
 	}
+	if (conf.schema == NULL)
+		return run_of_service(&conf);
 	r = schema_arg_load(conf.schema, "routes", &schema);
 	if (r != CLI_OK)
 		return r;

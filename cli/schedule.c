@@ -12,7 +12,7 @@
 #include "cli/show.h"
 
 #define SCHEDULES "errand.v1.Schedules"
-enum { FIELD_METHOD = 4, FIELD_INPUT = 5, FIELD_ETAG = 18, PAGE = 500 };
+enum { FIELD_METHOD = 4, FIELD_INPUT = 5 };
 
 struct schedule_conf {
 	struct cli_common common;
@@ -23,7 +23,6 @@ struct schedule_conf {
 #define O(field) offsetof(struct schedule_conf, field)
 #define TEXT(name, field, value, help) {name, 0, OPT_STRING, O(field), NULL, 0, 0, value, help}
 static const struct opt options[] = {
-	CLI_COMMON(struct schedule_conf),
 	TEXT("id", id, "ID", "create: its name; default a new UUID"),
 	TEXT("cron", cron, "LINE", "set: minute hour day-of-month month day-of-week, or @daily ..."),
 	{"time-zone", 'z', OPT_STRING, O(time_zone), NULL, 0, 0, "ZONE", "create, set: as Europe/Berlin; default UTC"},
@@ -33,15 +32,16 @@ static const struct opt options[] = {
 	{"queue", 'q', OPT_STRING, O(queue), NULL, 0, 0, "QUEUE", "create: of its tasks"},
 	{"priority", 'p', OPT_STRING, O(priority), NULL, 0, 0, "N", "create: of its tasks"},
 	TEXT("if-match", if_match, "ETAG", "set: only while this is its ETag"),
+	CLI_COMMON(struct schedule_conf),
 };
 #undef O
 
 static const char usage[] =
-	"errand schedule list|show|pause|resume|trigger|delete [options] [ID]\n"
-	"       errand schedule create [options] LINE METHOD [field=value...]\n"
-	"       errand schedule set [options] ID\n\n"
+	"errand schedule VERB [options] SCHEDULE\n"
+	"       errand schedule create [options] LINE METHOD [FIELD=VALUE...]\n"
+	"       errand schedule set [options] SCHEDULE\n\n"
 	"Verbs:\n"
-	"  list     all of them\n"
+	"  list     all of them: errand schedules\n"
 	"  show     one\n"
 	"  create   tasks of METHOD whenever the cron LINE says so; the input as errand call has it\n"
 	"  set      change its line, zone or policies\n"
@@ -66,6 +66,8 @@ static int call(struct schedule *s, const char *method, const struct buf *in, co
 	struct errand_reply *reply;
 	int r = backend_call_with(&s->backend, SCHEDULES, method, in, pair, pair != NULL, &reply);
 
+	if (r == CLI_NOT_FOUND)
+		cli_hint("`errand schedules` shows those there are");
 	if (r != CLI_OK)
 		return r;
 	if (m != NULL)
@@ -106,49 +108,6 @@ static int schedule_trigger(struct schedule *s)
 static int schedule_delete(struct schedule *s)
 {
 	return call_id(s, "DeleteSchedule", NULL);
-}
-
-/* --- list --- */
-
-/* Shows a page, one schedule a line or an indented one each; *tokenp: the next one. */
-static int show_page(struct schedule *s, struct bytes page, char **tokenp)
-{
-	const struct schema_message *m = schema_message(s->backend.schema, "errand.v1.Schedule", 18);
-	struct pbuf_reader r = pbuf_reader(page.data, page.len);
-	struct pbuf_field f;
-	int code = m != NULL ? CLI_OK : CLI_FAILED;
-
-	free(*tokenp);
-	*tokenp = NULL;
-	while (code == CLI_OK && pbuf_next(&r, &f)) {
-		if (f.number == 1 && f.wire == PBUF_LEN)
-			code = show_json(s->backend.schema, m, f.bytes,
-					 !s->conf->common.json && show_is_terminal(stdout));
-		else if (f.number == 2 && f.wire == PBUF_LEN && f.bytes.len > 0)
-			*tokenp = xstrndup((const char *)f.bytes.data, f.bytes.len);
-	}
-	return code;
-}
-
-static int schedule_list(struct schedule *s)
-{
-	AUTO_FREE char *token = NULL;
-	int r;
-
-	do {
-		struct errand_reply *reply;
-		AUTO_BUF in = BUF_INIT;
-
-		pbuf_put_uint(&in, 1, PAGE);
-		if (token != NULL)
-			pbuf_put_str(&in, 2, token);
-		r = backend_call(&s->backend, SCHEDULES, "ListSchedules", &in, &reply);
-		if (r == CLI_OK) {
-			r = show_page(s, (struct bytes){reply->payload, reply->payload_len}, &token);
-			errand_reply_free(reply);
-		}
-	} while (r == CLI_OK && token != NULL);
-	return r;
 }
 
 /* --- create, set --- */
@@ -254,7 +213,6 @@ static const struct verb {
 	int min, max; /* operands */
 	const char *takes;
 } verbs[] = {
-	{"list", schedule_list, 0, 0, "no operand"},
 	{"show", schedule_show, 1, 1, "one schedule's ID"},
 	{"create", schedule_create, 2, 1000, "a cron line (quoted) and a method"},
 	{"set", schedule_set, 1, 1, "one schedule's ID"},
@@ -294,11 +252,15 @@ static int run(struct schedule *s, const struct verb *verb)
 
 int schedule_command(int argc, char **argv)
 {
+	static const struct command own[] = {{.name = "list", .run = schedules_command}};
 	struct schedule_conf conf;
 	struct schedule s = {.conf = &conf};
-	int first = cli_parse(options, ARRAY_LEN(options), &conf, argc, argv, usage);
 	const struct verb *verb;
+	int first;
 
+	if (cli_subcommand(own, ARRAY_LEN(own), argc, argv, &first))
+		return first;
+	first = cli_parse(options, ARRAY_LEN(options), &conf, argc, argv, usage);
 	if (first == argc) {
 		cli_error("schedule: no verb given: errand schedule list|show|create|set|pause|resume|"
 			  "trigger|delete");

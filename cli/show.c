@@ -24,10 +24,26 @@ bool show_is_terminal(FILE *f)
 	return isatty(fileno(f)) && (term == NULL || strcmp(term, "dumb") != 0);
 }
 
+static enum {COLOR_AUTO, COLOR_ALWAYS, COLOR_NEVER} color; /* as --color says */
+
+bool show_color(const char *when)
+{
+	static const char *const names[] = {"auto", "always", "never"};
+
+	for (size_t i = 0; i < ARRAY_LEN(names); i++)
+		if (strcmp(when, names[i]) == 0) {
+			color = i;
+			return true;
+		}
+	return false;
+}
+
 bool show_has_color(FILE *f)
 {
 	const char *no = getenv("NO_COLOR"); /* no-color.org: set and not empty */
 
+	if (color != COLOR_AUTO)
+		return color == COLOR_ALWAYS;
 	return show_is_terminal(f) && (no == NULL || *no == '\0');
 }
 

@@ -9,7 +9,8 @@
 #include "schema/schema.h"
 
 bool show_is_terminal(FILE *f); /* and not TERM=dumb */
-bool show_has_color(FILE *f);   /* and no NO_COLOR */
+bool show_color(const char *when); /* --color auto, always, never; false: none of these */
+bool show_has_color(FILE *f);   /* always, or a terminal and no NO_COLOR */
 bool show_has_utf8(void);
 int show_width(FILE *f);        /* columns; 80 when not known */
 

@@ -1,274 +1,157 @@
-/* task.c: `errand task VERB ID`: one task. */
+/* task.c: `errand show` and `errand watch`, and `errand task VERB`: the verbs of tasks under
+ * the name they had first. */
 #define _GNU_SOURCE
+#include <stdio.h>
 #include <string.h>
 
-#include "base/pbuf.h"
-#include "cli/backend.h"
+#include "cli/ids.h"
 #include "cli/show.h"
 #include "cli/task_view.h"
 #include "cli/watch.h"
 
 struct task_conf {
 	struct cli_common common;
-	bool follow, logs;
-	int64_t attempt;
+	bool logs;
 };
 
-static const struct opt options[] = {
+static const struct opt show_options[] = {CLI_COMMON(struct task_conf)};
+static const struct opt watch_options[] = {
+	{"logs", 'l', OPT_FLAG, offsetof(struct task_conf, logs), NULL, 0, 0, NULL, "show log lines as well"},
 	CLI_COMMON(struct task_conf),
-	{"follow", 'f', OPT_FLAG, offsetof(struct task_conf, follow), NULL, 0, 0, NULL,
-	 "logs: go on until the task has ended"},
-	{"attempt", 'a', OPT_INT, offsetof(struct task_conf, attempt), "0", 0, UINT32_MAX, "N",
-	 "logs: of this attempt only; 0 is all"},
-	{"logs", 'l', OPT_FLAG, offsetof(struct task_conf, logs), NULL, 0, 0, NULL,
-	 "watch: show log lines as well"},
 };
 
-static const char usage[] =
-	"errand task VERB [options] ID\n\n"
-	"ID is a task's id or its last 6 or more characters while they are unique.\n\n"
-	"Verbs:\n"
-	"  get      show the task\n"
-	"  watch    follow it to its end; the exit status tells how it ended\n"
-	"  logs     what its attempts wrote\n"
-	"  result   its method's answer\n"
-	"  cancel   ask it to stop\n"
-	"  retry    queue it again after it has ended\n"
-	"  hold     keep it from running\n"
-	"  release  let it run after all\n"
-	"  run-now  do not wait for its time or its retry\n"
-	"  delete   forget it after it has ended\n\n"
-	"With options and operands of their own (--help):\n"
-	"  create   make a task of a method\n"
-	"  set      change a task's priority, time or labels";
+/* A verb's work with one task. */
+typedef int for_task(struct backend *b, const struct task_conf *conf, const char *id, bool many);
 
-/* One verb under way. */
-struct task {
-	const struct task_conf *conf;
-	struct backend backend;
-	const char *id;
-};
-
-/* A call that takes GetTaskRequest. */
-static int call(struct task *t, const char *method, struct errand_reply **replyp)
+static int for_tasks(const struct task_conf *conf, const char *name, int n, char **operands, for_task *one)
 {
-	AUTO_BUF in = BUF_INIT;
+	struct ids ids = {0};
+	struct backend b;
+	int r = ids_read(&ids, name, n, operands), first = CLI_OK;
 
-	pbuf_put_str(&in, 1, t->id);
-	return backend_call(&t->backend, TASKS_SERVICE, method, &in, replyp);
+	if (r == CLI_OK && (r = backend_open(&b, &conf->common)) == CLI_OK) {
+		r = ids_resolve_all(&b, &ids);
+		if (r == CLI_OK)
+			r = backend_schema(&b);
+		for (size_t i = 0; r == CLI_OK && i < ids.n; i++) {
+			int one_r = one(&b, conf, ids.items[i], ids.n > 1);
+
+			first = first == CLI_OK ? one_r : first;
+		}
+		backend_close(&b);
+	}
+	ids_deinit(&ids);
+	return r == CLI_OK ? first : r;
 }
 
-static const struct schema_message *find(const struct backend *b, const char *name)
+static int show_one(struct backend *b, const struct task_conf *conf, const char *id, bool many)
 {
-	const struct schema_message *m = schema_message(b->schema, name, strlen(name));
-
-	if (m == NULL)
-		cli_error("the service's schema has no %s", name);
-	return m;
-}
-
-static bool pretty(const struct task *t)
-{
-	return !t->conf->common.json && show_is_terminal(stdout);
-}
-
-/* Shows the errand.v1.Task that `method` answers with. */
-static int call_and_show(struct task *t, const char *method)
-{
-	const struct schema_message *m = find(&t->backend, "errand.v1.Task");
+	const struct schema_message *m = schema_message(b->schema, "errand.v1.Task", 14);
 	struct errand_reply *reply;
 	int r;
 
-	if (m == NULL)
+	if (m == NULL) {
+		cli_error("the service's schema has no errand.v1.Task");
 		return CLI_FAILED;
-	r = call(t, method, &reply);
+	}
+	r = ids_call(b, "GetTask", id, &reply);
 	if (r != CLI_OK)
 		return r;
-	r = show_json(t->backend.schema, m, (struct bytes){reply->payload, reply->payload_len},
-		      pretty(t));
+	r = show_json(b->schema, m, (struct bytes){reply->payload, reply->payload_len},
+		      !conf->common.json && show_is_terminal(stdout));
 	errand_reply_free(reply);
 	return r;
 }
 
-static int task_get(struct task *t)
+static int watch_one(struct backend *b, const struct task_conf *conf, const char *id, bool many)
 {
-	return call_and_show(t, "GetTask");
-}
-
-static int task_cancel(struct task *t)
-{
-	return call_and_show(t, "CancelTask");
-}
-
-static int task_retry(struct task *t)
-{
-	return call_and_show(t, "RetryTask");
-}
-
-static int task_hold(struct task *t)
-{
-	return call_and_show(t, "HoldTask");
-}
-
-static int task_release(struct task *t)
-{
-	return call_and_show(t, "ReleaseTask");
-}
-
-static int task_run_now(struct task *t)
-{
-	return call_and_show(t, "RunTaskNow");
-}
-
-static int task_delete(struct task *t)
-{
-	struct errand_reply *reply;
-	int r = call(t, "DeleteTask", &reply);
-
-	if (r == CLI_OK)
-		errand_reply_free(reply);
-	return r;
-}
-
-static int task_result(struct task *t)
-{
-	const struct schema_message *m = find(&t->backend, "errand.v1.TaskResult");
-	const struct schema_field *f = m != NULL ? schema_field_by_number(m, 1) : NULL;
-	struct errand_reply *reply;
-	int r;
-
-	if (f == NULL)
-		return CLI_FAILED;
-	r = call(t, "GetResult", &reply);
-	if (r != CLI_OK)
-		return r;
-	r = show_json_field(t->backend.schema, f,
-			    (struct bytes){reply->payload, reply->payload_len}, pretty(t));
-	errand_reply_free(reply);
-	return r;
-}
-
-static int task_watch(struct task *t)
-{
-	struct watch_options o = {.out = stdout, .logs = t->conf->logs,
-				  .events = t->conf->common.json};
+	struct watch_options o = {.out = stdout, .logs = conf->logs, .events = conf->common.json};
 	struct task_view v = {0};
-	int r = watch_get(&t->backend, t->id, &v);
+	int r;
 
+	if (many && !conf->common.json)
+		printf("==> %s <==\n", id);
+	r = watch_get(b, id, &v);
 	if (r == CLI_OK)
-		r = watch_task(&t->backend, &v, &o);
+		r = watch_task(b, &v, &o);
 	task_view_deinit(&v);
 	return r;
 }
 
-/* --- logs --- */
+int show_command(int argc, char **argv)
+{
+	struct task_conf conf;
+	int first = cli_parse(show_options, ARRAY_LEN(show_options), &conf, argc, argv,
+			      "errand show [options] TASK...\n\nTasks with all there is to know of them, as JSON.");
 
-struct logs {
-	const struct task *task;
-	const struct schema_message *line; /* errand.v1.LogLine */
+	return for_tasks(&conf, "show", argc - first, argv + first, show_one);
+}
+
+int watch_command(int argc, char **argv)
+{
+	struct task_conf conf;
+	int first = cli_parse(watch_options, ARRAY_LEN(watch_options), &conf, argc, argv,
+			      "errand watch [options] TASK...\n\n"
+			      "Follows a task to its end, several one after the other; the exit status tells how\n"
+			      "the first one that did not succeed ended. Interrupted, the task goes on.");
+
+	return for_tasks(&conf, "watch", argc - first, argv + first, watch_one);
+}
+
+/* --- errand task VERB --- */
+
+static const struct command verbs[] = {
+	{.name = "get", .run = show_command}, {.name = "show", .run = show_command},
+	{.name = "watch", .run = watch_command}, {.name = "wait", .run = wait_command},
+	{.name = "logs", .run = logs_command}, {.name = "result", .run = result_command},
+	{.name = "cancel", .run = cancel_command}, {.name = "retry", .run = retry_command},
+	{.name = "hold", .run = hold_command}, {.name = "release", .run = release_command},
+	{.name = "run-now", .run = run_now_command}, {.name = "delete", .run = delete_command},
+	{.name = "set", .run = set_command}, {.name = "create", .run = task_create_command},
+	{.name = "list", .run = list_command},
 };
 
-static int on_line(const void *message, size_t len, void *arg)
-{
-	const struct logs *l = arg;
-	struct pbuf_reader r = pbuf_reader(message, len);
-	struct bytes text = {NULL, 0};
-	struct pbuf_field f;
-
-	if (l->task->conf->common.json)
-		return show_json(l->task->backend.schema, l->line, (struct bytes){message, len},
-				 false);
-	while (pbuf_next(&r, &f))
-		if (f.number == 5 && f.wire == PBUF_LEN)
-			text = f.bytes;
-	show_text(stdout, (const char *)text.data, text.len);
-	putchar('\n');
-	if (l->task->conf->follow)
-		fflush(stdout);
-	return 0;
-}
-
-static int task_logs(struct task *t)
-{
-	struct errand_call_options stream = {.timeout_ns = backend_time_left(&t->backend)};
-	struct logs l = {t, find(&t->backend, "errand.v1.LogLine")};
-	struct errand_reply *reply;
-	AUTO_BUF in = BUF_INIT;
-	int r;
-
-	if (l.line == NULL)
-		return CLI_FAILED;
-	pbuf_put_str(&in, 1, t->id);
-	if (t->conf->attempt > 0)
-		pbuf_put_uint(&in, 2, (uint64_t)t->conf->attempt);
-	if (t->conf->follow)
-		pbuf_put_uint(&in, 3, 1);
-	r = stream.timeout_ns < 0 ? -ERRAND_DEADLINE_EXCEEDED :
-		backend_stream(&t->backend, TASKS_SERVICE, "GetLogs", &in, &stream, on_line, &l, &reply);
-	fflush(stdout);
-	if (r < 0)
-		return backend_failed(&t->backend, r);
-	r = reply->code == ERRAND_OK ? CLI_OK : backend_refused(&t->backend, NULL, reply);
-	errand_reply_free(reply);
-	return r;
-}
-
-/* --- the command --- */
-
-static const struct verb {
-	struct command command; /* only its name is used */
-	int (*run)(struct task *t);
-} verbs[] = {
-	{{.name = "get"}, task_get}, {{.name = "watch"}, task_watch},
-	{{.name = "logs"}, task_logs}, {{.name = "result"}, task_result},
-	{{.name = "cancel"}, task_cancel}, {{.name = "retry"}, task_retry},
-	{{.name = "hold"}, task_hold}, {{.name = "release"}, task_release},
-	{{.name = "run-now"}, task_run_now}, {{.name = "delete"}, task_delete},
-};
-
-static const struct verb *find_verb(const char *name)
-{
-	struct command names[ARRAY_LEN(verbs)];
-	const struct command *found;
-
-	for (size_t i = 0; i < ARRAY_LEN(verbs); i++)
-		names[i] = verbs[i].command;
-	found = cli_command(names, ARRAY_LEN(names), "verb of errand task", name);
-	return found != NULL ? &verbs[found - names] : NULL;
-}
+static const char usage[] =
+	"errand task VERB [options] TASK...\n\n"
+	"Verbs, which are commands of their own as well (errand VERB --help):\n"
+	"  get      errand show\n"
+	"  watch    errand watch\n"
+	"  wait     errand wait\n"
+	"  logs     errand logs\n"
+	"  result   errand result\n"
+	"  cancel   errand cancel\n"
+	"  retry    errand retry\n"
+	"  hold     errand hold\n"
+	"  release  errand release\n"
+	"  run-now  errand run-now\n"
+	"  delete   errand delete\n"
+	"  set      errand set\n"
+	"  create   errand submit, but prints the whole task";
 
 int task_command(int argc, char **argv)
 {
-	static const struct command own[] = {
-		{.name = "create", .run = task_create_command}, {.name = "set", .run = task_set_command},
-	};
+	static const struct opt options[] = {CLI_COMMON(struct task_conf)};
 	struct task_conf conf;
-	struct task t = {.conf = &conf};
-	const struct verb *verb;
 	int r, first;
 
-	if (cli_subcommand(own, ARRAY_LEN(own), argc, argv, &r))
+	if (cli_subcommand(verbs, ARRAY_LEN(verbs), argc, argv, &r))
 		return r;
 	first = cli_parse(options, ARRAY_LEN(options), &conf, argc, argv, usage);
-	if (first == argc) {
-		cli_error("task: no verb given: errand task get|watch|logs|result|cancel|retry|hold|"
-			  "release|run-now|delete ID");
-		return CLI_USAGE;
-	}
-	verb = find_verb(argv[first]);
-	if (verb == NULL)
-		return CLI_USAGE;
-	if (argc - first != 2) {
-		cli_error("task %s: give one task's ID", argv[first]);
-		return CLI_USAGE;
-	}
-	t.id = argv[first + 1];
-	r = backend_open(&t.backend, &conf.common);
-	if (r != CLI_OK)
-		return r;
-	r = backend_schema(&t.backend);
-	if (r == CLI_OK)
-		r = verb->run(&t);
-	backend_close(&t.backend);
-	return r;
+	if (first == argc)
+		cli_error("task: no verb given: errand task get|watch|wait|logs|result|cancel|retry|hold|"
+			  "release|run-now|delete|set ID");
+	else
+		cli_command(verbs, ARRAY_LEN(verbs), "verb of errand task", argv[first]);
+	return CLI_USAGE;
+}
+
+/* errand tasks [cancel|retry] */
+int tasks_command(int argc, char **argv)
+{
+	static const struct command own[] = {
+		{.name = "cancel", .run = cancel_command}, {.name = "retry", .run = retry_command},
+	};
+	int r;
+
+	return cli_subcommand(own, ARRAY_LEN(own), argc, argv, &r) ? r : list_command(argc, argv);
 }

@@ -1,4 +1,4 @@
-/* task_set.c: `errand task set ID`: other priority, time or labels for a task that is
+/* task_set.c: `errand set TASK`: other priority, time or labels for a task that is
  * there. The change is made to the task as it was seen: with its ETag. */
 #define _GNU_SOURCE
 #include <string.h>
@@ -7,6 +7,7 @@
 #include "base/pbuf.h"
 #include "cli/backend.h"
 #include "cli/call_input.h"
+#include "cli/ids.h"
 #include "cli/show.h"
 
 #define REQUEST "errand.v1.UpdateTaskRequest"
@@ -21,13 +22,13 @@ struct set_conf {
 
 #define O(field) offsetof(struct set_conf, field)
 static const struct opt options[] = {
-	CLI_COMMON(struct set_conf),
 	{"priority", 'p', OPT_STRING, O(priority), NULL, 0, 0, "N", "higher first"},
 	{"run-at", 0, OPT_STRING, O(run_at), NULL, 0, 0, "TIMESTAMP", "not before 2026-01-31T12:00:00Z"},
 	{"label", 'l', OPT_LIST, O(labels), NULL, 0, 0, "NAME=VALUE", "sets a label; several times"},
 	{"unlabel", 0, OPT_LIST, O(unlabels), NULL, 0, 0, "NAME", "takes a label away; several times"},
 	{"if-match", 0, OPT_STRING, O(if_match), NULL, 0, 0, "ETAG",
 	 "only while the task is still this one; default: as it is now"},
+	CLI_COMMON(struct set_conf),
 };
 #undef O
 
@@ -48,7 +49,7 @@ static bool put_labels(struct set *s)
 		const char *label = s->conf->labels.items[i], *equals = strchr(label, '=');
 
 		if (equals == NULL || equals == label) {
-			cli_error("task set: --label %s: write NAME=VALUE", label);
+			cli_error("set: --label %s: write NAME=VALUE", label);
 			return false;
 		}
 		buf_append_str(&json, i > 0 ? "," : "");
@@ -83,7 +84,7 @@ static int build(struct set *s, const char *id)
 		return CLI_USAGE;
 	if (s->request.faults.n == 0)
 		return CLI_OK;
-	show_faults("task set", &s->request.faults, s->conf->common.json);
+	show_faults("set", &s->request.faults, s->conf->common.json);
 	return CLI_DATA;
 }
 
@@ -93,15 +94,13 @@ static int get_etag(struct set *s, const char *id)
 	struct errand_reply *reply;
 	struct pbuf_reader r;
 	struct pbuf_field f;
-	AUTO_BUF in = BUF_INIT;
 	int result;
 
 	if (s->conf->if_match != NULL) {
 		s->etag = xstrdup(s->conf->if_match);
 		return CLI_OK;
 	}
-	pbuf_put_str(&in, 1, id);
-	result = backend_call(&s->backend, TASKS_SERVICE, "GetTask", &in, &reply);
+	result = ids_call(&s->backend, "GetTask", id, &reply);
 	if (result != CLI_OK)
 		return result;
 	r = pbuf_reader(reply->payload, reply->payload_len);
@@ -129,13 +128,16 @@ static int send_request(struct set *s)
 	return r;
 }
 
-static int run(struct set *s, const char *id)
+static int run(struct set *s, const char *text)
 {
+	AUTO_FREE char *id = NULL;
 	int r = backend_open(&s->backend, &s->conf->common);
 
 	if (r != CLI_OK)
 		return r;
-	r = backend_schema(&s->backend);
+	r = ids_resolve(&s->backend, text, &id);
+	if (r == CLI_OK)
+		r = backend_schema(&s->backend);
 	if (r == CLI_OK)
 		r = build(s, id);
 	if (r == CLI_OK)
@@ -146,15 +148,15 @@ static int run(struct set *s, const char *id)
 	return r;
 }
 
-int task_set_command(int argc, char **argv)
+int set_command(int argc, char **argv)
 {
 	struct set_conf conf;
 	struct set s = {.conf = &conf};
-	int first = cli_parse(options, ARRAY_LEN(options), &conf, argc, argv, "errand task set [options] ID");
+	int first = cli_parse(options, ARRAY_LEN(options), &conf, argc, argv, "errand set [options] TASK\n\nOther priority, time or labels for a task that is there.");
 	int r = CLI_USAGE;
 
 	if (argc - first != 1)
-		cli_error("task set: give one task's ID");
+		cli_error("set: give one task's ID");
 	else
 		r = run(&s, argv[first]);
 	buf_deinit(&s.request.wire);

@@ -113,6 +113,21 @@ static void set(char **p, struct bytes text)
 	*p = xstrndup(text.len > 0 ? (const char *)text.data : "", text.len);
 }
 
+/* An entry of a map of texts: NAME=VALUE, behind those before it. */
+static void add_label(char **labels, struct bytes wire)
+{
+	struct pbuf_reader r = pbuf_reader(wire.data, wire.len);
+	struct bytes key = {(const uint8_t *)"", 0}, value = key;
+	char *before = *labels;
+	struct pbuf_field f;
+
+	while (pbuf_next(&r, &f))
+		*(f.number == 1 ? &key : &value) = f.bytes;
+	*labels = xasprintf("%s%s%.*s=%.*s", before != NULL ? before : "", before != NULL ? "," : "", (int)key.len,
+			    (const char *)key.data, (int)value.len, (const char *)value.data);
+	free(before);
+}
+
 static void load_field(struct task_view *v, const struct pbuf_field *f)
 {
 	switch (f->number) {
@@ -120,6 +135,7 @@ static void load_field(struct task_view *v, const struct pbuf_field *f)
 	case 2: set(&v->method, f->bytes); break;
 	case 3: v->state = (int)f->value; break;
 	case 4: set(&v->queue, f->bytes); break;
+	case 5: v->priority = (int)(int64_t)f->value; break;
 	case 6: v->attempt = (unsigned)f->value; break;
 	case 8:
 		v->has_progress = true;
@@ -128,12 +144,16 @@ static void load_field(struct task_view *v, const struct pbuf_field *f)
 	case 9: v->create_us = read_time(f->bytes); break;
 	case 10: v->start_us = read_time(f->bytes); break;
 	case 11: v->end_us = read_time(f->bytes); break;
-	case 12: v->next_us = read_time(f->bytes); break;
+	case 12:
+	case 19: v->next_us = read_time(f->bytes); break; /* of a retry, of its time: never both */
+	case 13: add_label(&v->labels, f->bytes); break;
 	case 16:
 		buf_reset(&v->error);
 		buf_append(&v->error, f->bytes.data, f->bytes.len);
 		break;
 	case 17: v->usage = read_attempt(f->bytes); break;
+	case 20: set(&v->reason, f->bytes); break;
+	case 22: set(&v->schedule, f->bytes); break;
 	}
 }
 
@@ -158,8 +178,28 @@ void task_view_deinit(struct task_view *v)
 	free(v->method);
 	free(v->queue);
 	free(v->message);
+	free(v->reason);
+	free(v->schedule);
+	free(v->labels);
 	buf_deinit(&v->error);
 	*v = (struct task_view){0};
+}
+
+char *task_view_error(const struct task_view *v)
+{
+	struct pbuf_reader r = pbuf_reader(v->error.data, v->error.len);
+	struct bytes title = {NULL, 0}, detail = {NULL, 0};
+	struct pbuf_field f;
+
+	while (pbuf_next(&r, &f)) {
+		if (f.number == 2)
+			title = f.bytes;
+		else if (f.number == 4)
+			detail = f.bytes;
+	}
+	if (detail.len == 0)
+		detail = title;
+	return detail.len > 0 ? xstrndup((const char *)detail.data, detail.len) : NULL;
 }
 
 /* errand.v1.LogLine */

@@ -33,7 +33,8 @@ struct task_view {
 	unsigned attempt;
 	bool has_progress;
 	double fraction;
-	char *message;             /* owned, may be NULL */
+	char *message, *reason, *schedule, *labels; /* owned, may be NULL; labels: "a=1,b=2" */
+	int priority;
 	int64_t create_us, start_us, end_us, next_us; /* 0 = not set */
 	struct buf error;          /* serialized errand.v1.Problem */
 	struct task_usage usage;   /* of the last attempt */
@@ -42,6 +43,8 @@ struct task_view {
 /* Fills v (which is zero or loaded before). False when wire is malformed. */
 bool task_view_load(struct task_view *v, struct bytes wire);
 void task_view_deinit(struct task_view *v);
+/* What went wrong, owned by the caller; NULL: nothing did. */
+char *task_view_error(const struct task_view *v);
 
 /* Text borrows from the event's bytes. */
 struct task_event {

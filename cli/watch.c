@@ -4,13 +4,14 @@
 #define _GNU_SOURCE
 #include "cli/watch.h"
 
-#include <signal.h>
 #include <string.h>
 #include <time.h>
 
 #include "base/clock.h"
 #include "base/pbuf.h"
 #include "cli/bar.h"
+#include "cli/ids.h"
+#include "cli/leave.h"
 #include "cli/show.h"
 
 struct watch {
@@ -27,16 +28,6 @@ struct watch {
 	size_t drawn;        /* columns of the line under the cursor; 0 = none */
 };
 
-static bool interrupted_clean; /* a line was drawn: end it before leaving */
-
-/* Only async-signal-safe calls. */
-static void on_interrupt(int signal)
-{
-	if (interrupted_clean && write(STDERR_FILENO, "\n", 1) < 0)
-		_exit(CLI_FAILED);
-	_exit(CLI_INTERRUPTED);
-}
-
 /* --- drawing --- */
 
 /* Without NO_COLOR the rest of the line is erased by an escape sequence, with it
@@ -50,7 +41,7 @@ static void line_clear(struct watch *w)
 	else
 		fprintf(w->options->out, "\r%*s\r", (int)w->drawn, "");
 	w->drawn = 0;
-	interrupted_clean = false;
+	leave_drawn(false);
 }
 
 static void line_draw(struct watch *w, const char *label, const struct task_event *e)
@@ -69,7 +60,7 @@ static void line_draw(struct watch *w, const char *label, const struct task_even
 	else if (columns < w->drawn)
 		fprintf(w->options->out, "%*s", (int)(w->drawn - columns), "");
 	w->drawn = MAX(columns, w->color ? columns : w->drawn);
-	interrupted_clean = true;
+	leave_drawn(true);
 	fflush(w->options->out);
 }
 
@@ -281,7 +272,6 @@ int watch_task(struct backend *b, struct task_view *v, const struct watch_option
 		.tty = show_is_terminal(o->out), .color = show_has_color(o->out),
 		.utf8 = show_has_utf8(),
 	};
-	struct sigaction sa = {.sa_handler = on_interrupt}, before;
 	int r;
 
 	if (o->events) {
@@ -291,24 +281,24 @@ int watch_task(struct backend *b, struct task_view *v, const struct watch_option
 			return CLI_FAILED;
 		}
 	}
-	sigaction(SIGINT, &sa, &before);
+	leave_begin(v->id);
 	r = follow(&w);
 	line_clear(&w);
-	sigaction(SIGINT, &before, NULL);
+	leave_end();
 	if (r != CLI_OK)
 		return r;
 	show_end(&w);
 	return task_view_exit(v->state);
 }
 
-int watch_get(struct backend *b, const char *id, struct task_view *v)
+int watch_get(struct backend *b, const char *text, struct task_view *v)
 {
+	AUTO_FREE char *id = NULL;
 	struct errand_reply *reply;
-	AUTO_BUF in = BUF_INIT;
-	int r;
+	int r = ids_resolve(b, text, &id);
 
-	pbuf_put_str(&in, 1, id);
-	r = backend_call(b, TASKS_SERVICE, "GetTask", &in, &reply);
+	if (r == CLI_OK)
+		r = ids_call(b, "GetTask", id, &reply);
 	if (r != CLI_OK)
 		return r;
 	if (!task_view_load(v, (struct bytes){reply->payload, reply->payload_len})) {

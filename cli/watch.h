@@ -16,8 +16,8 @@ struct watch_options {
 	bool quiet;  /* say nothing about how it ended; the caller does */
 };
 
-/* GetTask by id or unique tail. CLI_OK, or said. */
-int watch_get(struct backend *b, const char *id, struct task_view *v);
+/* GetTask by whatever names one (ids.h). CLI_OK, or said. */
+int watch_get(struct backend *b, const char *text, struct task_view *v);
 
 /* Waits for the end of v, which is loaded, and loads it again; the exit status is
  * by its end state, the problem of a failed one on stderr. */

@@ -569,8 +569,8 @@ int worker_command(int argc, char **argv)
 	int first, r = CLI_USAGE;
 
 	list_init(&w.jobs);
-	first = opt_parse(options, ARRAY_LEN(options), &w.conf, argc, argv, usage);
-	if (first >= 0 && prepare(&w, argc - first, argv + first)) {
+	first = cli_parse_front(options, ARRAY_LEN(options), &w.conf, argc, argv, usage);
+	if (prepare(&w, argc - first, argv + first)) {
 		r = backend_open_socket(&w.backend, &w.conf.common, "errand worker");
 		w.signals = open_signals();
 		if (r == CLI_OK)

@@ -5,19 +5,24 @@
 
 #include "base/clock.h"
 #include "base/pbuf.h"
-#include "cli/backend.h"
+#include "cli/pages.h"
 #include "cli/show.h"
+#include "cli/table.h"
 
 #define SERVICE "errand.v1.Workers"
 
 struct workers_conf {
 	struct cli_common common;
+	struct table_view view;
 };
 
-static const struct opt options[] = {CLI_COMMON(struct workers_conf)};
+static const struct opt options[] = {
+	TABLE_OPTIONS(struct workers_conf),
+	CLI_COMMON(struct workers_conf),
+};
 
 static const char usage[] =
-	"errand workers [options] [forget NAME]\n\n"
+	"errand workers [options] [forget WORKER]\n\n"
 	"Lists the workers of the service, and those that are away but known. forget: their\n"
 	"methods and queues are no longer the service's.";
 
@@ -62,72 +67,67 @@ static void read_row(struct bytes worker, struct row *row)
 		}
 }
 
-static void show_padded(struct bytes text, int width)
+enum { COL_WORKER, COL_PID, COL_FOR, COL_TASKS, COL_CALLS, COL_STATE, COL_QUEUES, N_COLUMNS };
+
+static const struct table_column columns[] = {
+	[COL_WORKER] = {"WORKER", 20, TABLE_CUT},
+	[COL_PID] = {"PID", 8, TABLE_RIGHT},
+	[COL_FOR] = {"FOR", 8, TABLE_RIGHT},
+	[COL_TASKS] = {"TASKS", 7, TABLE_RIGHT},
+	[COL_CALLS] = {"CALLS", 7, TABLE_RIGHT},
+	[COL_STATE] = {"STATE", 7, 0},
+	[COL_QUEUES] = {"QUEUES", 0.3, TABLE_CUT},
+};
+
+static void show_ratio(struct table *t, size_t column, bool connected, uint64_t running, uint64_t of)
 {
-	show_text(stdout, (const char *)text.data, text.len);
-	printf("%*s", (int)text.len < width ? width - (int)text.len : 1, "");
+	char text[48];
+
+	snprintf(text, sizeof text, "%llu/%llu", (unsigned long long)running, (unsigned long long)of);
+	table_cell(t, column, connected ? text : "-", (double)running);
 }
 
-static void show_row(const struct row *row)
+static void show_row(struct table *t, const struct row *row)
 {
-	char since[24] = "-", tasks[48], calls[48];
+	int64_t since = row->since_us > 0 ? clock_wall_us() - row->since_us : 0;
+	AUTO_FREE char *queues = NULL;
+	char text[24];
 
-	if (row->since_us > 0)
-		show_duration(clock_wall_us() - row->since_us, since);
-	snprintf(tasks, sizeof tasks, "%llu/%llu", (unsigned long long)row->running_tasks,
-		 (unsigned long long)row->tasks);
-	snprintf(calls, sizeof calls, "%llu/%llu", (unsigned long long)row->running_calls,
-		 (unsigned long long)row->calls);
-	show_padded(row->name, 20);
-	printf("%8llu %8s %7s %7s  ", (unsigned long long)row->pid, since, row->connected ? tasks : "-",
-	       row->connected ? calls : "-");
-	show_text(stdout, (const char *)row->queues.data, row->queues.len);
+	table_row(t);
+	table_text(t, COL_WORKER, (const char *)row->name.data, row->name.len);
+	table_number(t, COL_PID, row->pid);
+	table_cell(t, COL_FOR, since > 0 ? show_duration(since, text) : "-", (double)since);
+	show_ratio(t, COL_TASKS, row->connected, row->running_tasks, row->tasks);
+	show_ratio(t, COL_CALLS, row->connected, row->running_calls, row->calls);
+	table_cell(t, COL_STATE, !row->connected ? "away" : row->draining ? "leaving" : "here", row->connected);
 	if (row->n_queues > 1)
-		printf(" and %llu more", (unsigned long long)row->n_queues - 1);
-	printf("%s\n", !row->connected ? "  (away)" : row->draining ? "  (leaving)" : "");
+		queues = xasprintf("%.*s and %llu more", (int)row->queues.len, (const char *)row->queues.data,
+				   (unsigned long long)row->n_queues - 1);
+	else
+		queues = xstrndup(row->queues.len > 0 ? (const char *)row->queues.data : "", row->queues.len);
+	table_text(t, COL_QUEUES, queues, strlen(queues));
 }
 
-static int show_table(struct bytes reply)
+static int list(struct backend *b, struct table *t)
 {
-	struct pbuf_reader r = pbuf_reader(reply.data, reply.len);
+	struct pages p = {.service = SERVICE, .method = "ListWorkers", .limit = INT64_MAX};
+	struct pbuf_reader reader;
 	struct pbuf_field f;
+	int r = pages_fetch(b, &p, &BUF_INIT);
 
-	printf("%-20s%8s %8s %7s %7s  %s\n", "WORKER", "PID", "FOR", "TASKS", "CALLS", "QUEUES");
-	while (pbuf_next(&r, &f)) {
-		struct row row;
+	if (r == CLI_OK && b->common->json) {
+		r = pages_show_json(b, &p, "errand.v1.Worker");
+	} else if (r == CLI_OK) {
+		reader = pbuf_reader(p.all.data, p.all.len);
+		while (pbuf_next(&reader, &f)) {
+			struct row row;
 
-		read_row(f.bytes, &row);
-		show_row(&row);
+			read_row(f.bytes, &row);
+			show_row(t, &row);
+		}
+		r = table_print(t);
 	}
-	return CLI_OK;
-}
-
-static int show_lines(struct backend *b, struct bytes reply)
-{
-	const struct schema_message *m = schema_message(b->schema, "errand.v1.Worker", strlen("errand.v1.Worker"));
-	struct pbuf_reader r = pbuf_reader(reply.data, reply.len);
-	struct pbuf_field f;
-	int err = CLI_OK;
-
-	while (m != NULL && err == CLI_OK && pbuf_next(&r, &f))
-		err = show_json(b->schema, m, f.bytes, false);
-	return m != NULL ? err : CLI_FAILED;
-}
-
-static int list(struct backend *b)
-{
-	struct errand_reply *reply;
-	AUTO_BUF in = BUF_INIT;
-	struct bytes all;
-	int r = b->common->json ? backend_schema(b) : CLI_OK;
-
-	if (r == CLI_OK)
-		r = backend_call(b, SERVICE, "ListWorkers", &in, &reply);
-	if (r != CLI_OK)
-		return r;
-	all = (struct bytes){reply->payload, reply->payload_len};
-	r = b->common->json ? show_lines(b, all) : show_table(all);
-	errand_reply_free(reply);
+	pages_deinit(&p);
 	return r;
 }
 
@@ -147,6 +147,7 @@ static int forget(struct backend *b, const char *name)
 int workers_command(int argc, char **argv)
 {
 	struct workers_conf conf;
+	struct table *t = NULL;
 	struct backend b;
 	int first = cli_parse(options, ARRAY_LEN(options), &conf, argc, argv, usage), n = argc - first, r;
 
@@ -154,10 +155,11 @@ int workers_command(int argc, char **argv)
 		cli_error("workers: write errand workers, or errand workers forget NAME");
 		return CLI_USAGE;
 	}
-	r = backend_open(&b, &conf.common);
-	if (r != CLI_OK)
-		return r;
-	r = n == 0 ? list(&b) : forget(&b, argv[first + 1]);
-	backend_close(&b);
+	r = table_new(&t, columns, N_COLUMNS, &conf.view, "workers");
+	if (r == CLI_OK && (r = backend_open(&b, &conf.common)) == CLI_OK) {
+		r = n == 0 ? list(&b, t) : forget(&b, argv[first + 1]);
+		backend_close(&b);
+	}
+	table_free(t);
 	return r;
 }

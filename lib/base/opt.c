@@ -254,6 +254,17 @@ void opt_help(const struct opt *table, size_t n, const char *usage)
 		help_one(&common[i]);
 }
 
+/* For completion (cli/complete.c): NAME, letter, type, value and help between tabs. */
+static void list_options(const struct opt *table, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		const struct opt *o = &table[i];
+
+		printf("%s\t%.1s\t%d\t%s\t%s\n", o->name, &o->letter, (int)o->type, o->value != NULL ? o->value : "",
+		       o->help != NULL ? o->help : "");
+	}
+}
+
 /* --- the command line --- */
 
 /* Edit distance, for "did you mean"; words are short. */
@@ -370,6 +381,10 @@ static int parse_long(struct parse *p, const char *arg)
 
 	if (o == NULL && strcmp(arg, "help") == 0) {
 		opt_help(p->table, p->n, p->usage);
+		exit(0);
+	}
+	if (o == NULL && strcmp(arg, "__options") == 0) {
+		list_options(p->table, p->n);
 		exit(0);
 	}
 	if (o == NULL && strcmp(arg, "version") == 0) {

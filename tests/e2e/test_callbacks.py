@@ -593,7 +593,7 @@ def test_errand_deliveries(caller, receiver):
     r = errand("deliveries", "--state", "dead", "--task", task_id)
     assert r.returncode == 0 and d["id"] in r.stdout and "task.succeeded" in r.stdout, r
     r = errand("deliveries", "--json", "--task", task_id)
-    assert [x["id"] for x in json.loads(r.stdout)["deliveries"]] == [d["id"]]
+    assert [json.loads(line)["id"] for line in r.stdout.splitlines()] == [d["id"]]
     assert json.loads(errand("delivery", "show", d["id"]).stdout) == d
     assert errand("delivery", "redeliver", d["id"]).returncode == 0
     caller.wait_delivery(task_id, "DELIVERED")

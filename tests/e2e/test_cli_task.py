@@ -70,8 +70,8 @@ def test_set(pair):
 
 def test_hold_release_run_now(pair):
     task = create(pair, "TaskEcho", "--delay", "1h")
-    assert json.loads(errand(pair, "task", "hold", task["id"]))["state"] == "HELD"
-    assert json.loads(errand(pair, "task", "release", task["id"]))["state"] == "SCHEDULED"
+    assert json.loads(errand(pair, "task", "hold", "-j", task["id"]))["state"] == "HELD"
+    assert json.loads(errand(pair, "task", "release", "-j", task["id"]))["state"] == "SCHEDULED"
     errand(pair, "task", "run-now", task["id"])
     assert pair.wait_task(task["id"])["state"] == "SUCCEEDED"
     errand(pair, "task", "hold", task["id"], status=1)
@@ -81,8 +81,8 @@ def test_bulk(pair):
     for _ in range(3):
         create(pair, "TaskEcho", "--delay", "1h", "-q", "clibulk")
     assert errand(pair, "tasks", "cancel", "-f", "queue = clibulk", "-n") == "3 matching, 3 would be cancelled\n"
-    assert errand(pair, "tasks", "cancel", "-f", "queue = clibulk") == "3 matching, 3 cancelled\n"
-    reply = json.loads(errand(pair, "tasks", "retry", "--json", "--filter", "queue = clibulk"))
+    assert errand(pair, "tasks", "cancel", "-yf", "queue = clibulk") == "3 matching, 3 cancelled\n"
+    reply = json.loads(errand(pair, "tasks", "retry", "--json", "--yes", "--filter", "queue = clibulk"))
     assert reply["changed"] == "3" and len(reply["ids"]) == 3
     errand(pair, "tasks", "cancel", status=64)
     errand(pair, "tasks", "cancel", "--filter", "queue is clibulk", status=65)

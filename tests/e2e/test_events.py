@@ -323,7 +323,7 @@ def test_command(pair):
     r = errand(pair, "events", "--filter", "state = runing")
     assert r.returncode != 0 and "did you mean RUNNING" in r.stderr, r
     r = errand(pair, "tasks", "--json", "--filter", "end_time:*", "--order-by", "end_time desc")
-    ends = [t["end_time"] for t in json.loads(r.stdout)["tasks"]]
+    ends = [json.loads(line)["end_time"] for line in r.stdout.splitlines()]
     assert ends and ends == sorted(ends, reverse=True)
     r = errand(pair, "tasks", "--filter", "state == running")
     assert r.returncode != 0 and "column 7: equal is =, not ==" in r.stderr, r

@@ -144,7 +144,7 @@ def test_the_command(pair):
     assert (q["concurrency"], q["retry"]["max_attempts"]) == (4, 3)
     assert json.loads(errand(pair, "queue", "pause", "test"))["paused"] is True
     task_id = pair.submit("/test/task-echo", {})
-    assert json.loads(errand(pair, "queue", "purge", "test"))["cancelled"] == "1"
+    assert errand(pair, "queue", "purge", "--yes", "test") == "1 matching, 1 cancelled\n"
     assert pair.task(task_id)["state"] == "CANCELLED"
     assert json.loads(errand(pair, "queue", "resume", "test", "-j"))["paused"] is False
     errand(pair, "queue", "show", "nobody", status=4)

@@ -155,7 +155,7 @@ def test_command(pair, tmp_path):
     assert "/test/names/{inner.weight}:go" in routes("--schema", pair.socket)
     routes("--schema", pair.socket, "--match", "GET", status=64)
     routes("--schema", pair.socket, "extra", status=64)
-    routes("--match", "GET /", status=64)
+    routes("--match", "GET /", "--socket", "/nonexistent/s", status=69)
     routes("--schema", str(tmp_path / "none.sock"), status=69)
     routes("--schema", "unix:" + str(tmp_path / "none"), status=69)
     assert "none.pb" in routes("--schema", str(tmp_path / "none.pb"), status=64)

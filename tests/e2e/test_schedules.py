@@ -387,7 +387,7 @@ def test_command(pair):
     assert (made["options"]["queue"], made["options"]["priority"]) == ("elsewhere", 4)
     assert made["input"]["text_value"] == "hi"
     assert run("show", "cli") == made
-    assert "cli" in [json.loads(line)["id"] for line in errand(pair, "schedule", "list").splitlines()]
+    assert "cli" in [json.loads(line)["id"] for line in errand(pair, "schedule", "list", "--json").splitlines()]
     assert run("set", "--cron", "@hourly", "--if-match", made["etag"], "cli")["cron"] == "@hourly"
     errand(pair, "schedule", "set", "--cron", "@daily", "--if-match", made["etag"], "cli", status=1)
     assert run("resume", "cli")["next_time"]

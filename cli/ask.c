@@ -1,0 +1,35 @@
+#define _GNU_SOURCE
+#include "cli/ask.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <unistd.h>
+
+int ask(bool yes, const char *command, const char *fmt, ...)
+{
+	AUTO_FREE char *what = NULL;
+	char answer[16] = "";
+	va_list ap;
+
+	if (yes)
+		return CLI_OK;
+	va_start(ap, fmt);
+	if (vasprintf(&what, fmt, ap) < 0)
+		what = NULL;
+	va_end(ap);
+	if (!isatty(STDIN_FILENO) || !isatty(STDERR_FILENO)) {
+		cli_error("%s: %s? There is no terminal to ask on: --yes does it, --dry-run only counts",
+			  command, what != NULL ? what : "go on");
+		return CLI_USAGE;
+	}
+	fprintf(stderr, "%s? [y/N] ", what != NULL ? what : "Go on");
+	fflush(stderr);
+	if (fgets(answer, sizeof answer, stdin) != NULL &&
+	    (strcasecmp(answer, "y\n") == 0 || strcasecmp(answer, "yes\n") == 0))
+		return CLI_OK;
+	cli_error("nothing was done");
+	return CLI_FAILED;
+}
