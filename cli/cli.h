@@ -109,6 +109,7 @@ int delete_command(int argc, char **argv);
 int deliveries_command(int argc, char **argv);
 int delivery_command(int argc, char **argv);
 int dev_command(int argc, char **argv);
+int doctor_command(int argc, char **argv);
 int events_command(int argc, char **argv);
 int gen_command(int argc, char **argv);
 int hold_command(int argc, char **argv);

@@ -22,18 +22,14 @@ static bool in_libs(const char *folder)
 	return len >= 6 && strcmp(folder + len - 6, "/.libs") == 0;
 }
 
-char *dev_find_program(const char *name, const char *variable)
+char *dev_find_there(const char *name, const char *variable)
 {
 	const char *named = getenv(variable);
 	AUTO_FREE char *own = cli_folder();
 	char *found = NULL;
 
-	if (named != NULL && *named != '\0') {
-		found = if_there(xstrdup(named), X_OK);
-		if (found == NULL)
-			cli_error("dev: %s=%s cannot be run", variable, named);
-		return found;
-	}
+	if (named != NULL && *named != '\0')
+		return if_there(xstrdup(named), X_OK);
 	/* libtool's script first: the program behind it lacks its libraries */
 	if (in_libs(own))
 		found = if_there(xasprintf("%s/../%s", own, name), X_OK);
@@ -41,9 +37,17 @@ char *dev_find_program(const char *name, const char *variable)
 		found = if_there(xasprintf("%s/%s", own, name), X_OK);
 	if (found == NULL)
 		found = if_there(xasprintf("%s/../sbin/%s", own, name), X_OK);
-	if (found == NULL)
-		found = if_there(xasprintf("%s/%s", SBINDIR, name), X_OK);
-	if (found == NULL)
+	return found != NULL ? found : if_there(xasprintf("%s/%s", SBINDIR, name), X_OK);
+}
+
+char *dev_find_program(const char *name, const char *variable)
+{
+	const char *named = getenv(variable);
+	char *found = dev_find_there(name, variable);
+
+	if (found == NULL && named != NULL && *named != '\0')
+		cli_error("dev: %s=%s cannot be run", variable, named);
+	else if (found == NULL)
 		cli_error("dev: %s not found beside errand or in %s: install it, or set %s", name,
 			  SBINDIR, variable);
 	return found;

@@ -7,6 +7,8 @@
 /* "errand-service" or "errand-gateway"; variable is ERRAND_SERVICE or
  * ERRAND_GATEWAY. Gives a path, or NULL after an error. */
 char *dev_find_program(const char *name, const char *variable);
+/* The same without an error. */
+char *dev_find_there(const char *name, const char *variable);
 
 /* The module of the installed example, $ERRAND_MODULE_DIR first. As above. */
 char *dev_find_example(void);

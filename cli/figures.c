@@ -53,6 +53,7 @@ void figures_server(struct bytes wire, struct figures_server *out)
 		switch (f.number) {
 		case 1: take_text(f.bytes, out->version, sizeof out->version); break;
 		case 2: out->pid = (int64_t)f.value; break;
+		case 3: out->start_us = read_time(f.bytes); break;
 		case 4: out->uptime_us = read_time(f.bytes); break;
 		case 5: out->draining = f.value; break;
 		case 6: read_store_state(f.bytes, out); break;

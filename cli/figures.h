@@ -11,7 +11,7 @@
 
 struct figures_server {
 	char version[48], store_kind[32], store_error[256];
-	int64_t pid, uptime_us;
+	int64_t pid, start_us, uptime_us;
 	bool draining, store_ok;
 	uint64_t calls, running, queued, queues, workers;
 	uint64_t sessions, max_sessions; /* 0: an older service, which does not say */

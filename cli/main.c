@@ -39,6 +39,7 @@ static const struct command commands[] = {
 	{"deliveries", "list callbacks on their way", deliveries_command, "", GROUP_QUEUES},
 	{"delivery", "show or resend one of them", delivery_command, "VERB DELIVERY", GROUP_QUEUES},
 	{"status", "the whole service on one screen", status_command, "", GROUP_SERVICE},
+	{"doctor", "what is wrong, and what to do about it", doctor_command, "", GROUP_SERVICE},
 	{"ping", "how long a call takes, again and again", ping_command, "", GROUP_SERVICE},
 	{"context", "services with names, and which one is in use", context_command, "VERB [NAME]", GROUP_SERVICE},
 	{"store", "look at, check or copy the store", store_command, "VERB", GROUP_SERVICE},

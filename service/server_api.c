@@ -8,6 +8,7 @@
 #include "errand/v1/server.pb-c.h"
 #include "service/call.h"
 #include "service/schema_api.h"
+#include "service/session.h"
 #include "service/store_thread.h"
 #include "service/task_status.h"
 #include "service/worker.h"
@@ -50,6 +51,8 @@ static void get_server(Errand__V1__Servers_Service *service, const Errand__V1__G
 	reply.tasks_queued = status.n_queued;
 	reply.queues = (uint32_t)status.n_queues;
 	reply.workers = (uint32_t)worker_count();
+	reply.sessions = (uint32_t)session_count();
+	reply.max_sessions = (uint32_t)session_most();
 	errand_set_metadata(call, "cache-control", "no-store");
 	done(&reply, call);
 }

@@ -530,6 +530,11 @@ size_t session_count(void)
 	return n_sessions;
 }
 
+size_t session_most(void)
+{
+	return limits.max_sessions;
+}
+
 size_t session_n_requests(void)
 {
 	return n_requests;
