@@ -182,6 +182,9 @@ void call_hold(struct errand_call *call);
 void call_delivered(struct errand_call *call);
 bool call_has_after(struct errand_call *call);
 
+/* Timers (errand_timer) that have not fired, of all calls. Any thread. */
+size_t call_timers(void);
+
 /* Calls not DONE yet, for drain. */
 size_t call_count(void);
 /* Bytes held by calls with their input, also by those whose client has gone but whose

@@ -273,8 +273,16 @@ void errand_on_cancel(struct errand_call *call, void (*fn)(struct errand_call *,
 
 /* --- timers --- */
 
+static atomic_size_t n_timers;
+
+size_t call_timers(void)
+{
+	return atomic_load(&n_timers);
+}
+
 static void timer_free(struct call_timer *t)
 {
+	atomic_fetch_sub(&n_timers, 1);
 	deadline_drop(&t->deadline);
 	list_remove(&t->node);
 	free(t);
@@ -314,6 +322,7 @@ void errand_timer(struct errand_call *call, int64_t ns, void (*fn)(struct errand
 {
 	struct call_timer *t = xcalloc(1, sizeof *t);
 
+	atomic_fetch_add(&n_timers, 1);
 	t->call = call;
 	t->fn = fn;
 	t->arg = arg;

@@ -99,6 +99,11 @@ void deadline_drop(struct deadline *d)
 		sift_down(i);
 }
 
+int64_t deadline_next(void)
+{
+	return n_heap > 0 ? heap[1]->at_ns : INT64_MAX;
+}
+
 void deadline_deinit(void)
 {
 	loop_timer_cancel(&timer);

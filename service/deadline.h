@@ -23,6 +23,7 @@ static inline bool deadline_is_set(const struct deadline *d)
 {
 	return d->place != 0;
 }
+int64_t deadline_next(void); /* the earliest that is set; INT64_MAX: none */
 void deadline_deinit(void);
 
 #endif

@@ -146,7 +146,7 @@ static void run_deferred(void)
 	run_list(&jobs);
 }
 
-static bool has_work(void)
+bool loop_has_work(void)
 {
 	bool any;
 
@@ -164,13 +164,38 @@ void loop_run(void)
 	while (!atomic_load(&stopping)) {
 		/* NONBLOCK alone goes on while there are active events: one whose handler
 		 * leaves the work to a deferred job would keep us in there for ever. */
-		int how = EVLOOP_NO_EXIT_ON_EMPTY | EVLOOP_ONCE | (has_work() ? EVLOOP_NONBLOCK : 0);
+		int how = EVLOOP_NO_EXIT_ON_EMPTY | EVLOOP_ONCE | (loop_has_work() ? EVLOOP_NONBLOCK : 0);
 
 		event_base_loop(base, how);
 		run_posted();
 		run_deferred();
 	}
 	atomic_store(&stopping, false);
+}
+
+static void on_turn_over(evutil_socket_t fd, short what, void *arg)
+{
+}
+
+bool loop_turn(int64_t max_ns)
+{
+	struct timeval tv = {.tv_sec = (time_t)(max_ns / 1000000000),
+			     .tv_usec = (suseconds_t)(max_ns % 1000000000 / 1000)};
+	bool some = loop_has_work();
+
+	if (some || max_ns <= 0) {
+		event_base_loop(base, EVLOOP_NO_EXIT_ON_EMPTY | EVLOOP_ONCE | EVLOOP_NONBLOCK);
+	} else {
+		struct event *over = event_new(base, -1, 0, on_turn_over, NULL);
+
+		event_add(over, &tv);
+		event_base_loop(base, EVLOOP_NO_EXIT_ON_EMPTY | EVLOOP_ONCE);
+		event_free(over);
+	}
+	some = some || loop_has_work();
+	run_posted();
+	run_deferred();
+	return some;
 }
 
 void loop_stop(void)
@@ -180,6 +205,8 @@ void loop_stop(void)
 }
 
 /* --- timers: the event exists only while the timer is armed --- */
+
+void (*loop_timer_fake)(struct loop_timer *t, int64_t ns, void (*fn)(void *), void *arg);
 
 static void on_timer(evutil_socket_t fd, short what, void *arg)
 {
@@ -196,6 +223,10 @@ void loop_timer_start(struct loop_timer *t, int64_t ns, void (*fn)(void *), void
 
 	if (ns < 0)
 		ns = 0;
+	if (loop_timer_fake != NULL) {
+		loop_timer_fake(t, ns, fn, arg);
+		return;
+	}
 	/* Rounded up: a timer never fires before its time. */
 	tv.tv_sec = (time_t)(ns / 1000000000);
 	tv.tv_usec = (suseconds_t)((ns % 1000000000 + 999) / 1000);
@@ -217,6 +248,9 @@ void loop_timer_cancel(struct loop_timer *t)
 {
 	if (t->event == NULL)
 		return;
-	event_free(t->event);
+	if (loop_timer_fake != NULL)
+		loop_timer_fake(t, -1, NULL, NULL);
+	else
+		event_free(t->event);
 	t->event = NULL;
 }

@@ -37,8 +37,20 @@ struct loop_timer {
 	void (*fn)(void *arg);
 	void *arg;
 };
+/* loop_fake.c's, in the place of libevent; ns < 0: cancels it. NULL: there is no such. */
+extern void (*loop_timer_fake)(struct loop_timer *t, int64_t ns, void (*fn)(void *), void *arg);
 void loop_timer_start(struct loop_timer *t, int64_t ns, void (*fn)(void *), void *arg);
 void loop_timer_cancel(struct loop_timer *t);
+
+/* For tests (test.c), on the thread that has called loop_init. Timers go by clock_mono_ns, which
+ * the test moves: */
+void loop_fake(bool on);          /* while no timer is set */
+int64_t loop_fake_next(void);     /* when the next one is due; INT64_MAX: none is set */
+void loop_fake_fire(void);        /* runs those that are due */
+/* One turn of the loop, waiting at most max_ns (by the real clock) for something to do. False:
+ * there was nothing that others had posted. */
+bool loop_turn(int64_t max_ns);
+bool loop_has_work(void);         /* posted or deferred */
 
 /* The watchdog's view: name what the loop thread is about to run and time it;
  * what holds the loop longer than the limit is logged by name and counted.

@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
@@ -18,6 +19,8 @@
 
 /* Of a pool's threads: handlers are other people's code, so not the smallest. */
 #define STACK_SIZE (1u << 20)
+
+static atomic_size_t n_busy; /* jobs of all pools that wait or run */
 
 struct pool {
 	const char *name;
@@ -63,6 +66,7 @@ static void run_one(struct pool *p)
 	p->n_running++;
 	pthread_mutex_unlock(&p->lock);
 	job->run(job);
+	atomic_fetch_sub(&n_busy, 1);
 	pthread_mutex_lock(&p->lock);
 	p->n_running--;
 	pthread_cond_broadcast(&p->idle);
@@ -132,6 +136,7 @@ int pool_submit(struct pool *p, struct pool_job *job)
 	/* Without a new thread the old ones will come to it, if there is any. */
 	if (r == 0 || (p->n_threads > 0 && p->n_waiting < p->max_queue)) {
 		list_push_back(&p->jobs, &job->node);
+		atomic_fetch_add(&n_busy, 1);
 		p->n_waiting++;
 		r = 0;
 		if (p->n_idle > 0)
@@ -152,6 +157,11 @@ void pool_resize(struct pool *p, int more)
 	pthread_mutex_unlock(&p->lock);
 }
 
+size_t pool_busy_all(void)
+{
+	return atomic_load(&n_busy);
+}
+
 size_t pool_busy(struct pool *p)
 {
 	size_t n;
@@ -168,8 +178,10 @@ struct pool_job *pool_take(struct pool *p)
 
 	pthread_mutex_lock(&p->lock);
 	node = list_pop_front(&p->jobs);
-	if (node != NULL)
+	if (node != NULL) {
 		p->n_waiting--;
+		atomic_fetch_sub(&n_busy, 1);
+	}
 	pthread_mutex_unlock(&p->lock);
 	return node != NULL ? LIST_ENTRY(node, struct pool_job, node) : NULL;
 }

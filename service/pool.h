@@ -26,6 +26,7 @@ int pool_submit(struct pool *p, struct pool_job *job);
 void pool_resize(struct pool *p, int more);
 /* Running and waiting jobs. */
 size_t pool_busy(struct pool *p);
+size_t pool_busy_all(void); /* of all pools; a job counts until what it has posted is on the loop's list */
 /* Waits until all jobs have run or the monotonic deadline has passed; returns how
  * many were left. */
 size_t pool_drain(struct pool *p, int64_t deadline_ns);

@@ -221,6 +221,13 @@ static void run_batch(struct list *pending, struct list *ran)
 
 /* --- to the loop and back --- */
 
+static atomic_size_t n_pending;
+
+size_t store_thread_pending(void)
+{
+	return atomic_load(&n_pending);
+}
+
 static void run_done(struct list *done)
 {
 	struct list *node;
@@ -230,6 +237,7 @@ static void run_done(struct list *done)
 
 		fault_point("before-done", NULL);
 		op->done(op, op->code);
+		atomic_fetch_sub(&n_pending, 1);
 	}
 }
 
@@ -367,6 +375,7 @@ void store_thread_submit(struct store_op *op)
 {
 	bool on_loop = loop_is_current();
 
+	atomic_fetch_add(&n_pending, 1);
 	pthread_mutex_lock(&t.lock);
 	list_push_back(op->between ? &t.between : op->last ? &t.last : &t.waiting, &op->node);
 	if (!on_loop && t.idle)

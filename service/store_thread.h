@@ -36,6 +36,8 @@ void store_thread_on_death(void (*died)(void));
  * of one turn of the loop go together; those `last` and `between` have orders of their
  * own. */
 void store_thread_submit(struct store_op *op);
+/* Ops submitted whose done() has not returned. Any thread. */
+size_t store_thread_pending(void);
 /* Loop thread. Runs what waits and its done(), closes the store and joins. */
 void store_thread_stop(void);
 /* False once the store failed to commit (disk, I/O), until it works again: writes

@@ -15,6 +15,8 @@ static _Atomic int log_max = LOG_LEVEL_INFO;
 static _Atomic uint64_t dropped;
 static const char *const words[] = {"error", "warn", "info", "debug"};
 
+bool (*log_tap)(const struct buf *line);
+
 void log_init(const char *name, enum log_level level)
 {
 	log_name = name;
@@ -129,6 +131,7 @@ void log_write(enum log_level level, const char *msg, const char *fmt, ...)
 		append_pairs(&line, fmt, ap);
 		va_end(ap);
 	}
-	log_line(STDERR_FILENO, &line);
+	if (log_tap == NULL || !log_tap(&line))
+		log_line(STDERR_FILENO, &line);
 	errno = saved;
 }

@@ -5,6 +5,7 @@
 #ifndef BASE_LOG_H
 #define BASE_LOG_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/buf.h"
@@ -25,6 +26,9 @@ void log_write(enum log_level level, const char *msg, const char *fmt, ...) PRIN
 #define log_warn(...) log_write(LOG_LEVEL_WARN, __VA_ARGS__)
 #define log_info(...) log_write(LOG_LEVEL_INFO, __VA_ARGS__)
 #define log_debug(...) log_write(LOG_LEVEL_DEBUG, __VA_ARGS__)
+
+/* Sees each line first, on whatever thread; true: it goes nowhere else. NULL, or a test's. */
+extern bool (*log_tap)(const struct buf *line);
 
 /* One whole line of the caller's own format (the access log) to fd, the newline
  * added here; dropped and counted when it would block. */
