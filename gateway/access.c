@@ -117,6 +117,7 @@ void access_write(const struct http_request *r, const struct access_extra *x, in
 	put_time(&line);
 	put_text(&line, "request_id", x->request_id, 128);
 	put_text(&line, "peer", http_peer(r), 128);
+	put_text(&line, "cert", http_peer_cert(r), 128);
 	put_text(&line, "method", http_is_head(r) ? "HEAD" : http_verb(r), 16);
 	put_text(&line, "path", http_path(r), 1024);
 	put_text(&line, "route", x->route, 512);

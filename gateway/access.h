@@ -6,7 +6,8 @@
  *  "path":"/items/1","route":"/items/{item_id}","status":200,"bytes":63,
  *  "duration_us":1210,"upstream_us":1015,"trace_id":"..."}
  *
- * A member that is not known is left out. The query is never logged: it may hold
+ * `peer` of a UNIX socket is "unix:uid=1000,pid=4711"; `cert` is the name in a client's
+ * certificate. A member that is not known is left out. The query is never logged: it may hold
  * what is nobody's business. */
 #ifndef GATEWAY_ACCESS_H
 #define GATEWAY_ACCESS_H

@@ -52,6 +52,7 @@ enum number {
 	/* of a scrape only */
 	CONNS_ACCEPTED = N_COUNTED, CONNS_OPEN, TURNED_AWAY, PAUSES_LIMIT, PAUSES_FILES,
 	TIMEOUTS_IDLE, TIMEOUTS_HEAD, TIMEOUTS_BODY, TIMEOUTS_WRITE, BYTES_IN, BYTES_OUT,
+	HANDSHAKES, HANDSHAKES_FAILED,
 	CALLS_OPEN, STREAMS_OPEN, THREADS, UP, GENERATION, SCHEMAS_REFUSED, RSS, FDS, ONE,
 	N_NUMBERS
 };
@@ -218,6 +219,8 @@ static void add_http(uint64_t *n, const struct http_stats *s)
 	n[TIMEOUTS_HEAD] += load(&s->timeouts_head);
 	n[TIMEOUTS_BODY] += load(&s->timeouts_body);
 	n[TIMEOUTS_WRITE] += load(&s->timeouts_write);
+	n[HANDSHAKES] += load(&s->handshakes);
+	n[HANDSHAKES_FAILED] += load(&s->handshakes_failed);
 	n[BYTES_IN] += load(&s->bytes_in);
 	n[BYTES_OUT] += load(&s->bytes_out);
 }
@@ -309,6 +312,8 @@ static const struct line {
 	{PAUSES_LIMIT, P "accept_pauses_total", "{reason=\"limit\"}", "counter",
 	 "Times a thread stopped accepting: connection limit, or no file descriptors."},
 	{PAUSES_FILES, P "accept_pauses_total", "{reason=\"files\"}", "", ""},
+	{HANDSHAKES, P "tls_handshakes_total", "{result=\"done\"}", "counter", "TLS handshakes."},
+	{HANDSHAKES_FAILED, P "tls_handshakes_total", "{result=\"failed\"}", "", ""},
 	{TIMEOUTS_IDLE, P "timeouts_total", "{kind=\"idle\"}", "counter",
 	 "Connections ended by a deadline."},
 	{TIMEOUTS_HEAD, P "timeouts_total", "{kind=\"head\"}", "", ""},

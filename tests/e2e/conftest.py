@@ -13,6 +13,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -110,13 +111,17 @@ def processes(name, holding):
 class Daemon:
     """One started program; its stderr in a file."""
 
-    def __init__(self, argv, log, env, stdout=None):
+    def __init__(self, argv, log, env, stdout=None, given=()):
+        """given: (name, listening socket) pairs, as systemd hands them over."""
         self.log, self.argv = log, argv
         ready, ready_w = os.pipe()
         begin = time.monotonic()
+        activate = [sys.executable, f"{TOP}/tests/e2e/activate.py",
+                    *(f"{name}:{s.fileno()}" for name, s in given), "--"] if given else []
         with open(log, "ab") as err:
             self.popen = subprocess.Popen(
-                argv + ["--ready-fd", str(ready_w)], pass_fds=[ready_w], stderr=err,
+                activate + argv + ["--ready-fd", str(ready_w)],
+                pass_fds=[ready_w, *(s.fileno() for _, s in given)], stderr=err,
                 stdout=stdout or err, stdin=subprocess.DEVNULL, env=env)
         os.close(ready_w)
         self.pid = self.popen.pid
