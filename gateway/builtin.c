@@ -11,12 +11,12 @@
 #include "gateway/problem.h"
 
 static const struct builtin builtins[] = {
-	{"/docs", docs_redirect},
-	{"/docs/", docs_answer},
-	{"/livez", health_live},
+	{"/docs", docs_redirect, .docs = true},
+	{"/docs/", docs_answer, .docs = true},
+	{"/livez", health_live, .open = true},
 	{"/metrics", metrics_answer},
-	{"/openapi.json", openapi_answer},
-	{"/readyz", health_ready},
+	{"/openapi.json", openapi_answer, .docs = true},
+	{"/readyz", health_ready, .open = true},
 };
 
 const struct builtin *builtin_at(size_t n)

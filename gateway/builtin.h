@@ -11,6 +11,8 @@ struct builtin {
 	/* Answers r, which is a GET (or HEAD). Runs on t's loop thread; t->snapshot
 	 * may be NULL. */
 	void (*answer)(struct http_request *r, const struct gateway_thread *t);
+	bool open; /* nobody has to say who he is */
+	bool docs; /* so with --open-docs */
 };
 
 /* The n-th of them, or NULL. */

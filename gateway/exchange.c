@@ -16,6 +16,7 @@
 #include "base/log.h"
 #include "gateway/access.h"
 #include "gateway/answer.h"
+#include "gateway/auth.h"
 #include "gateway/builtin.h"
 #include "gateway/cors.h"
 #include "gateway/connect.h"
@@ -50,6 +51,7 @@ struct exchange {
 	struct content content;     /* its codings */
 	bool ended;                 /* the call has */
 	struct parked parked;       /* while it waits for the service */
+	struct auth_client client;  /* who asks */
 	int64_t begun_ns;           /* clock_mono_ns */
 	int64_t deadline_ns;        /* of the call; 0 = none */
 	unsigned n_again;           /* how often it was begun anew */
@@ -103,6 +105,7 @@ static void on_done(struct http_request *r, int status, size_t sent, void *arg)
 		.route = route_name(x->route),
 		.trace_id = x->trace_id,
 		.upstream_ns = x->ended ? x->called_ns : -1,
+		.client = x->client.name,
 	};
 
 	if (status != 100) { /* else it comes again with its body */
@@ -110,6 +113,7 @@ static void on_done(struct http_request *r, int status, size_t sent, void *arg)
 		metrics_request(x->t->metrics, http_is_head(r) ? "HEAD" : http_verb(r), status,
 				x->stream != NULL ? -1 : clock_mono_ns() - http_begun_ns(r));
 	}
+	auth_client_deinit(&x->client);
 	x->snapshot = snapshot_unref(x->snapshot);
 	if (x->request.payload.cap > KEEP_PAYLOAD)
 		buf_deinit(&x->request.payload);
@@ -402,6 +406,16 @@ static bool exchange_open(struct exchange *x, struct request_source *src)
 	return content_negotiate(&x->content, src) && content_unpack(&x->content, call.encoding, src);
 }
 
+/* The service is told who asks, when anybody has asked that. */
+static void exchange_identity(struct exchange *x, struct wire_request *w)
+{
+	const char *name = x->client.name;
+
+	if (*name != '\0')
+		wire_pair_add(w->metadata, &w->n_metadata, "errand-identity",
+			      (struct bytes){(const uint8_t *)name, strlen(name)});
+}
+
 static void exchange_run(struct exchange *x, const struct route_match *m)
 {
 	const struct gateway_config *c = x->t->config;
@@ -418,8 +432,10 @@ static void exchange_run(struct exchange *x, const struct route_match *m)
 		problem_reply_faults(x->http, &faults);
 	else if (refusal == REQUEST_MEDIA_TYPE)
 		answer_media_type(x);
-	else if (!exchange_refuse(x) && exchange_deadline(x, &w))
+	else if (!exchange_refuse(x) && exchange_deadline(x, &w)) {
+		exchange_identity(x, &w);
 		exchange_call(x, &w);
+	}
 	fault_list_deinit(&faults);
 }
 
@@ -454,6 +470,8 @@ static void exchange_route(struct exchange *x)
 	x->route = m.route;
 	if (x->content.connect)
 		connect_begin(r);
+	if (!auth_permit(&x->client, r, m.route->method->scopes, m.route->method->service->name))
+		return;
 	if (x->content.connect && strcmp(http_verb(r), "GET") == 0 && m.route->method->idempotency_level != 1)
 		connect_refuse_get(r);
 	else if (m.route->method->client_streaming && !x->content.connect)
@@ -541,6 +559,18 @@ void exchange_wait_no_more(struct gateway_thread *t)
 	park_end(t->park);
 }
 
+/* Who asks, and may he? Of methods exchange_route asks again. False: it is answered. */
+static bool exchange_admit(struct exchange *x)
+{
+	const struct builtin *b = builtin_find(http_path(x->http));
+	const struct gateway_config *c = x->t->config;
+
+	if (b != NULL && (b->open || (b->docs && c->open_docs)))
+		return true;
+	return auth_identify(&x->client, x->http, c) &&
+	       (b == NULL || auth_permit(&x->client, x->http, SCOPE_BIT(SCOPE_READ), ""));
+}
+
 void exchange_begin(struct http_request *r, void *arg)
 {
 	struct gateway_thread *t = arg;
@@ -556,6 +586,8 @@ void exchange_begin(struct http_request *r, void *arg)
 		return;
 	if (cors_is_preflight(r, &t->config->origin))
 		answer_preflight(x);
+	else if (!exchange_admit(x))
+		return;
 	else if (builtin_handle(r, t))
 		return;
 	else if (x->snapshot != NULL)

@@ -47,6 +47,9 @@ struct gateway_config {
 	int64_t reconnect_wait; /* requests wait for a service gone no longer than that */
 	int64_t ping_interval;  /* after which a silent service is asked whether it lives, ns */
 	int64_t ready_fd;  /* gets "PORT\n" when listening; -1 = none */
+	const char *tokens, *anonymous; /* who may do what: auth.h */
+	struct opt_list certs, peers;
+	bool open_docs;
 	struct opt_list configs;
 	bool check, show_config;
 	const char *describe;

@@ -13,6 +13,7 @@
 
 #include "base/log.h"
 #include "gateway/access.h"
+#include "gateway/auth.h"
 #include "gateway/schema_file.h"
 #include "gateway/docs.h"
 #include "gateway/options.h"
@@ -159,6 +160,7 @@ static bool all_have_reloaded(const struct gateway *g)
 static void reload_settings(struct gateway *g)
 {
 	struct gateway_config *next;
+	char why[512];
 
 	if (!all_have_reloaded(g)) {
 		log_warn("SIGHUP: a thread is busy with the last one, send it again", NULL);
@@ -167,6 +169,8 @@ static void reload_settings(struct gateway *g)
 	next = gateway_options_reload(g->current, g->argc, g->argv);
 	if (next == NULL)
 		return;
+	if (auth_load(next, why, sizeof why) < 0)
+		log_error("authentication stays as it was", "reason=\"%s\"", why);
 	config_free(g, g->former);
 	g->former = g->current;
 	g->current = next;
@@ -245,6 +249,7 @@ static void gateway_free(struct gateway *g)
 	tls_free(g->tls);
 	snapshot_deinit();
 	access_close();
+	auth_deinit();
 	docs_close();
 	config_free(g, g->former);
 	config_free(g, g->current);
@@ -258,7 +263,8 @@ static int gateway_start(struct gateway *g)
 
 	if (g->config.schema != NULL && schema_file_load(g->config.schema) < 0)
 		return EXIT_CONFIG;
-	if (access_open(g->config.access_log, why, sizeof why) < 0) {
+	if (auth_load(&g->config, why, sizeof why) < 0 ||
+	    access_open(g->config.access_log, why, sizeof why) < 0) {
 		fprintf(stderr, "errand-gateway: %s\n", why);
 		return EXIT_CONFIG;
 	}

@@ -11,6 +11,7 @@
 
 #include "base/log.h"
 #include "base/util.h"
+#include "gateway/auth.h"
 #include "gateway/openapi.h"
 #include "gateway/schema_file.h"
 
@@ -52,6 +53,18 @@ static const struct opt options[] = {
 	 "names this server answers to; on loopback this machine's, else any", OPT_RELOADS},
 	{"cors-origin", 0, OPT_LIST, AT(cors_origins), NULL, 0, 0, "ORIGINS",
 	 "pages of other origins that may use the gateway; * is any", OPT_RELOADS},
+	{"tokens", 0, OPT_STRING, AT(tokens), NULL, 0, 0, "FILE",
+	 "bearer tokens, as errand token makes them: clients have to have one", OPT_RELOADS},
+	{"anonymous", 0, OPT_STRING, AT(anonymous), NULL, 0, 0, "SCOPES",
+	 "what a client may do that does not say who it is; none, or read, call, call:PACKAGE.Service, operate",
+	 OPT_RELOADS},
+	{"peer", 0, OPT_LIST, AT(peers), NULL, 0, 0, "USER=SCOPES",
+	 "what a user of this machine may do over a UNIX socket; root and the gateway's own may do everything",
+	 OPT_RELOADS},
+	{"cert", 0, OPT_LIST, AT(certs), NULL, 0, 0, "NAME=SCOPES",
+	 "what the client with a certificate of this name may do", OPT_RELOADS},
+	{"open-docs", 0, OPT_FLAG, AT(open_docs), NULL, 0, 0, NULL,
+	 "/docs and /openapi.json are for everybody", OPT_RELOADS},
 	{"gzip", 0, OPT_STRING, AT(gzip), "1K", 0, 0, "MINSIZE",
 	 "smallest answer that is packed; off: none, and no packed request", OPT_RELOADS},
 	{"max-connections", 0, OPT_INT, AT(max_connections), "10000", 1, 1000000, "N",
@@ -218,6 +231,12 @@ int gateway_options_read(struct gateway_config *c, int argc, char **argv)
 /* The schema's file says itself what is wrong. */
 static int check(const struct gateway_config *c)
 {
+	char why[512];
+
+	if (auth_load(c, why, sizeof why) < 0) {
+		fprintf(stderr, "errand-gateway: %s\n", why);
+		return EX_CONFIG;
+	}
 	if (c->schema != NULL && schema_file_load(c->schema) < 0)
 		return EX_CONFIG;
 	printf("errand-gateway: the configuration is right\n");

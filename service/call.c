@@ -608,6 +608,7 @@ static int copy_metadata(struct errand_call *call, const struct call_params *p)
 	call->task_id = p->task_id ? arena_copy(&call->arena, p->task_id, strlen(p->task_id)) : NULL;
 	if (p->task_id != NULL)
 		call_task_init(call, p);
+	call->identity = p->identity ? arena_copy(&call->arena, p->identity, strlen(p->identity)) : NULL;
 	call->n_metadata = p->n_metadata;
 	if (p->n_metadata == 0)
 		return 0;

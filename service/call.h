@@ -90,6 +90,7 @@ struct call_params {
 	struct bytes payload;             /* copied, or unpacked before call_new returns */
 	const struct wire_pair *metadata; /* copied */
 	size_t n_metadata;
+	const char *identity;             /* who asks (identity.h); copied; NULL: nobody */
 	int64_t deadline_ns;              /* clock_mono_ns; 0 = none */
 	const char *task_id;              /* copied; NULL = no task */
 	unsigned attempt;

@@ -201,6 +201,11 @@ const char *errand_method_name(const struct errand_call *call)
 	return call->method->schema->full_name;
 }
 
+const char *errand_identity(const struct errand_call *call)
+{
+	return call->identity != NULL ? call->identity : "";
+}
+
 const char *errand_metadata(const struct errand_call *call, const char *key)
 {
 	for (size_t i = 0; i < call->n_metadata; i++)

@@ -52,6 +52,7 @@ struct errand_call {
 	void *source_arg;
 	struct call_metadata *metadata; /* in the arena */
 	size_t n_metadata;
+	const char *identity;       /* in the arena; NULL: nobody asks */
 	int64_t deadline_ns;        /* 0 = none */
 	const char *task_id;        /* in the arena */
 	unsigned attempt;

@@ -10,6 +10,7 @@
 #include "base/util.h"
 #include "service/call.h"
 #include "service/durable.h"
+#include "service/identity.h"
 #include "service/enqueue.h"
 #include "service/registry.h"
 #include "service/task_api.h"
@@ -122,6 +123,7 @@ static void commit(struct errand_call *call, struct answer *a, struct request *r
 
 static void on_answered(struct errand_call *call, struct answer *a, void *arg)
 {
+	identity_audit(call, a->code);
 	if (a->code == 0 && a->tasks != NULL)
 		commit(call, a, arg);
 	else
@@ -158,7 +160,7 @@ static void on_writable(struct request *r)
 
 /* --- requests --- */
 
-static void start_call(struct request *r, const struct method *method, const struct wire_request *w)
+static void start_call(struct request *r, const struct method *method, const struct wire_request *w, const char *identity)
 {
 	struct call_params p = {
 		.method = method,
@@ -167,6 +169,7 @@ static void start_call(struct request *r, const struct method *method, const str
 		.payload = w->payload,
 		.metadata = w->metadata,
 		.n_metadata = w->n_metadata,
+		.identity = identity,
 	};
 	int64_t timeout = w->timeout_ns;
 
@@ -207,8 +210,12 @@ void dispatch_request(struct request *r, const struct wire_request *w, bool open
 	const struct method *method = registry_method((const char *)w->service.data, w->service.len,
 						      (const char *)w->method.data, w->method.len);
 	bool asked = is_one(wire_pair_get(w->metadata, w->n_metadata, "prefer-async"));
+	char identity[IDENTITY_MAX];
 
-	if (method == NULL) {
+	if (!identity_of(session_peer(r), w, identity)) {
+		session_answer_error(r, ERRAND_PERMISSION_DENIED, "errand-identity is for gateways: this user may not "
+				     "speak for others");
+	} else if (method == NULL) {
 		answer_unknown(r, w);
 	} else if (open || method->schema->client_streaming) {
 		session_answer_error(r, ERRAND_UNIMPLEMENTED,
@@ -219,7 +226,7 @@ void dispatch_request(struct request *r, const struct wire_request *w, bool open
 	} else if (asked && !method->schema->server_streaming && !registry_is_builtin(method)) {
 		durable_request(r, method, w, true);
 	} else {
-		start_call(r, method, w);
+		start_call(r, method, w, identity);
 	}
 }
 

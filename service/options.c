@@ -46,6 +46,8 @@ static const struct opt table[] = {
 	{"allow-uid", 0, OPT_LIST, AT(allow_uid), NULL, 0, 0, "USER",
 	 "may connect, besides root and the service's own user", OPT_RELOADS},
 	{"allow-gid", 0, OPT_LIST, AT(allow_gid), NULL, 0, 0, "GROUP", "whose members may connect", OPT_RELOADS},
+	{"gateway-uid", 0, OPT_LIST, AT(gateway_uid), NULL, 0, 0, "USER",
+	 "a gateway that may say who its clients are, besides those of root and of the service's own user", OPT_RELOADS},
 	{"slots", 0, OPT_INT, AT(slots), "2", 1, 10000, "N", "tasks of one queue at a time"},
 	{"queue", 'q', OPT_LIST, AT(queues), NULL, 0, 0, "NAME=SLOTS", "slots of one queue"},
 	{"max-depth", 0, OPT_INT, AT(max_depth), "1000000", 0, INT64_MAX, "N",
@@ -126,7 +128,7 @@ static bool read_number(const char *text, long max, long *out)
 	return errno == 0 && text[0] >= '0' && text[0] <= '9' && *end == '\0' && *out <= max;
 }
 
-static int read_uid(const struct options *o, const char *text, uid_t *out)
+static int read_uid(const struct options *o, const char *option, const char *text, uid_t *out)
 {
 	const struct passwd *pw;
 	long n;
@@ -137,7 +139,7 @@ static int read_uid(const struct options *o, const char *text, uid_t *out)
 	}
 	pw = getpwnam(text);
 	if (pw == NULL)
-		return settings_wrong(&o->settings, "allow-uid", "%s: no such user", text);
+		return settings_wrong(&o->settings, option, "%s: no such user", text);
 	*out = pw->pw_uid;
 	return 0;
 }
@@ -192,7 +194,10 @@ static int read_lists(struct options *o)
 	o->n_queue_configs = o->queues.n;
 	o->uids = xcalloc(o->allow_uid.n + 1, sizeof *o->uids);
 	for (size_t i = 0; i < o->allow_uid.n && r == 0; i++)
-		r = read_uid(o, o->allow_uid.items[i], &o->uids[i]);
+		r = read_uid(o, "allow-uid", o->allow_uid.items[i], &o->uids[i]);
+	o->gateways = xcalloc(o->gateway_uid.n + 1, sizeof *o->gateways);
+	for (size_t i = 0; i < o->gateway_uid.n && r == 0; i++)
+		r = read_uid(o, "gateway-uid", o->gateway_uid.items[i], &o->gateways[i]);
 	o->gids = xcalloc(o->allow_gid.n + 1, sizeof *o->gids);
 	for (size_t i = 0; i < o->allow_gid.n && r == 0; i++)
 		r = read_gid(o, "allow-gid", o->allow_gid.items[i], &o->gids[i]);
@@ -343,6 +348,7 @@ void options_deinit(struct options *o)
 		free((char *)o->queue_configs[i].name);
 	free(o->queue_configs);
 	free(o->uids);
+	free(o->gateways);
 	free(o->gids);
 	free(o->store_spec);
 	command_set_deinit(&o->commands);

@@ -18,7 +18,7 @@
 struct options {
 	/* As given; strings are borrowed from argv, the environment and settings. */
 	const char *socket, *store, *state, *mode, *group, *log_level, *cgroup;
-	struct opt_list modules, configs, queues, allow_uid, allow_gid;
+	struct opt_list modules, configs, queues, allow_uid, allow_gid, gateway_uid;
 	int64_t slots, max_depth, max_result, result_ttl, max_log, store_reserve;
 	int64_t sync_threads, sync_queue, background_threads, background_queue;
 	int64_t loop_limit, drain_timeout, default_deadline, frame_timeout, stall_timeout;
@@ -37,7 +37,7 @@ struct options {
 	struct task_queue_config *queue_configs; /* n_queue_configs */
 	size_t n_queue_configs;
 	struct hook_config callback; /* some of its members are options themselves */
-	uid_t *uids;
+	uid_t *uids, *gateways;
 	gid_t *gids;
 	enum log_level level;
 	mode_t socket_mode;

@@ -11,6 +11,7 @@
 #include "service/dispatch.h"
 #include "service/drain.h"
 #include "service/hook.h"
+#include "service/identity.h"
 #include "service/listener.h"
 #include "service/session.h"
 
@@ -56,6 +57,7 @@ static void apply(struct options *o)
 	log_init("errand-service", o->level);
 	session_set_limits(&limits);
 	listener_set_allowed(&who);
+	identity_allow(o->gateways, o->gateway_uid.n);
 	dispatch_init(o->default_deadline);
 	drain_set_timeout(o->drain_timeout);
 	reload_commands(o);

@@ -28,6 +28,7 @@
 #include "service/dispatch.h"
 #include "service/drain.h"
 #include "service/hook.h"
+#include "service/identity.h"
 #include "service/listener.h"
 #include "service/loop.h"
 #include "service/module.h"
@@ -265,6 +266,7 @@ static int start_sessions(const struct errand_module *const *modules, char *why)
 
 	session_init(&limits);
 	dispatch_init(options.default_deadline);
+	identity_allow(options.gateways, options.gateway_uid.n);
 	return 0;
 }
 

@@ -525,6 +525,11 @@ void session_deinit(void)
 	buf_deinit(&hello);
 }
 
+const struct sock_peer *session_peer(const struct request *r)
+{
+	return &r->session->peer;
+}
+
 size_t session_count(void)
 {
 	return n_sessions;

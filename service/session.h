@@ -59,6 +59,7 @@ void session_deinit(void);
 void session_new(int fd, const struct sock_peer *peer);
 size_t session_count(void);
 size_t session_most(void); /* that there may be */
+const struct sock_peer *session_peer(const struct request *r);
 size_t session_n_requests(void); /* of all sessions */
 
 /* Ends the request: the response is queued (borrowed until the return). With

@@ -126,6 +126,7 @@ struct schema_method {
 	int64_t max_result;    /* bytes of a task's result; 0 = default */
 	struct schema_retry retry;
 	bool local;            /* on the socket only: no route, not in OpenAPI */
+	unsigned scopes;       /* which of a client's will do (base/grants.h); 0: call */
 	const char *comment;   /* leading comment, or NULL */
 };
 

@@ -5,6 +5,7 @@
 #include <stdio.h>
 
 #include "base/err.h"
+#include "base/grants.h"
 #include "base/pbuf.h"
 #include "schema/tables.h"
 
@@ -126,7 +127,7 @@ static int read_bindings(struct schema *s, struct schema_method *m, struct bytes
 
 enum { RULE_RUN = 1, RULE_QUEUE, RULE_TIMEOUT, RULE_RETRY, RULE_CANCEL_GRACE,
        RULE_START_DEADLINE, RULE_TOTAL_TIMEOUT, RULE_PROGRESS_TIMEOUT, RULE_RESULT_TTL,
-       RULE_PRIORITY, RULE_MAX_RESULT, RULE_LOCAL,
+       RULE_PRIORITY, RULE_MAX_RESULT, RULE_LOCAL, RULE_SCOPE,
        RETRY_MAX_ATTEMPTS = 1, RETRY_BASE, RETRY_CAP, RETRY_FACTOR };
 
 /* google.protobuf.Duration; the parts of one given twice merge. */
@@ -170,6 +171,22 @@ static int read_retry(struct bytes raw, struct schema_retry *retry, char *why, s
 	if (retry->factor != 0 && !(retry->factor >= 1 && retry->factor <= 1000))
 		return bad(why, why_size, "(errand.v1.method).retry.factor must be from 1 to 1000");
 	return 0;
+}
+
+/* One, or several packed; adds their bits. */
+static bool read_scopes(const struct pbuf_field *f, unsigned *scopes)
+{
+	struct pbuf_reader r = pbuf_reader(f->bytes.data, f->bytes.len);
+	uint64_t value = f->value;
+
+	do {
+		if (f->wire == PBUF_LEN && !pbuf_read_varint(&r, &value))
+			return false;
+		if (value == 0 || value >= N_SCOPES)
+			return false;
+		*scopes |= SCOPE_BIT(value);
+	} while (f->wire == PBUF_LEN && r.p < r.end);
+	return true;
 }
 
 static int read_rule(struct schema *s, struct schema_method *m, struct bytes raw, char *why,
@@ -220,6 +237,10 @@ static int read_rule(struct schema *s, struct schema_method *m, struct bytes raw
 			break;
 		case RULE_LOCAL:
 			m->local = f.value != 0;
+			break;
+		case RULE_SCOPE:
+			if (!read_scopes(&f, &m->scopes))
+				return bad(why, why_size, "(errand.v1.method).scope: READ, CALL, OPERATE or KNOWN_TASK");
 			break;
 		}
 	}

@@ -1,0 +1,129 @@
+/* auth.c: see auth.h; auth_rules.c makes the rules. */
+#define _GNU_SOURCE
+#include "gateway/auth.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <strings.h>
+#include <time.h>
+
+#include "errand/status.h"
+#include "gateway/auth_rules.h"
+#include "gateway/problem.h"
+
+#define REALM "Bearer realm=\"errand\""
+
+/* --- the answers --- */
+
+static bool refuse_unknown(struct http_request *r, const char *error, const char *detail)
+{
+	char challenge[256];
+
+	snprintf(challenge, sizeof challenge, REALM "%s%s%s", error != NULL ? ", error=\"" : "",
+		 error != NULL ? error : "", error != NULL ? "\"" : "");
+	http_set_header(r, "WWW-Authenticate", challenge);
+	http_set_header(r, "Cache-Control", "no-store");
+	problem_reply(r, 401, ERRAND_UNAUTHENTICATED, "%s", detail);
+	return false;
+}
+
+bool auth_permit(const struct auth_client *client, struct http_request *r, unsigned scopes, const char *service)
+{
+	char challenge[256];
+	const char *wanted = grants_wanted(scopes);
+
+	if (client->grants == NULL || grants_allow(client->grants, scopes, service))
+		return true;
+	if (!client->known)
+		return refuse_unknown(r, NULL, "this needs a token: Authorization: Bearer erd_...");
+	snprintf(challenge, sizeof challenge, REALM ", error=\"insufficient_scope\", scope=\"%s\"", wanted);
+	http_set_header(r, "WWW-Authenticate", challenge);
+	http_set_header(r, "Cache-Control", "no-store");
+	problem_reply(r, 403, ERRAND_PERMISSION_DENIED, "this needs the scope %s, which %s does not have", wanted,
+		      client->name);
+	return false;
+}
+
+/* --- who it is --- */
+
+/* The token of "Bearer TOKEN"; empty when it is not that. */
+static struct bytes bearer(const char *header)
+{
+	size_t len;
+
+	if (strncasecmp(header, "Bearer ", 7) != 0)
+		return (struct bytes){NULL, 0};
+	header += 7 + strspn(header + 7, " ");
+	len = strlen(header);
+	while (len > 0 && header[len - 1] == ' ')
+		len--;
+	return (struct bytes){(const uint8_t *)header, len};
+}
+
+static bool identify_token(struct auth_client *out, struct http_request *r, const char *header)
+{
+	struct bytes text = bearer(header);
+	const struct token *t;
+	int64_t now = (int64_t)time(NULL);
+
+	if (text.len == 0 || http_header_nth(r, "Authorization", 1) != NULL)
+		return refuse_unknown(r, "invalid_request", "Authorization: Bearer erd_..., once");
+	t = auth_rules_token(out->rules, (const char *)text.data, text.len);
+	if (t == NULL)
+		return refuse_unknown(r, "invalid_token", "there is no such token");
+	if (t->revoked_s != 0)
+		return refuse_unknown(r, "invalid_token", "the token was revoked");
+	if (t->expires_s != 0 && t->expires_s <= now)
+		return refuse_unknown(r, "invalid_token", "the token has expired");
+	snprintf(out->name, sizeof out->name, "token:%s", t->name);
+	out->grants = &t->grants;
+	return true;
+}
+
+static bool identify(struct auth_client *out, struct http_request *r)
+{
+	const char *header = http_header(r, "Authorization"), *cert = http_peer_cert(r);
+	int64_t uid = http_peer_uid(r);
+
+	out->known = true;
+	if (header != NULL)
+		return identify_token(out, r, header);
+	if (cert != NULL && (out->grants = auth_rules_cert(out->rules, cert)) != NULL) {
+		snprintf(out->name, sizeof out->name, "cert:%s", cert);
+		return true;
+	}
+	if (uid >= 0 && (out->grants = auth_rules_peer(out->rules, (uid_t)uid)) != NULL) {
+		snprintf(out->name, sizeof out->name, "uid:%lld", (long long)uid);
+		return true;
+	}
+	out->known = false;
+	out->grants = auth_rules_anonymous(out->rules);
+	strcpy(out->name, "anonymous");
+	if (out->grants->n > 0)
+		return true;
+	return refuse_unknown(r, NULL, "this needs a token: Authorization: Bearer erd_...");
+}
+
+bool auth_identify(struct auth_client *out, struct http_request *r, const struct gateway_config *c)
+{
+	int64_t uid;
+
+	auth_client_deinit(out);
+	if (auth_is_required()) {
+		out->rules = auth_rules_get(c);
+		return identify(out, r);
+	}
+	uid = http_peer_uid(r);
+	if (uid >= 0)
+		snprintf(out->name, sizeof out->name, "uid:%lld", (long long)uid);
+	return true;
+}
+
+void auth_client_deinit(struct auth_client *client)
+{
+	auth_rules_unref(client->rules);
+	client->rules = NULL;
+	client->grants = NULL;
+	client->known = false;
+	client->name[0] = '\0';
+}
