@@ -106,15 +106,17 @@ static bool identify(struct auth_client *out, struct http_request *r)
 
 bool auth_identify(struct auth_client *out, struct http_request *r, const struct gateway_config *c)
 {
-	int64_t uid;
+	const char *cert = http_peer_cert(r);
+	int64_t uid = http_peer_uid(r);
 
 	auth_client_deinit(out);
 	if (auth_is_required()) {
 		out->rules = auth_rules_get(c);
 		return identify(out, r);
 	}
-	uid = http_peer_uid(r);
-	if (uid >= 0)
+	if (cert != NULL)
+		snprintf(out->name, sizeof out->name, "cert:%s", cert);
+	else if (uid >= 0)
 		snprintf(out->name, sizeof out->name, "uid:%lld", (long long)uid);
 	return true;
 }

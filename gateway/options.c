@@ -155,7 +155,7 @@ static int config_listen(struct gateway_config *c)
 		return settings_wrong(s, "listen", "a tls: listener needs --tls-cert FILE and --tls-key FILE");
 	if (!listen_has_tls(&c->listeners) && tls_options_given(&c->tls))
 		log_warn("--tls-... is for tls: listeners, and there is none", NULL);
-	if (!c->insecure_listen && listen_check(&c->listeners, false, c->client_auth == TLS_CLIENT_REQUIRED, why,
+	if (!c->insecure_listen && listen_check(&c->listeners, c->tokens != NULL, c->client_auth == TLS_CLIENT_REQUIRED, why,
 						sizeof why) < 0)
 		return settings_wrong(s, "listen", "%s", why);
 	return 0;
