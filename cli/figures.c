@@ -80,6 +80,7 @@ static void read_stats(struct bytes wire, struct figures_queue *out)
 		case 2: out->running = f.value; break;
 		case 3: out->age_us = read_time(f.bytes); break;
 		case 4: out->done = pbuf_double(f.value); break;
+		case 6: out->ended = f.value; break;
 		}
 }
 

@@ -20,7 +20,7 @@ void figures_server(struct bytes wire, struct figures_server *out);
 
 struct figures_queue {
 	char name[64];
-	uint64_t slots, queued, running;
+	uint64_t slots, queued, running, ended; /* ended: attempts, since the service started */
 	bool paused;
 	double limit, done;  /* begun a second at most, 0 = any; ended a second */
 	int64_t age_us;

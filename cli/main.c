@@ -40,6 +40,7 @@ static const struct command commands[] = {
 	{"delivery", "show or resend one of them", delivery_command, "VERB DELIVERY", GROUP_QUEUES},
 	{"status", "the whole service on one screen", status_command, "", GROUP_SERVICE},
 	{"doctor", "what is wrong, and what to do about it", doctor_command, "", GROUP_SERVICE},
+	{"top", "queues and tasks, live in a terminal", top_command, "", GROUP_SERVICE},
 	{"ping", "how long a call takes, again and again", ping_command, "", GROUP_SERVICE},
 	{"context", "services with names, and which one is in use", context_command, "VERB [NAME]", GROUP_SERVICE},
 	{"store", "look at, check or copy the store", store_command, "VERB", GROUP_SERVICE},
