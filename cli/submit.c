@@ -11,6 +11,7 @@
 #include "cli/backend.h"
 #include "cli/call_find.h"
 #include "cli/call_input.h"
+#include "cli/ids.h"
 #include "cli/result.h"
 #include "cli/show.h"
 #include "cli/watch.h"
@@ -42,9 +43,9 @@ struct create_conf {
 	{"label", 'l', OPT_LIST, O(labels), NULL, 0, 0, "NAME=VALUE", "a label; several times"}, \
 	TEXT("unique-key", unique_key, "KEY", "no other live task has it"), \
 	TIME("unique-window", unique_window, "... nor any other of so long from now"), \
-	TEXT("on-conflict", on_conflict, "WHAT", "when one has it: refuse, use-existing or wait"), \
-	{"after", 0, OPT_LIST, O(after), NULL, 0, 0, "ID", "when that task has ended; several times"}, \
-	TEXT("after-policy", after_policy, "WHAT", "when it did not succeed: fail, cancel or run"), \
+	TEXT("on-conflict", on_conflict, "refuse|use-existing|wait", "when one has it"), \
+	{"after", 0, OPT_LIST, O(after), NULL, 0, 0, "TASK", "when that task has ended; several times"}, \
+	TEXT("after-policy", after_policy, "fail|cancel|run", "when it did not succeed"), \
 	TIME("start-deadline", start_deadline, "expires when it has not begun by then"), \
 	TIME("attempt-timeout", attempt_timeout, "of one attempt"), \
 	TIME("total-timeout", total_timeout, "of all attempts"), \
@@ -172,12 +173,19 @@ static bool put_labels(struct create *c)
 	return true;
 }
 
-static void put_lists(struct create *c)
+static int put_lists(struct create *c)
 {
-	for (size_t i = 0; i < c->conf->after.n; i++)
-		put(c, "after", c->conf->after.items[i]);
+	for (size_t i = 0; i < c->conf->after.n; i++) {
+		AUTO_FREE char *id = NULL;
+		int r = ids_resolve(&c->backend, c->conf->after.items[i], &id);
+
+		if (r != CLI_OK)
+			return r;
+		put(c, "after", id);
+	}
 	for (size_t i = 0; i < c->conf->events.n; i++)
 		put(c, "callback.events", c->conf->events.items[i]);
+	return CLI_OK;
 }
 
 /* --- the request --- */
@@ -214,7 +222,9 @@ static int build(struct create *c, int n, char **operands)
 	put_times(c);
 	put_word(c, "on_conflict", c->conf->on_conflict);
 	put_word(c, "after_policy", c->conf->after_policy);
-	put_lists(c);
+	r = put_lists(c);
+	if (r != CLI_OK)
+		return r;
 	if (!put_labels(c))
 		return CLI_USAGE;
 	pbuf_put_str(&c->request.wire, FIELD_METHOD_NAME, m->full_name);

@@ -32,15 +32,15 @@ static const struct opt options[] = {
 	{"method", 'm', OPT_STRING, O(method), NULL, 0, 0, "METHOD",
 	 "serve pkg.Service/Method, which takes and answers any JSON"},
 	{"route", 0, OPT_STRING, O(route), NULL, 0, 0, "ROUTE", "of --method: \"POST /path\""},
-	{"input", 0, OPT_STRING, O(input), "json", 0, 0, "FORM", "of stdin: json, wire or none"},
-	{"output", 0, OPT_STRING, O(output), "json", 0, 0, "FORM", "of stdout: json, text, wire or none"},
+	{"input", 0, OPT_STRING, O(input), "json", 0, 0, "json|wire|none", "what stdin is"},
+	{"output", 0, OPT_STRING, O(output), "json", 0, 0, "json|text|wire|none", "what stdout is"},
 	{"lease", 0, OPT_TIME, O(lease), "30s", NS_PER_S, 3600 * NS_PER_S, "TIME",
 	 "the service gives its tasks to others when nothing is heard of it for so long"},
 };
 #undef O
 
 static const char usage[] =
-	"errand worker --queue QUEUE|--method METHOD [options] -- PROGRAM [ARGUMENT...]\n\n"
+	"errand worker [options] -- PROGRAM [ARGUMENT...]\n\n"
 	"Runs PROGRAM for each task: its input on stdin, its answer from stdout, lines of\n"
 	"{\"fraction\":0.4,\"message\":\"...\"} on descriptor 3, its log from stderr. Exit status 0\n"
 	"is success, 64 and 65 are final, any other is tried again by the task's own rules.";

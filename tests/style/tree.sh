@@ -5,6 +5,7 @@ set -eu
 cd "$(dirname "$0")/../.."
 bad=0
 shellcheck -S warning dev .ci/run tests/fuzz/*.sh tests/style/*.sh || bad=1
+shellcheck -S warning -s bash cli/completions/bash/errand || bad=1
 for h in $(git ls-files 'lib/*.h' 'gateway/*.h' 'service/*.h' 'cli/*.h' 'include/*.h'); do
 	echo "#include \"$h\"" | cc -std=c11 -D_GNU_SOURCE -Wall -Wextra -Werror -fsyntax-only -x c - \
 		-I. -Ilib -Iinclude -I"$BUILDDIR" -I"$BUILDDIR/proto" || { echo "tree: $h does not stand alone" >&2; bad=1; }
