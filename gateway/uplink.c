@@ -16,6 +16,7 @@
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/err.h"
+#include "base/log.h"
 #include "base/pbuf.h"
 #include "base/sock.h"
 #include "wire/conn_io.h"
@@ -24,6 +25,8 @@ enum {
 	READ_SIZE = 65536,
 	READS_PER_TURN = 4,    /* then the others get their turn */
 	HELLO_SECONDS = 5,     /* a service that does not answer is tried again */
+	FRAME_SECONDS = 5,     /* for a frame that has begun; a service out of step never ends one */
+	STRAYS_SECONDS = 10,   /* between lines about frames that belong to no call */
 	WINDOW = 256 * 1024,   /* of Data per stream, conn.h's default */
 };
 
@@ -38,7 +41,11 @@ struct uplink {
 	bool pinged, silent;          /* since heard_ns; and no answer to it */
 	bool gone_away;               /* and the last stream it serves */
 	uint32_t last;
+	int64_t frame_ns;             /* for how long the frame that has begun is coming */
+	uint64_t frame_number;        /* which one that is */
 	bool flushing;                /* flush is active */
+	uint64_t n_strays;            /* conn_dropped that have been told of */
+	int64_t strays_ns;            /* when, clock_mono_ns */
 	uint8_t input[READ_SIZE];
 };
 
@@ -169,11 +176,48 @@ static void on_ping(evutil_socket_t fd, short what, void *arg)
 	}
 }
 
+/* Frames of calls that are over or never were: late answers, or a service that is
+ * not in its right mind. One line now and then, however many there are. */
+static void uplink_tell_strays(struct uplink *l, bool last)
+{
+	uint64_t n = conn_dropped(l->conn);
+	int64_t now;
+
+	if (n == l->n_strays)
+		return;
+	now = clock_mono_ns();
+	if (!last && l->strays_ns != 0 && now - l->strays_ns < STRAYS_SECONDS * NS_PER_S)
+		return;
+	log_info("frames that belong to no call were dropped", "frames=%llu since_connect=%llu",
+		 (unsigned long long)(n - l->n_strays), (unsigned long long)n);
+	l->n_strays = n;
+	l->strays_ns = now;
+}
+
+/* A pause counts as a second at most: one of the two may have been stopped. */
+static bool uplink_frame_late(struct uplink *l)
+{
+	int64_t since = clock_mono_ns() - l->heard_ns;
+
+	if (!conn_in_frame(l->conn) || l->frame_number != conn_n_frames(l->conn)) {
+		l->frame_number = conn_n_frames(l->conn);
+		l->frame_ns = 0;
+		return false;
+	}
+	l->frame_ns += MIN(since, NS_PER_S);
+	return l->frame_ns > FRAME_SECONDS * NS_PER_S;
+}
+
 static void on_readable(evutil_socket_t fd, short what, void *arg)
 {
 	struct uplink *l = arg;
 	int r = conn_read(l->conn, fd, l->input, sizeof l->input, READS_PER_TURN);
 
+	uplink_tell_strays(l, r != 0);
+	if (r == 0 && uplink_frame_late(l)) {
+		l->ops->closed(l, "a frame of the service's was not whole in time", l->arg);
+		return;
+	}
 	if (r != 0) {
 		l->ops->closed(l, r < 0 ? conn_why(l->conn) : r == CONN_IO_EOF ? "closed by the service" :
 			       strerror(errno), l->arg);

@@ -471,7 +471,7 @@ const struct method *registry_method(const char *service, size_t service_len, co
 {
 	char key[NAME_MAX_LEN];
 
-	if (service_len + name_len + 1 > sizeof key)
+	if (service_len == 0 || name_len == 0 || service_len + name_len + 1 > sizeof key)
 		return NULL;
 	memcpy(key, service, service_len);
 	key[service_len] = '/';
