@@ -21,7 +21,7 @@ EVENT_STATE, EVENT_PROGRESS = 1, 2
 ENDINGS = {
     "touch": (SUCCEEDED,), "keyed": (SUCCEEDED,), "echo": (SUCCEEDED,), "retry": (SUCCEEDED,), "log": (SUCCEEDED,),
     "sleep": (SUCCEEDED,), "large": (SUCCEEDED,), "run": (SUCCEEDED, FAILED), "fail": (FAILED,), "final": (FAILED,),
-    "command": (SUCCEEDED,), "python": (SUCCEEDED,), "shell": (SUCCEEDED,),
+    "callback": (SUCCEEDED,), "command": (SUCCEEDED,), "python": (SUCCEEDED,), "shell": (SUCCEEDED,),
     **{"cancel" + what: (SUCCEEDED, CANCELLED) for what in ("", "-command", "-python", "-shell")},
 }
 # those that write a line into effects.log: the letter of their names
@@ -103,8 +103,9 @@ class Task:
             yield f"an attempt of an ended task runs: {outcomes}"
         if states.count(RUNNING) != self.attempt:
             yield f"{states.count(RUNNING)} times RUNNING, {self.attempt} attempts: {self.events}"
-        # the attempt a cancel put an end to counts for nothing, however it ended
-        counted = outcomes[:-1] if self.state == CANCELLED else outcomes
+        # the attempt a cancel put an end to counts for nothing, however it ended; one that was lost
+        # before the cancel came does
+        counted = outcomes[:-1] if CANCELLING in states[-2:] and self.state == CANCELLED else outcomes
         if sum(o in FAILURES for o in counted) != self.failures or \
                 sum(o in CRASHES for o in counted) != self.crashes:
             yield f"counts {self.failures}, {self.crashes} of {outcomes}"

@@ -45,8 +45,9 @@ class Entry:
 class Load:
     """Clients in a thread of their own, from start() to stop()."""
 
-    def __init__(self, port, clients=32, mix=None, rate=20, seed=1, first=0):
+    def __init__(self, port, clients=32, mix=None, rate=20, seed=1, first=0, more=None):
         self.port, self.clients, self.mix = port, clients, mix or MIX
+        self.work = {**WORK, **(more or {})}
         self.rate = rate  # tasks a second of each client, 0: as fast as it goes
         self.random = random.Random(seed)
         self.journal = {}  # id -> Entry
@@ -106,7 +107,7 @@ class Load:
             n, shape = self.unanswered.pop(), "keyed"
         else:
             n, shape = next(self.numbers), self.random.choice(self.mix)
-        path, body = WORK[shape]
+        path, body = self.work[shape]
         key = f"Idempotency-Key: \"k{n}\"\r\n" if shape == "keyed" else ""
         try:
             status, head, answer = await request(reader, writer, "POST", path, body(n), key)
