@@ -135,6 +135,7 @@ int submit_command(int argc, char **argv);
 int task_command(int argc, char **argv);
 int task_create_command(int argc, char **argv);
 int tasks_command(int argc, char **argv);
+int token_command(int argc, char **argv);
 int top_command(int argc, char **argv);
 int version_command(int argc, char **argv);
 int wait_command(int argc, char **argv);

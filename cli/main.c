@@ -42,6 +42,7 @@ static const struct command commands[] = {
 	{"doctor", "what is wrong, and what to do about it", doctor_command, "", GROUP_SERVICE},
 	{"top", "queues and tasks, live in a terminal", top_command, "", GROUP_SERVICE},
 	{"ping", "how long a call takes, again and again", ping_command, "", GROUP_SERVICE},
+	{"token", "make, list, rotate or revoke tokens of a gateway", token_command, "VERB [NAME]", GROUP_SERVICE},
 	{"context", "services with names, and which one is in use", context_command, "VERB [NAME]", GROUP_SERVICE},
 	{"store", "look at, check or copy the store", store_command, "VERB", GROUP_SERVICE},
 	{"worker", "run a program for each task of a queue", worker_command, "--queue QUEUE -- PROGRAM", GROUP_SERVICE},
