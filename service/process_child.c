@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/pidfd.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -41,10 +42,15 @@ void child_kill(struct process *p)
 		cgroup_kill(p->cgroup);
 }
 
+/* Of two moments the earlier one counts: a cancel does not prolong what is over already. */
 void child_kill_later(struct process *p, int64_t grace_ns)
 {
-	if (!p->ended)
-		timer_arm(p->timer, grace_ns);
+	int64_t at = clock_mono_ns() + grace_ns;
+
+	if (p->ended || (evtimer_pending(p->timer, NULL) && p->kill_ns <= at))
+		return;
+	p->kill_ns = at;
+	timer_arm(p->timer, grace_ns);
 }
 
 static void settle(void *owner)
@@ -88,12 +94,29 @@ static void out_of_memory(evutil_socket_t fd, short what, void *arg)
 	child_kill(p);
 }
 
+/* What the tree has used; of its root alone when somebody has taken the cgroup away. */
+static int64_t cpu_used(struct process *p)
+{
+	int64_t used = cgroup_cpu_ns(p->cgroup);
+	struct timespec ts;
+	clockid_t clock;
+
+	if (used >= 0)
+		return used;
+	if (!p->cgroup_lost)
+		log_warn("a program's cgroup is gone, only its own CPU time is limited now", "pid=%d", (int)p->pid);
+	p->cgroup_lost = true;
+	if (clock_getcpuclockid(p->pid, &clock) != 0 || clock_gettime(clock, &ts) < 0)
+		return 0; /* it has ended */
+	return ts.tv_sec * NS_PER_S + ts.tv_nsec;
+}
+
 /* setrlimit's way, for the tree: SIGXCPU, then SIGKILL. The next look comes when the
  * time can be used up at the earliest. */
 static void look_at_cpu(evutil_socket_t fd, short what, void *arg)
 {
 	struct process *p = arg;
-	int64_t left = p->cpu_limit_ns - cgroup_cpu_ns(p->cgroup);
+	int64_t left = p->cpu_limit_ns - cpu_used(p);
 	long n = sysconf(_SC_NPROCESSORS_ONLN);
 
 	if (p->ended)

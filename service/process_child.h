@@ -24,6 +24,8 @@ struct process {
 	struct output outputs[CHILD_OUTPUTS];
 	struct cgroup *cgroup;  /* NULL */
 	int64_t cpu_limit_ns;   /* of the cgroup; 0: none, or setrlimit's */
+	bool cgroup_lost;       /* and it was told */
+	int64_t kill_ns;        /* when `timer` kills it, clock_mono_ns */
 	struct event *on_end;   /* pidfd */
 	struct event *timer;    /* SIGKILL while live, linger once ended */
 	struct event *on_oom, *cpu_timer; /* NULL */

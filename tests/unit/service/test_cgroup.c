@@ -168,6 +168,26 @@ static void test_cpu_time_of_the_tree(void **state)
 	run_deinit(&r);
 }
 
+/* A cancel with a long grace comes once its time is over, and it heeds nothing. */
+static void test_cancel_does_not_prolong_cpu_time(void **state)
+{
+	const struct errand_limits limits = {.cpu_time_ns = 200 * NS_PER_MS};
+	int64_t start;
+	struct run r = RUN_INIT;
+
+	need(0);
+	unlink(counter);
+	run_limited(&r, "trap '' TERM; trap ': > \"$1\"' XCPU; while :; do :; done", &limits);
+	while (access(counter, F_OK) < 0)
+		nanosleep(&(struct timespec){0, 10 * NS_PER_MS}, NULL);
+	start = clock_mono_ns();
+	process_kill(r.process, 60 * NS_PER_S);
+	run_wait(&r);
+	assert_int_equal(WTERMSIG(r.status), SIGKILL);
+	assert_true(clock_mono_ns() - start < 10 * NS_PER_S);
+	run_deinit(&r);
+}
+
 static void test_what_was_used(void **state)
 {
 	struct run r = RUN_INIT;
@@ -547,6 +567,7 @@ static int run_kinds(void)
 		cmocka_unit_test(test_processes_are_counted),
 		cmocka_unit_test(test_cpus_are_shared_out),
 		cmocka_unit_test(test_cpu_time_of_the_tree),
+		cmocka_unit_test(test_cancel_does_not_prolong_cpu_time),
 		cmocka_unit_test(test_what_was_used),
 		cmocka_unit_test(test_tree_is_killed),
 		cmocka_unit_test(test_left_behind_is_killed),
