@@ -128,6 +128,7 @@ void access_write(const struct http_request *r, const struct access_extra *x, in
 		put_number(&line, "upstream_us", x->upstream_ns / 1000);
 	put_text(&line, "client", x->client, 256);
 	put_text(&line, "trace_id", x->trace_id, 64);
+	put_text(&line, "task", x->task, 64);
 	buf_append_byte(&line, '}');
 	log_line(access_fd, &line);
 }

@@ -5,7 +5,7 @@
  * {"time":"...","request_id":"...","peer":"127.0.0.1:51234","method":"GET",
  *  "path":"/items/1","route":"/items/{item_id}","status":200,"bytes":63,
  *  "duration_us":1210,"upstream_us":1015,"client":"token:ci",
- *  "trace_id":"..."}
+ *  "trace_id":"...","task":"..."}
  *
  * `peer` of a UNIX socket is "unix:uid=1000,pid=4711"; `cert` is the name in a client's
  * certificate. A member that is not known is left out. The query is never logged: it may hold
@@ -24,7 +24,7 @@ void access_close(void);
 
 /* What http.h does not know of a request; all borrowed, all may be NULL or 0. */
 struct access_extra {
-	const char *request_id, *route, *trace_id, *client;
+	const char *request_id, *route, *trace_id, *client, *task;
 	int64_t upstream_ns; /* < 0: never asked */
 };
 

@@ -14,6 +14,8 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/log.h"
+#include "base/trace.h"
+#include "base/uuid.h"
 #include "gateway/access.h"
 #include "gateway/answer.h"
 #include "gateway/auth.h"
@@ -56,7 +58,10 @@ struct exchange {
 	int64_t deadline_ns;        /* of the call; 0 = none */
 	unsigned n_again;           /* how often it was begun anew */
 	char id[REQUEST_ID_MAX + 1];       /* x-request-id */
-	char trace_id[33];          /* of traceparent; or "" */
+	char traceparent[TRACE_SIZE];      /* of the service: our span of it */
+	char trace_id[TRACE_ID_SIZE];
+	char task[UUID_TEXT_SIZE];  /* made by it; or "" */
+	struct log_ids log;         /* of these */
 };
 
 static bool exchange_park(struct exchange *x);
@@ -104,6 +109,7 @@ static void on_done(struct http_request *r, int status, size_t sent, void *arg)
 		.request_id = x->id,
 		.route = route_name(x->route),
 		.trace_id = x->trace_id,
+		.task = x->task,
 		.upstream_ns = x->ended ? x->called_ns : -1,
 		.client = x->client.name,
 	};
@@ -149,20 +155,48 @@ void exchange_thread_deinit(struct gateway_thread *t)
 
 /* --- its ids --- */
 
-/* The ids of this request: x-request-id, echoed or made, and W3C's trace id. */
+/* W3C Trace Context: our own span of the client's trace, or of a new one. */
+static void exchange_trace(struct exchange *x)
+{
+	const char *parent = http_header(x->http, "traceparent");
+	uint64_t *ids = x->t->ids, span = request_id_random(ids), high;
+
+	x->request.keep_state = trace_is_good(parent) && http_header_nth(x->http, "traceparent", 1) == NULL;
+	if (x->request.keep_state) {
+		trace_child(parent, span, x->traceparent);
+	} else {
+		high = request_id_random(ids);
+		trace_new(high, request_id_random(ids), span, x->traceparent);
+	}
+	trace_id_of(x->traceparent, x->trace_id);
+}
+
+/* The ids of this request: x-request-id, echoed or made, and those of its trace. */
 static void exchange_ids(struct exchange *x)
 {
 	const char *given = http_header(x->http, "X-Request-Id");
-	const char *parent = http_header(x->http, "traceparent");
 
 	if (given != NULL && request_id_is_good(given))
 		memcpy(x->id, given, strlen(given) + 1);
 	else
 		request_id_make(x->t->ids, x->id);
 	http_set_header(x->http, "X-Request-Id", x->id);
-	x->trace_id[0] = '\0';
-	if (parent != NULL && strlen(parent) >= 55 && parent[2] == '-' && parent[35] == '-')
-		snprintf(x->trace_id, sizeof x->trace_id, "%.32s", parent + 3);
+	exchange_trace(x);
+	x->request.id = x->id;
+	x->request.traceparent = x->traceparent;
+	x->task[0] = '\0';
+	x->log = (struct log_ids){.request = x->id, .trace = x->trace_id};
+	log_ids_set(&x->log);
+}
+
+/* Location of a task is in the service's answer. */
+static void exchange_note_task(struct exchange *x, const struct wire_response *w)
+{
+	static const char path[] = "/v1/tasks/";
+	struct bytes at = wire_pair_get(w->metadata, w->n_metadata, "location");
+
+	if (at.len == sizeof path - 1 + UUID_TEXT_SIZE - 1 && memcmp(at.data, path, sizeof path - 1) == 0)
+		snprintf(x->task, sizeof x->task, "%.36s", (const char *)at.data + sizeof path - 1);
 }
 
 /* --- the answer --- */
@@ -203,21 +237,26 @@ static void on_reply(struct upstream_call *c, const struct wire_response *w, voi
 {
 	struct exchange *x = arg;
 
+	log_ids_set(&x->log);
 	exchange_call_ended(x, w->code, STREAM_ENDED);
-	if (exchange_may_again(x, c) && exchange_again(x))
-		return;
-	if (x->stream == NULL || !stream_finish(x->stream, w))
-		exchange_answer(x, w);
+	if (!exchange_may_again(x, c) || !exchange_again(x)) {
+		exchange_note_task(x, w);
+		if (x->stream == NULL || !stream_finish(x->stream, w))
+			exchange_answer(x, w);
+	}
+	log_ids_clear();
 }
 
 static void on_message(struct upstream_call *c, struct bytes message, void *arg)
 {
 	struct exchange *x = arg;
 
+	log_ids_set(&x->log);
 	if (x->stream != NULL)
 		stream_message(x->stream, c, message);
 	else
 		upstream_consumed(c, message.len); /* a unary method does not stream: dropped */
+	log_ids_clear();
 }
 
 static void exchange_cancel(struct exchange *x, enum metrics_stream_end why)
@@ -541,10 +580,12 @@ static void on_resume(struct parked *p, bool late)
 {
 	struct exchange *x = CONTAINER_OF(p, struct exchange, parked);
 
+	log_ids_set(&x->log);
 	if (late)
 		exchange_late(x);
 	else
 		exchange_begin_anew(x);
+	log_ids_clear();
 }
 
 void exchange_resume(struct gateway_thread *t)
@@ -571,16 +612,11 @@ static bool exchange_admit(struct exchange *x)
 	       (b == NULL || auth_permit(&x->client, x->http, SCOPE_BIT(SCOPE_READ), ""));
 }
 
-void exchange_begin(struct http_request *r, void *arg)
+static void exchange_start(struct exchange *x)
 {
-	struct gateway_thread *t = arg;
-	struct exchange *x;
+	struct gateway_thread *t = x->t;
+	struct http_request *r = x->http;
 
-	t->n_requests++;
-	snapshot_refresh(&t->snapshot);
-	x = exchange_new(t, r);
-	http_on_done(r, on_done, x);
-	exchange_ids(x);
 	cors_headers(r, &t->config->origin);
 	if (origin_refuse(r, &t->config->origin))
 		return;
@@ -596,4 +632,18 @@ void exchange_begin(struct http_request *r, void *arg)
 		http_continue(r);
 	else if (upstream_is_up(t->upstream) || !exchange_park(x))
 		exchange_late(x);
+}
+
+void exchange_begin(struct http_request *r, void *arg)
+{
+	struct gateway_thread *t = arg;
+	struct exchange *x;
+
+	t->n_requests++;
+	snapshot_refresh(&t->snapshot);
+	x = exchange_new(t, r);
+	http_on_done(r, on_done, x);
+	exchange_ids(x);
+	exchange_start(x);
+	log_ids_clear();
 }

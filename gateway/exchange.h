@@ -33,7 +33,7 @@ struct gateway_config {
 	enum tls_client_auth client_auth;
 	const char *schema;    /* file with a descriptor set, for a plain ttrpc server; or NULL */
 	const char *docs;      /* directory of Swagger UI, or "off" */
-	const char *log_level;
+	const char *log_level, *log_format;
 	int64_t threads, max_connections, max_head, max_body, max_headers;
 	int64_t head_timeout, body_timeout, idle_timeout, write_timeout; /* ns */
 	int64_t default_deadline, max_deadline, max_wait; /* ns */
@@ -54,6 +54,7 @@ struct gateway_config {
 	bool check, show_config;
 	const char *describe;
 	enum log_level level;
+	enum log_format format;
 	struct settings settings; /* where all of it comes from */
 };
 

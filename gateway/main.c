@@ -175,6 +175,7 @@ static void reload_settings(struct gateway *g)
 	g->former = g->current;
 	g->current = next;
 	log_init("errand-gateway", next->level);
+	log_format_set(next->format);
 	for (size_t i = 0; i < g->n_workers; i++)
 		worker_reload(g->workers[i], next);
 }
@@ -282,10 +283,12 @@ int main(int argc, char **argv)
 	g.argv = argv;
 	g.current = &g.config;
 	log_init("errand-gateway", LOG_LEVEL_INFO);
+	log_format_set(LOG_AUTO);
 	r = gateway_options_read(&g.config, argc, argv);
 	g.config.state = &g.state;
 	if (r == 0 && !gateway_options_show(&g.config, &r)) {
 		log_init("errand-gateway", g.config.level);
+		log_format_set(g.config.format);
 		signals_block(&signals);
 		r = gateway_start(&g);
 		if (r == 0) {

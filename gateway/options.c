@@ -105,6 +105,8 @@ static const struct opt options[] = {
 	 "its server; default: where it is read from"},
 	{"docs", 0, OPT_STRING, AT(docs), GATEWAY_DOCS_DIR, 0, 0, "DIR",
 	 "Swagger UI's files for /docs; off is no /docs"},
+	{"log-format", 0, OPT_STRING, AT(log_format), "auto", 0, 0, "FORMAT",
+	 "logfmt, json or journal; auto: journal where stderr is it, else logfmt", OPT_RELOADS},
 	{"log-level", 0, OPT_STRING, AT(log_level), "info", 0, 0, "LEVEL",
 	 "error, warn, info or debug", OPT_RELOADS},
 	{"ready-fd", 0, OPT_INT, AT(ready_fd), "-1", -1, 1 << 20, "FD",
@@ -179,11 +181,14 @@ static int config_origin(struct gateway_config *c)
 static int config_finish(struct gateway_config *c)
 {
 	const struct settings *s = &c->settings;
-	int level = log_level_by_name(c->log_level), r;
+	int level = log_level_by_name(c->log_level), format = log_format_by_name(c->log_format), r;
 
 	if (level < 0)
 		return settings_wrong(s, "log-level", "%s: use error, warn, info or debug", c->log_level);
+	if (format < 0)
+		return settings_wrong(s, "log-format", "%s: use auto, logfmt, json or journal", c->log_format);
 	c->level = (enum log_level)level;
+	c->format = (enum log_format)format;
 	if (c->public_url != NULL && !openapi_url_good(c->public_url))
 		return settings_wrong(s, "public-url", "%.200s: use http://HOST or https://HOST/PATH, without a slash "
 				      "at the end", c->public_url);

@@ -22,12 +22,15 @@
 #include "schema/validate.h"
 #include "schema/variables.h"
 
+enum { TRACESTATE_MAX = 512 };
+
 void request_deinit(struct request *q)
 {
 	buf_deinit(&q->payload);
 	buf_deinit(&q->tags);
 	buf_deinit(&q->match);
 	buf_deinit(&q->key);
+	buf_deinit(&q->state);
 }
 
 /* --- body --- */
@@ -79,6 +82,25 @@ static void request_pass_tags(const struct request_source *src, const char *name
 	wire_pair_add(out->metadata, &out->n_metadata, key, buf_bytes(tags));
 }
 
+/* All headers of that name are one list (W3C Trace Context). It is passed on as it is, or not at all. */
+static void request_pass_state(struct request *q, const struct request_source *src, struct wire_request *out)
+{
+	const char *value;
+
+	buf_reset(&q->state);
+	for (unsigned n = 0; (value = src->header(src->from, "tracestate", n)) != NULL; n++) {
+		if (q->state.len > 0)
+			buf_append_byte(&q->state, ',');
+		buf_append_str(&q->state, value);
+	}
+	if (q->state.len == 0 || q->state.len > TRACESTATE_MAX)
+		return;
+	for (size_t i = 0; i < q->state.len; i++)
+		if (q->state.data[i] < ' ' || q->state.data[i] > '~')
+			return;
+	wire_pair_add(out->metadata, &out->n_metadata, "tracestate", buf_bytes(&q->state));
+}
+
 static void request_metadata(struct request *q, const struct request_source *src,
 			     const struct schema_method *m, struct wire_request *out)
 {
@@ -98,7 +120,12 @@ static void request_metadata(struct request *q, const struct request_source *src
 	if (q->key.len > 0)
 		wire_pair_add(out->metadata, &out->n_metadata, "idempotency-key", buf_bytes(&q->key));
 	request_pass_header(src, "Last-Event-ID", "last-event-id", out);
-	request_pass_header(src, "traceparent", "traceparent", out);
+	if (q->id != NULL)
+		wire_pair_add(out->metadata, &out->n_metadata, "x-request-id", text_bytes(q->id));
+	if (q->traceparent != NULL)
+		wire_pair_add(out->metadata, &out->n_metadata, "traceparent", text_bytes(q->traceparent));
+	if (q->keep_state)
+		request_pass_state(q, src, out);
 }
 
 /* A stream has no deadline unless the client sets one; a wait comes on top. */

@@ -29,13 +29,15 @@ enum request_codec {
 };
 
 struct request {
-	enum request_codec codec; /* set before request_build */
+	enum request_codec codec; /* set before request_build, as are the next three */
+	const char *id, *traceparent; /* borrowed; NULL: none */
+	bool keep_state;     /* its tracestate belongs to traceparent */
 	struct buf payload;  /* owned; kept from request to request */
 	struct prefer prefer;
 	int64_t timeout_ns;  /* 0 = none */
 	enum media_accept accept;
 	char wait_text[24];  /* behind the metadata, as the next */
-	struct buf tags, match, key; /* owned; kept as payload is */
+	struct buf tags, match, key, state; /* owned; kept as payload is */
 };
 
 void request_deinit(struct request *q);

@@ -23,14 +23,20 @@ bool request_id_is_good(const char *id)
 	return n != 0;
 }
 
-void request_id_make(uint64_t ids[2], char out[17])
+uint64_t request_id_random(uint64_t ids[2])
 {
-	static const char digits[] = "0123456789abcdef";
 	uint64_t z = ids[0] += 0x9e3779b97f4a7c15u;
 
 	z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9u;
 	z = (z ^ z >> 27) * 0x94d049bb133111ebu;
-	z = (z ^ z >> 31) ^ ids[1];
+	return (z ^ z >> 31) ^ ids[1];
+}
+
+void request_id_make(uint64_t ids[2], char out[17])
+{
+	static const char digits[] = "0123456789abcdef";
+	uint64_t z = request_id_random(ids);
+
 	for (int i = 0; i < 16; i++, z >>= 4)
 		out[i] = digits[z & 15];
 	out[16] = '\0';

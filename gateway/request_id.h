@@ -13,6 +13,8 @@ enum { REQUEST_ID_MAX = 128 };
 void request_id_init(uint64_t ids[2]);
 /* Printable ASCII without spaces, at most REQUEST_ID_MAX. */
 bool request_id_is_good(const char *id);
+/* The next random number. */
+uint64_t request_id_random(uint64_t ids[2]);
 void request_id_make(uint64_t ids[2], char out[17]);
 
 #endif

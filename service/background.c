@@ -14,6 +14,7 @@ struct background_job {
 	char *name; /* owned */
 	int (*fn)(void *arg);
 	void *arg;
+	struct log_ids *ids; /* owned; NULL: none */
 };
 
 struct background_line {
@@ -61,8 +62,16 @@ struct background_job *background_new(const char *name, int (*fn)(void *arg), vo
 	return b;
 }
 
+void background_mark(struct background_job *b, const struct log_ids *ids)
+{
+	b->ids = log_ids_copy(ids);
+}
+
+/* The last that is said of it was said. */
 static void end(struct background_job *b)
 {
+	log_ids_clear();
+	free(b->ids);
 	free(b->name);
 	free(b);
 	atomic_fetch_sub(&n_pending, 1);
@@ -71,7 +80,10 @@ static void end(struct background_job *b)
 static void run_one(struct background_job *b)
 {
 	int64_t begin = clock_mono_ns();
-	int r = b->fn(b->arg);
+	int r;
+
+	log_ids_set(b->ids);
+	r = b->fn(b->arg);
 
 	atomic_fetch_add(&n_done, 1);
 	if (r != 0) {
@@ -85,6 +97,7 @@ static void run_one(struct background_job *b)
 static void fail(struct background_job *b)
 {
 	atomic_fetch_add(&n_failed, 1);
+	log_ids_set(b->ids);
 	log_error("background work could not be started", "name=%s", b->name);
 	end(b);
 }
@@ -92,6 +105,7 @@ static void fail(struct background_job *b)
 static void drop(struct background_job *b)
 {
 	atomic_fetch_add(&n_failed, 1);
+	log_ids_set(b->ids);
 	log_error("background work was dropped at stop", "name=%s", b->name);
 	end(b);
 }

@@ -9,6 +9,7 @@
 #include <stdint.h>
 
 #include "base/list.h"
+#include "base/log.h"
 
 struct background_job;
 struct background_line; /* jobs that run one after another */
@@ -23,6 +24,8 @@ void background_deinit(void);
 
 /* name is copied, arg borrowed until it has run. NULL when there is no place. */
 struct background_job *background_new(const char *name, int (*fn)(void *arg), void *arg);
+/* Its log lines carry these; copied. */
+void background_mark(struct background_job *job, const struct log_ids *ids);
 /* The job's link, for its owner to keep it in a list until it starts. */
 struct list *background_link(struct background_job *job);
 /* Takes the jobs of a list of links, which is empty after it: they run soon, one

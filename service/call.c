@@ -163,15 +163,6 @@ void call_poke(struct errand_call *call)
 	loop_post(&call->work);
 }
 
-void call_notify(struct errand_call *call, void (*fn)(struct errand_call *, void *), void *arg)
-{
-	struct method *m = (struct method *)call->method;
-
-	loop_enter(m->schema->full_name, &m->n_slow);
-	fn(call, arg);
-	loop_leave();
-}
-
 /* --- the answer --- */
 
 /* The handler has nothing more to say: its answer is written, or was too late. From
@@ -654,8 +645,10 @@ struct errand_call *call_start(const struct call_params *p)
 
 	atomic_fetch_add(&n_live, 1);
 	atomic_fetch_add_explicit(&((struct method *)p->method)->n_calls, 1, memory_order_relaxed);
-	if (copy_metadata(call, p) == 0)
+	if (copy_metadata(call, p) == 0) {
+		call_ids_init(call);
 		r = take_input(call, p->payload, why, sizeof why);
+	}
 	call_count_memory(call);
 	if (p->deadline_ns != 0)
 		deadline_set(&call->deadline, p->deadline_ns, on_deadline);

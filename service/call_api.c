@@ -375,6 +375,7 @@ int errand_after(struct errand_call *call, const char *name, int (*fn)(void *arg
 	struct background_job *job = background_new(name, fn, arg);
 	if (job == NULL)
 		return -ERRAND_RESOURCE_EXHAUSTED;
+	background_mark(job, &call->ids);
 	pthread_mutex_lock(&call->lock);
 	list_push_back(&call->after, background_link(job));
 	if (call->after_started)

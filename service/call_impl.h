@@ -9,6 +9,8 @@
 
 #include <pthread.h>
 
+#include "base/log.h"
+#include "base/trace.h"
 #include "service/arena.h"
 #include "service/call.h"
 #include "service/deadline.h"
@@ -53,6 +55,8 @@ struct errand_call {
 	struct call_metadata *metadata; /* in the arena */
 	size_t n_metadata;
 	const char *identity;       /* in the arena; NULL: nobody asks */
+	struct log_ids ids;         /* of metadata and task */
+	char trace_id[TRACE_ID_SIZE];
 	int64_t deadline_ns;        /* 0 = none */
 	const char *task_id;        /* in the arena */
 	unsigned attempt;
@@ -164,6 +168,9 @@ static inline bool call_has_input(const struct errand_call *call)
 }
 /* Answers with an error instead of calling the handler. */
 void call_refuse(struct errand_call *call, int code, const char *why);
+
+/* call_ids.c: once its metadata are there */
+void call_ids_init(struct errand_call *call);
 
 /* call_task.c: what a task's call has besides */
 void call_task_init(struct errand_call *call, const struct call_params *p);

@@ -205,9 +205,23 @@ static void run(struct errand_call *call)
  * returned, on whatever thread that is seen. */
 void call_run(struct errand_call *call)
 {
+	const struct log_ids *before = log_ids_set(&call->ids);
+
 	call_ref(call);
 	run(call);
+	log_ids_set(before);
 	call_unref(call);
+}
+
+void call_notify(struct errand_call *call, void (*fn)(struct errand_call *, void *), void *arg)
+{
+	struct method *m = (struct method *)call->method;
+	const struct log_ids *before = log_ids_set(&call->ids);
+
+	loop_enter(m->schema->full_name, &m->n_slow);
+	fn(call, arg);
+	loop_leave();
+	log_ids_set(before);
 }
 
 static _Atomic size_t n_on_threads;

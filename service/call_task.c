@@ -290,8 +290,11 @@ int call_add_task(struct errand_call *call, struct list *node, void (*free_one)(
 void call_log(struct errand_call *call, const char *stream, const char *line, size_t len)
 {
 	if (call->task_id == NULL || call->source->log == NULL) {
+		const struct log_ids *before = log_ids_set(&call->ids);
+
 		log_debug("handler", "method=%s stream=%s line=\"%.*s\"", errand_method_name(call), stream,
 			  (int)MIN(len, 2048), line);
+		log_ids_set(before);
 		return;
 	}
 	pthread_mutex_lock(&call->lock);

@@ -1,4 +1,5 @@
 /* enqueue.c: see enqueue.h; what happens on the handler's thread. */
+#include "service/call_ids.h"
 #include "service/enqueue.h"
 
 #include <string.h>
@@ -38,12 +39,10 @@ static bool check_options(struct bytes packed, char *why, size_t why_size)
 static int add(struct errand_call *call, struct task_spec *spec, char *id)
 {
 	struct enqueued *e = xcalloc(1, sizeof *e);
-	const char *trace = errand_metadata(call, "traceparent");
-	struct wire_pair pair = {{(const uint8_t *)"traceparent", strlen("traceparent")},
-				 {(const uint8_t *)trace, trace ? strlen(trace) : 0}};
+	struct wire_pair origin[CALL_ORIGIN_MAX];
 
-	spec->metadata = &pair;
-	spec->n_metadata = trace != NULL;
+	spec->metadata = origin;
+	spec->n_metadata = call_origin(call, origin);
 	task_new_init(&e->task, spec);
 	if (id != NULL)
 		uuid_format(&e->task.row.id, id);

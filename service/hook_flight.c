@@ -10,6 +10,7 @@
 #include "base/err.h"
 #include "base/json.h"
 #include "base/log.h"
+#include "base/trace.h"
 #include "config.h"
 #include "errand/status.h"
 #include "schema/transcode.h"
@@ -144,9 +145,14 @@ static int record_run(struct store_op *op, const struct store_ops *ops, struct s
 /* The host's name and the id only: URLs have secrets in them. */
 static void tell(const struct hook_flight *f)
 {
-	char id[HOOK_ID_SIZE];
+	char id[HOOK_ID_SIZE], task[UUID_TEXT_SIZE], trace[TRACE_ID_SIZE];
+	struct uuid of;
+	const struct log_ids ids = {.task = task, .trace = trace_id_of(f->d.traceparent, trace)};
 
 	hook_id_format(f->d.key, id);
+	memcpy(of.b, f->d.key, sizeof of.b); /* hook_key's */
+	uuid_format(&of, task);
+	log_ids_set(&ids);
 	if (f->d.state == HOOK_DELIVERED)
 		log_debug("callback delivered", "delivery=%s host=%s status=%d attempt=%u", id, f->host->name,
 			  f->send.status, f->d.attempt);
@@ -156,6 +162,7 @@ static void tell(const struct hook_flight *f)
 	else
 		log_info("callback failed", "delivery=%s host=%s attempt=%u error=\"%s\"", id, f->host->name,
 			 f->d.attempt, f->d.error ? f->d.error : "");
+	log_ids_clear();
 }
 
 static void record_done(struct store_op *op, int code)
@@ -280,14 +287,6 @@ static bool make_body(struct hook_flight *f)
 	return !buf_failed(&f->body);
 }
 
-/* What a caller gave as traceparent goes into a header: only what belongs there. */
-static bool trace_is_plain(const char *s)
-{
-	size_t n = s != NULL ? strspn(s, "0123456789abcdef-") : 0;
-
-	return n > 0 && n <= 128 && s[n] == 0;
-}
-
 static void make_headers(struct hook_flight *f)
 {
 	AUTO_BUF signature = BUF_INIT;
@@ -303,7 +302,7 @@ static void make_headers(struct hook_flight *f)
 	f->headers[n++] = xasprintf("webhook-id: %s", id);
 	f->headers[n++] = xasprintf("webhook-timestamp: %lld", (long long)now_s);
 	f->headers[n++] = xasprintf("webhook-signature: %s", buf_cstr(&signature));
-	if (trace_is_plain(f->d.traceparent))
+	if (trace_is_good(f->d.traceparent)) /* a task of before may have any text */
 		f->headers[n++] = xasprintf("traceparent: %s", f->d.traceparent);
 }
 

@@ -105,6 +105,8 @@ static const struct opt table[] = {
 	{"max-callbacks", 0, OPT_INT, AT(callback_flight), "64", 1, 1000, "N", "callbacks under way"},
 	{"max-host-callbacks", 0, OPT_INT, AT(callback_host), "8", 1, 1000, "N",
 	 "callbacks under way to one host"},
+	{"log-format", 0, OPT_STRING, AT(log_format), "auto", 0, 0, "FORMAT",
+	 "logfmt, json or journal; auto: journal where stderr is it, else logfmt", OPT_RELOADS},
 	{"log-level", 0, OPT_STRING, AT(log_level), "info", 0, 0, "LEVEL", "error, warn, info or debug", OPT_RELOADS},
 	{"ready-fd", 0, OPT_INT, AT(ready_fd), "-1", -1, 1 << 20, "FD",
 	 "gets \"ready\" and a newline when serving", OPT_LINE_ONLY},
@@ -241,11 +243,14 @@ static int64_t processors(void)
 /* What the table cannot know of values. */
 static int read_values(struct options *o)
 {
-	int level = log_level_by_name(o->log_level), r;
+	int level = log_level_by_name(o->log_level), format = log_format_by_name(o->log_format), r;
 
 	if (level < 0)
 		return settings_wrong(&o->settings, "log-level", "%s: error, warn, info or debug", o->log_level);
+	if (format < 0)
+		return settings_wrong(&o->settings, "log-format", "%s: auto, logfmt, json or journal", o->log_format);
 	o->level = (enum log_level)level;
+	o->format = (enum log_format)format;
 	o->socket_group = (gid_t)-1;
 	r = o->group != NULL ? read_gid(o, "group", o->group, &o->socket_group) : 0;
 	if (r != 0 || (r = read_mode(o)) != 0 || (r = read_lists(o)) != 0 || (r = read_callbacks(o)) != 0)

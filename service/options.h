@@ -17,7 +17,7 @@
 
 struct options {
 	/* As given; strings are borrowed from argv, the environment and settings. */
-	const char *socket, *store, *state, *mode, *group, *log_level, *cgroup;
+	const char *socket, *store, *state, *mode, *group, *log_level, *log_format, *cgroup;
 	struct opt_list modules, configs, queues, allow_uid, allow_gid, gateway_uid;
 	int64_t slots, max_depth, max_result, result_ttl, max_log, store_reserve;
 	int64_t sync_threads, sync_queue, background_threads, background_queue;
@@ -40,6 +40,7 @@ struct options {
 	uid_t *uids, *gateways;
 	gid_t *gids;
 	enum log_level level;
+	enum log_format format;
 	mode_t socket_mode;
 	gid_t socket_group; /* (gid_t)-1: not given */
 };

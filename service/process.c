@@ -226,6 +226,11 @@ static char *env_pair(const char *name, const char *fallback)
 	return xasprintf("%s=%s", name, value && *value ? value : fallback);
 }
 
+const char *const *process_env(void)
+{
+	return (const char *const *)self.env;
+}
+
 static void make_env(void)
 {
 	self.env[0] = env_pair("PATH", "/usr/local/bin:/usr/bin:/bin");

@@ -53,6 +53,8 @@ void process_deinit(void); /* kills and reaps what is left, joins the thread */
  * not called (ENOENT: no such program; EOPNOTSUPP: a limit, rule or user that cannot be
  * had here, logged). */
 int process_start(const struct process_params *p, struct process **out);
+/* The short list of service.h; NULL-terminated, ours. */
+const char *const *process_env(void);
 /* Any thread. SIGTERM to the group now, SIGKILL to the whole tree after grace_ns (0: now).
  * Safe until on_exit has been called; the caller sees to that. */
 void process_kill(struct process *p, int64_t grace_ns);

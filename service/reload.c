@@ -55,6 +55,7 @@ static void apply(struct options *o)
 	const struct listener_config who = options_listener(o);
 
 	log_init("errand-service", o->level);
+	log_format_set(o->format);
 	session_set_limits(&limits);
 	listener_set_allowed(&who);
 	identity_allow(o->gateways, o->gateway_uid.n);

@@ -16,6 +16,7 @@
 #include "base/util.h"
 #include "errand/service.h"
 #include "service/call.h"
+#include "service/call_ids.h"
 #include "service/loop.h"
 #include "service/process.h"
 
@@ -69,10 +70,8 @@ static void tail_add(struct run *r, const char *line, size_t len)
 	tail[r->tail_len] = 0;
 }
 
-static void run_line(int fd, const char *line, size_t len, void *arg)
+static void run_give_line(struct run *r, int fd, const char *line, size_t len)
 {
-	struct run *r = arg;
-
 	if (fd == STDERR_FILENO) {
 		tail_add(r, line, len);
 		call_log(r->call, "stderr", line, len);
@@ -87,11 +86,23 @@ static void run_line(int fd, const char *line, size_t len, void *arg)
 	}
 }
 
+/* What they log belongs to the call. */
+static void run_line(int fd, const char *line, size_t len, void *arg)
+{
+	struct run *r = arg;
+	const struct log_ids *before = log_ids_set(call_ids(r->call));
+
+	run_give_line(r, fd, line, len);
+	log_ids_set(before);
+}
+
 static void run_bytes(const void *data, size_t len, void *arg)
 {
 	struct run *r = arg;
+	const struct log_ids *before = log_ids_set(call_ids(r->call));
 
 	r->command->on_output(r->call, data, len, r->command->arg);
+	log_ids_set(before);
 }
 
 static void run_ended(const struct process_end *end, void *arg)
@@ -126,11 +137,11 @@ static bool run_is_cancelled(struct run *r)
 	return cancelled;
 }
 
-static int run_start(struct run *r)
+static int run_start(struct run *r, const char *const *env)
 {
 	const struct process_params params = {
 		.argv = r->command->argv,
-		.env = r->command->env,
+		.env = env,
 		.dir = r->command->dir,
 		.umask = r->command->umask,
 		.user = r->command->user,
@@ -218,17 +229,20 @@ int errand_run(struct errand_call *call, const struct errand_command *command,
 		.end = PTHREAD_COND_INITIALIZER,
 	};
 	struct call_hook *hook;
+	struct call_env env;
 	int rc;
 
 	*out = (struct errand_exit){.status = -1, .isolation = "rlimit"};
 	if (loop_is_current()) {
-		log_error("errand_run on the loop", "method=%s: declare it SYNC or TASK",
+		log_error("errand_run on the loop", "method=%s hint=\"declare it SYNC or TASK\"",
 			  errand_method_name(call));
 		errno = EDEADLK;
 		return -ERRAND_UNAVAILABLE;
 	}
 	hook = call_on_cancel_any(call, run_cancel, &r);
-	rc = run_is_cancelled(&r) ? 0 : run_start(&r);
+	call_env_init(&env, call, command->env != NULL ? command->env : process_env());
+	rc = run_is_cancelled(&r) ? 0 : run_start(&r, env.list);
+	call_env_deinit(&env);
 	call_off_cancel(call, hook);
 	if (rc < 0)
 		return rc;

@@ -104,7 +104,7 @@ static void stop_process(void)
 
 static int start_commands(char *why)
 {
-	return options.commands.n > 0 ? command_init(&options.commands, why, WHY) : 0;
+	return command_init(&options.commands, why, WHY); /* also of none: a reload may bring some */
 }
 
 /* Where it is declared, in front of what is wrong with a command. Gives status. */
@@ -372,6 +372,7 @@ int errand_service_main(int argc, char **argv, const struct errand_module *const
 	mallopt(M_TRIM_THRESHOLD, 1 << 20);
 	buf_failures_are_fatal();
 	log_init("errand-service", LOG_LEVEL_INFO);
+	log_format_set(LOG_AUTO);
 	status = options_read(&options, argc, argv);
 	if (status == 0 && (options.show_config || options.describe != NULL)) {
 		status = options_show(&options);
@@ -379,6 +380,7 @@ int errand_service_main(int argc, char **argv, const struct errand_module *const
 		return status;
 	}
 	log_init("errand-service", options.level);
+	log_format_set(options.format);
 	reload_init(&options, argc, argv);
 	if (status == 0 && options.check_store) {
 		status = store_exit(store_check_command(options.store_spec));

@@ -74,7 +74,7 @@ void task_api_create(Errand__V1__Tasks_Service *service, const Errand__V1__Creat
 		return;
 	if (task_draft_read(&d, in)) {
 		set_room(call, &d);
-		task_draft_create(&d, key, errand_metadata(call, "traceparent"), on_created, r);
+		task_draft_create(&d, key, call, on_created, r);
 	} else {
 		task_request_fail_problem(r, d.code, d.why, &d.problem);
 	}
@@ -139,7 +139,7 @@ static void on_item(int code, enum task_found found, const char *why, const stru
 
 /* Of one Idempotency-Key each task has a key of its own; \x01 is in no other. */
 static void item_begin(struct item *item, const Errand__V1__CreateTaskRequest *in, const char *key,
-		       const char *traceparent)
+		       const struct errand_call *by)
 {
 	AUTO_FREE char *own = NULL;
 	struct task_draft d;
@@ -147,7 +147,7 @@ static void item_begin(struct item *item, const Errand__V1__CreateTaskRequest *i
 	if (key != NULL)
 		own = xasprintf("%s\x01%zu", key, (size_t)(item - item->batch->items));
 	if (task_draft_read(&d, in)) {
-		task_draft_create(&d, own, traceparent, on_item, item);
+		task_draft_create(&d, own, by, on_item, item);
 	} else {
 		item_fail(item, d.code, d.why, &d.problem);
 		item_end(item);
@@ -189,7 +189,7 @@ void task_api_batch_create(Errand__V1__Tasks_Service *service, const Errand__V1_
 	b->items = xcalloc(b->n, sizeof *b->items);
 	for (size_t i = 0; i < b->n; i++) {
 		b->items[i].batch = b;
-		item_begin(&b->items[i], in->requests[i], key, errand_metadata(call, "traceparent"));
+		item_begin(&b->items[i], in->requests[i], key, call);
 	}
 	if (--b->n_left == 0)
 		batch_end(b);

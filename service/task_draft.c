@@ -1,5 +1,6 @@
 /* task_draft.c: see task_draft.h. TaskOptions are the members of CreateTaskRequest but
  * the last two, under the same numbers (proto/errand/v1/tasks.proto). */
+#include "service/call_ids.h"
 #include "service/task_draft.h"
 
 #include <stdio.h>
@@ -109,19 +110,16 @@ void task_draft_deinit(struct task_draft *d)
 
 /* --- making --- */
 
-void task_draft_create(const struct task_draft *d, const char *key, const char *traceparent,
+void task_draft_create(const struct task_draft *d, const char *key, const struct errand_call *by,
 		       task_created done, void *arg)
 {
-	struct wire_pair trace = {
-		.key = {(const uint8_t *)"traceparent", 11},
-		.value = {(const uint8_t *)traceparent, traceparent != NULL ? strlen(traceparent) : 0},
-	};
+	struct wire_pair origin[CALL_ORIGIN_MAX];
 	struct task_spec spec = {
 		.method = d->method,
 		.input = buf_bytes(&d->input),
 		.options = buf_bytes(&d->options),
-		.metadata = &trace,
-		.n_metadata = traceparent != NULL,
+		.metadata = origin,
+		.n_metadata = call_origin(by, origin),
 		.key = key,
 		.fingerprint = key != NULL ? d->fingerprint : NULL,
 	};

@@ -21,9 +21,9 @@ struct task_draft {
 bool task_draft_read(struct task_draft *d, const Errand__V1__CreateTaskRequest *in);
 void task_draft_deinit(struct task_draft *d);
 
-/* Makes it. key: its Idempotency-Key, or NULL; traceparent: of who asks, or NULL. d is
+/* Makes it. key: its Idempotency-Key, or NULL; by: the call that asks for it. d is
  * needed no longer when this has returned. */
-void task_draft_create(const struct task_draft *d, const char *key, const char *traceparent,
+void task_draft_create(const struct task_draft *d, const char *key, const struct errand_call *by,
 		       task_created done, void *arg);
 /* An Idempotency-Key as metadata has it; empty when there is none. False for what is
  * none: 1 to 255 printable ASCII characters. */

@@ -8,7 +8,9 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/json.h"
+#include "base/log.h"
 #include "base/pbuf.h"
+#include "base/trace.h"
 #include "service/task_api.h"
 #include "service/task_clock.h"
 
@@ -336,4 +338,24 @@ size_t task_read_metadata(const struct buf *in, struct wire_pair *pairs, size_t 
 		n++;
 	}
 	return n;
+}
+
+static char *copy_of(const struct wire_pair *pairs, size_t n, const char *key)
+{
+	for (size_t i = 0; i < n; i++)
+		if (pairs[i].key.len == strlen(key) && memcmp(pairs[i].key.data, key, pairs[i].key.len) == 0)
+			return xstrndup((const char *)pairs[i].value.data, pairs[i].value.len);
+	return NULL;
+}
+
+struct log_ids *task_read_ids(const struct buf *metadata, const struct uuid *task, unsigned attempt)
+{
+	struct wire_pair pairs[ENVELOPE_METADATA_MAX];
+	size_t n = task_read_metadata(metadata, pairs, ARRAY_LEN(pairs));
+	AUTO_FREE char *request = copy_of(pairs, n, "x-request-id");
+	AUTO_FREE char *parent = copy_of(pairs, n, "traceparent");
+	char trace[TRACE_ID_SIZE], id[UUID_TEXT_SIZE];
+	const struct log_ids ids = {request, uuid_format(task, id), trace_id_of(parent, trace), attempt};
+
+	return log_ids_copy(&ids);
 }

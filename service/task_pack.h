@@ -29,6 +29,8 @@ void task_problem_verdict(struct buf *problem, bool final, int64_t delay_us, con
  * from the buffer. */
 struct wire_pair;
 void task_pack_metadata(const struct wire_pair *pairs, size_t n, struct buf *out);
+/* The request and the trace it came from, itself and an attempt of it; free() it. */
+struct log_ids *task_read_ids(const struct buf *metadata, const struct uuid *task, unsigned attempt);
 size_t task_read_metadata(const struct buf *in, struct wire_pair *pairs, size_t max);
 
 #endif

@@ -40,6 +40,7 @@ struct task_run {
 	struct list start_node;    /* in to_start, until it is started */
 	struct task_row row;       /* until then */
 	struct task_limits limits;
+	struct log_ids *ids;       /* owned */
 	struct errand_call *call;  /* NULL before it is started, once answered or abandoned */
 	struct task_flush flush;   /* what it says on its way to the store */
 	bool cancel_asked, interrupted;
@@ -134,6 +135,7 @@ static void run_free(struct task_run *run)
 	task_flush_deinit(&run->flush);
 	list_remove(&run->start_node);
 	task_row_deinit(&run->row);
+	free(run->ids);
 	free(run);
 }
 
@@ -157,6 +159,7 @@ static void end_free(struct end *e)
 
 static void end_log(const struct end *e)
 {
+	const struct log_ids *before = log_ids_set(e->run->ids);
 	char id[UUID_TEXT_SIZE];
 
 	uuid_format(&e->run->id, id);
@@ -172,6 +175,7 @@ static void end_log(const struct end *e)
 			  e->run->method ? e->run->method->schema->full_name : "?", e->run->attempt,
 			  task_outcome_name(e->ending.outcome), task_state_name(e->row.state), detail);
 	}
+	log_ids_set(before);
 }
 
 static void all_recorded(void)
@@ -416,11 +420,13 @@ static const struct call_source source = {
 static void on_stuck(void *arg)
 {
 	struct task_run *run = arg;
+	const struct log_ids *before = log_ids_set(run->ids);
 	char id[UUID_TEXT_SIZE];
 
 	log_warn("a task does not stop: its handler ignores that it was cancelled or is over its time; "
 		 "it is waited for", "task=%s attempt=%u method=%s", uuid_format(&run->id, id),
 		 run->attempt, run->method->schema->full_name);
+	log_ids_set(before);
 	if (run->on_loop || run->slot_free)
 		return;
 	run->stuck = true;
@@ -556,6 +562,7 @@ void task_run_start(struct task_queue *q, struct task_row *row)
 	run->method = registry_method_by_name(row->method);
 	task_flush_init(&run->flush, &run->id, run->attempt);
 	run->limits = limits_of(row);
+	run->ids = task_read_ids(&row->metadata, &row->id, row->attempt);
 	run->row = *row;
 	*row = (struct task_row){0};
 	map_put(&engine.runs, &run->id, sizeof run->id, run);

@@ -81,6 +81,11 @@ const char *errand_method_name(const struct errand_call *call); /* "pkg.Service/
 const char *errand_identity(const struct errand_call *call);
 /* Metadata of the request by lower-case key, or NULL; lives as long as the call. */
 const char *errand_metadata(const struct errand_call *call, const char *key);
+/* The id by which its request is found in the logs (x-request-id), and its place in a
+ * trace (W3C traceparent, checked; its span is the gateway's): those of the request that
+ * made a task, too, hours later. NULL when there is none; they live as long as the call. */
+const char *errand_request_id(const struct errand_call *call);
+const char *errand_traceparent(const struct errand_call *call);
 /* Metadata of the answer: the gateway sends etag, location, retry-after and
  * cache-control on as headers. Ignored after the answer. */
 void errand_set_metadata(struct errand_call *call, const char *key, const char *value);
@@ -224,7 +229,8 @@ struct errand_limits {
 
 struct errand_command {
 	const char *const *argv;  /* argv[0] is looked up in PATH; never a shell */
-	const char *const *env;   /* NULL: PATH, HOME, LANG, TMPDIR of the service only */
+	const char *const *env;   /* NULL: PATH, HOME, LANG, TMPDIR of the service only; what there is of
+				   * TRACEPARENT, ERRAND_TASK_ID, ERRAND_REQUEST_ID is added to either */
 	const char *dir;          /* NULL: the service's */
 	/* Lines of stdout, without the newline, at most 64 KiB each; on a thread of
 	 * errand's, not at the same time as another. NULL: they go to the log. */

@@ -1,6 +1,7 @@
-/* log.h: one logfmt line per event on stderr: time, level, program, message and
- * key=value pairs. Each line is one write(2); control bytes of a peer's text are
- * escaped, so a client cannot forge lines. A sink that is full or blocked never
+/* log.h: one line per event on stderr, as logfmt (time, level, program, message and
+ * key=value pairs), as a JSON object, or for the journal (a priority in front, no time).
+ * Each line is one write(2); control bytes of a peer's text are escaped and its quotes
+ * too, so a client cannot forge lines or pairs. A sink that is full or blocked never
  * blocks the caller: the line is dropped and counted. Thread-safe. */
 #ifndef BASE_LOG_H
 #define BASE_LOG_H
@@ -12,14 +13,39 @@
 #include "base/util.h"
 
 enum log_level { LOG_LEVEL_ERROR, LOG_LEVEL_WARN, LOG_LEVEL_INFO, LOG_LEVEL_DEBUG };
+/* AUTO: JOURNAL when JOURNAL_STREAM names our stderr, else LOGFMT. */
+enum log_format { LOG_AUTO, LOG_LOGFMT, LOG_JSON, LOG_JOURNAL };
 
 /* name is borrowed for ever. Lines above `level` are not written. */
 void log_init(const char *name, enum log_level level);
+/* LOGFMT until it is called. */
+void log_format_set(enum log_format format);
 /* "error", "warn", "info", "debug"; -1 for another word. */
 int log_level_by_name(const char *word);
+/* "auto", "logfmt", "json", "journal"; -1 for another word. */
+int log_format_by_name(const char *word);
 
-/* log_info("task finished", "task=%s outcome=%s", id, outcome): msg is a fixed
- * phrase, fmt builds the pairs (may be NULL). */
+/* What the work at hand belongs to; each may be NULL, attempt 0. */
+struct log_ids {
+	const char *request, *task, *trace;
+	unsigned attempt;
+};
+/* From now on each line of this thread carries them, as request_id, task, attempt and
+ * trace_id, unless its own pairs have that key. Borrowed until it is called again; NULL:
+ * none. Returns those before, to be put back when the work is done. */
+const struct log_ids *log_ids_set(const struct log_ids *ids);
+const struct log_ids *log_ids(void);
+static inline void log_ids_clear(void)
+{
+	log_ids_set(NULL);
+}
+/* In one piece of memory, to be freed with free(); NULL when there are none. */
+struct log_ids *log_ids_copy(const struct log_ids *ids);
+
+/* log_info("task finished", "task=%s why=\"%s\"", id, why): msg is a fixed phrase, fmt
+ * has pairs parted by blanks (may be NULL); quotes for values that may have blanks. A value
+ * that log_quote has quoted already is written without quotes around its %s. Conversions:
+ * d i u x c s p f g with l, ll, z, j, t and a precision; no widths. */
 void log_write(enum log_level level, const char *msg, const char *fmt, ...) PRINTF(3, 4);
 
 #define log_error(...) log_write(LOG_LEVEL_ERROR, __VA_ARGS__)

@@ -17,6 +17,7 @@
 #include "base/pbuf.h"
 #include "errand/service.h"
 #include "service/call.h"
+#include "service/call_ids.h"
 #include "service/loop.h"
 #include "service/process.h"
 
@@ -75,6 +76,20 @@ void call_off_cancel(struct errand_call *call, struct call_hook *hook)
 int call_cancel_code(const struct errand_call *call)
 {
 	return call->cancel_code;
+}
+
+const struct log_ids *call_ids(const struct errand_call *call)
+{
+	return NULL;
+}
+
+void call_env_init(struct call_env *e, const struct errand_call *call, const char *const *base)
+{
+	*e = (struct call_env){.list = (const char **)base};
+}
+
+void call_env_deinit(struct call_env *e)
+{
 }
 
 int64_t call_grace_ns(const struct errand_call *call)
