@@ -161,7 +161,7 @@ int task_live_row(const struct store_ops *ops, struct store *s, const struct tas
 	copy->schedule = row->schedule ? xstrdup(row->schedule) : NULL;
 	copy->progress_message = NULL;
 	copy->input = copy->result = copy->error = copy->metadata = BUF_INIT;
-	copy->options = copy->checkpoint = BUF_INIT;
+	copy->options = copy->checkpoint = copy->detail = BUF_INIT;
 	if (row->flags & TASK_HAS_LABELS && row->options.len > 0) {
 		buf_append(&copy->options, row->options.data, row->options.len);
 	} else if (row->flags & TASK_HAS_LABELS) {
