@@ -212,6 +212,7 @@ int ids_call(struct backend *b, const char *method, const char *id, struct erran
 	pbuf_put_str(&in, 1, id);
 	r = backend_call(b, TASKS_SERVICE, method, &in, replyp);
 	if (r == CLI_NOT_FOUND)
-		cli_hint("`errand list` shows the tasks there are");
+		cli_hint("%s`errand list` shows the tasks there are",
+			 strcmp(method, "GetResult") == 0 ? "`errand watch` follows one that runs, " : "");
 	return r;
 }

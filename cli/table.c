@@ -23,6 +23,7 @@ struct table {
 	struct libscols_column *sort;       /* one of them, or a hidden one of its own; NULL */
 	size_t sort_index;
 	bool descending, whole;
+	const char *command;                /* borrowed: "workers" */
 };
 
 /* What a cell is sorted by. */
@@ -120,7 +121,7 @@ int table_new(struct table **tp, const struct table_column *columns, size_t n, c
 	int r;
 
 	*t = (struct table){.columns = columns, .n = n, .of = xcalloc(n, sizeof(struct libscols_column *)),
-			    .whole = !tty || show_width(stdout) >= WHOLE_IDS};
+			    .command = command, .whole = !tty || show_width(stdout) >= WHOLE_IDS};
 	*tp = t;
 	if (view->columns != NULL && strcmp(view->columns, "help") == 0) {
 		print_names(t, stdout, "\n");
@@ -243,6 +244,10 @@ int table_print(struct table *t)
 {
 	int r = 0;
 
+	if (scols_table_get_nlines(t->scols) == 0) {
+		fprintf(stderr, "no %s\n", t->command);
+		return CLI_OK;
+	}
 	if (t->sort != NULL) {
 		scols_column_set_cmpfunc(t->sort, compare, t);
 		r = scols_sort_table(t->scols, t->sort);

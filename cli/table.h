@@ -54,7 +54,7 @@ void table_number(struct table *t, size_t column, uint64_t n);
 void table_color(struct table *t, size_t column, const char *color);
 bool table_whole_ids(const struct table *t); /* is there room for a UUID in every row? */
 
-/* On stdout. */
+/* On stdout; without a row "no workers" (the command) on stderr. */
 int table_print(struct table *t);
 
 #endif

@@ -20,8 +20,12 @@ check() { # PROGRAM PAGE
 }
 check errand-gateway man/errand-gateway.8
 check errand-service man/errand-service.8
-subs=$("$BUILDDIR/errand" --help | sed -n '/^Commands:/,/^$/s/^  \([a-z]*\) .*/\1/p')
+subs=$("$BUILDDIR/errand" __complete errand '' | cut -f1)
 for sub in '' $subs; do
+	if [ -n "$sub" ] && ! grep -qE "^\.Ss errand (.* )?$sub( |\$)" man/errand.1; then
+		echo "man: errand $sub has no section in man/errand.1" >&2
+		bad=1
+	fi
 	for option in $("$BUILDDIR/errand" $sub --help 2>&1 | grep -oE -- '--[a-z][a-z-]+' | sort -u); do
 		name=${option#--}
 		grep -qE "(Fl Fl|Fl -)[ ]?$name( |\$)" man/errand.1 || {

@@ -18,6 +18,7 @@
 #include "cli/call_find.h"
 #include "cli/call_input.h"
 #include "cli/cli.h"
+#include "cli/select.h"
 #include "cli/show.h"
 #include "cli/task_view.h"
 #include "errand/status.h"
@@ -55,6 +56,35 @@ static void options_stand_anywhere(void **state)
 	assert_string_equal(argv[first + 2], "x=1");
 	assert_string_equal(argv[first + 3], "-");
 	assert_string_equal(argv[first + 4], "--follow");
+}
+
+/* --- which tasks --- */
+
+static void selected(const struct select *s, const char *want)
+{
+	AUTO_BUF out = BUF_INIT;
+
+	assert_int_equal(select_filter(NULL, s, &out), want != NULL ? CLI_OK : CLI_USAGE);
+	if (want != NULL)
+		assert_string_equal(buf_cstr(&out), want);
+}
+
+static void options_become_one_filter(void **state)
+{
+	cli_errors_as_json(true);
+	selected(&(struct select){.filter = "a = 1 OR b = 2"}, "a = 1 OR b = 2");
+	selected(&(struct select){.filter = "a = 1 OR b = 2", .queue = "q"}, "(a = 1 OR b = 2) AND queue = \"q\"");
+	selected(&(struct select){.state = "failed,Expired"}, "(state = FAILED OR state = EXPIRED)");
+	selected(&(struct select){.queue = "a\"b*\\"}, "queue = \"a\\\"b\\*\\\\\"");
+	selected(&(struct select){.method = "a.B/*", .queue = "q"}, "queue = \"q\" AND method = \"a.B/*\"");
+	selected(&(struct select){.since = "2026-01-31"}, "create_time >= \"2026-01-31T00:00:00Z\"");
+	selected(&(struct select){.since = "2026-01-31T12:00:00+01:00"}, "create_time >= \"2026-01-31T12:00:00+01:00\"");
+	selected(&(struct select){.since = "soon"}, NULL);
+	selected(&(struct select){.state = "faild"}, NULL);
+	selected(&(struct select){.state = "failed,"}, NULL);
+	assert_true(select_any(&(struct select){.since = "1h"}));
+	assert_false(select_any(&(struct select){0}));
+	cli_errors_as_json(false);
 }
 
 static void codes_become_exit_statuses(void **state)
@@ -361,7 +391,8 @@ static void all_faults_of_a_request(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(options_stand_anywhere), cmocka_unit_test(codes_become_exit_statuses),
+		cmocka_unit_test(options_stand_anywhere), cmocka_unit_test(options_become_one_filter),
+		cmocka_unit_test(codes_become_exit_statuses),
 		cmocka_unit_test(a_bar_fits_its_width), cmocka_unit_test(a_bar_tells_how_much),
 		cmocka_unit_test(time_left_is_reckoned_per_attempt), cmocka_unit_test(durations_are_short),
 		cmocka_unit_test(sizes_are_short),
