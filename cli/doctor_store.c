@@ -152,7 +152,7 @@ static bool look_at_file(struct doctor *d, const char *path)
 static void look_at_disk(struct doctor *d, const char *path, int64_t reserve)
 {
 	AUTO_FREE char *folder = folder_of(path);
-	uint64_t room, need = MAX((uint64_t)reserve, 1u << 20);
+	uint64_t room, need = 2 * MAX((uint64_t)reserve, 1u << 20); /* less: a reserve that was spent is not taken again */
 	char left[24], kept[24];
 	struct statvfs v;
 
@@ -166,11 +166,12 @@ static void look_at_disk(struct doctor *d, const char *path, int64_t reserve)
 			   "read-only: the file system of %s is mounted so", folder);
 	else if (room < need)
 		doctor_say(d, DOCTOR_FAIL, "store-disk", "make room: what runs is recorded from the reserve, new tasks are refused",
-			   "full: %s left for %s, less than the reserve of %s", left, folder, kept);
+			   "full: %s left for %s, where the store wants %s%s", left, folder, kept,
+			   d->answers && reserve == 0 ? "; its reserve is spent" : "");
 	else if (room < FREE_LITTLE)
 		doctor_say(d, DOCTOR_WARN, "store-disk", "make room soon", "%s left for %s", left, folder);
 	else
-		doctor_say(d, DOCTOR_OK, "store-disk", NULL, "%s left for %s, reserve %s", left, folder, kept);
+		doctor_say(d, DOCTOR_OK, "store-disk", NULL, "%s left for %s", left, folder);
 }
 
 static void look_at_log(struct doctor *d, const char *path)

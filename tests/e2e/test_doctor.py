@@ -233,7 +233,7 @@ def test_store_may_be_read_by_others(make_pair):
 
 def test_configuration_is_wrong(pair):
     found = doctor(*at(pair), ERRAND_SERVICE_SLOTS="many", status=2)
-    failed(found, "config-service", "slots", "would not start")
+    failed(found, "config-service", "ERRAND_SERVICE_SLOTS", "would not start")
 
 
 def test_few_files(make_pair):

@@ -42,7 +42,7 @@ class Terminal:
 
     def frame(self):
         self.read()
-        whole = self.text.split("\033[H")
+        whole = self.text.replace("\r", "").split("\033[H")
         return re.sub(r"\033\[[\d;]*[mKJ]", "", whole[-1] if len(whole) < 3 or "\033[J" in whole[-1] else whole[-2])
 
     def wait(self, pattern, timeout=20):
