@@ -12,12 +12,14 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "base/notify.h"
 #include "gateway/access.h"
 #include "gateway/auth.h"
 #include "gateway/schema_file.h"
 #include "gateway/docs.h"
 #include "gateway/options.h"
 #include "gateway/snapshot.h"
+#include "gateway/supervise.h"
 #include "gateway/worker.h"
 
 enum { EXIT_CONFIG = 78 };
@@ -31,6 +33,7 @@ struct gateway {
 	char **argv;
 	struct worker *workers[GATEWAY_THREADS_MAX];
 	size_t n_workers;
+	struct supervise supervise;
 	struct tls *tls; /* NULL: no listener has it */
 };
 
@@ -110,14 +113,16 @@ static int gateway_workers(struct gateway *g)
 	return r;
 }
 
-static void gateway_tell_ready(const struct gateway *g)
+static void gateway_tell_ready(struct gateway *g)
 {
 	const struct listen_set *set = &g->config.listeners;
 	int fd = (int)g->config.ready_fd;
 
+	g->supervise = (struct supervise){g->workers, g->n_workers, &g->state, 0};
 	for (size_t i = 0; i < set->n; i++)
 		log_info("listening", "address=%s%s threads=%zu socket=%s", set->items[i].tls ? "tls:" : "",
 			 set->items[i].name, g->n_workers, g->config.socket);
+	supervise_start(&g->supervise);
 	if (fd < 0)
 		return;
 	if (dprintf(fd, "%s\n", listen_ready(set)) < 0)
@@ -186,12 +191,14 @@ static void reload(struct gateway *g)
 	char why[512];
 
 	log_info("SIGHUP: reloading", NULL);
+	notify_reloading();
 	if (access_reopen(why, sizeof why) < 0)
 		log_error("access log not opened again", "why=\"%s\"", why);
 	reload_settings(g);
 	tls_reload(g->tls, &g->current->tls);
 	if (g->config.schema != NULL)
 		schema_file_load(g->config.schema); /* says itself what is wrong */
+	notify_ready();
 }
 
 static void wait_for_stop(struct gateway *g, const sigset_t *set)
@@ -199,7 +206,7 @@ static void wait_for_stop(struct gateway *g, const sigset_t *set)
 	int signal;
 
 	do {
-		signal = sigwaitinfo(set, NULL);
+		signal = supervise_wait(&g->supervise, set);
 		if (signal == SIGHUP)
 			reload(g);
 	} while (signal != SIGTERM && signal != SIGINT);
@@ -228,6 +235,7 @@ static void gateway_run(struct gateway *g, const sigset_t *set)
 
 	wait_for_stop(g, set);
 	log_info("stopping", "drain_timeout_s=%lld", (long long)(g->current->drain_timeout / 1000000000));
+	notify_stopping();
 	atomic_store(&g->state.draining, true);
 	for (size_t i = 0; i < g->n_workers; i++)
 		worker_drain(g->workers[i]);

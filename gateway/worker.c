@@ -30,6 +30,7 @@ struct worker {
 	int wake_fd;             /* eventfd, owned */
 	_Atomic bool stop;       /* at once */
 	const struct gateway_config *_Atomic next; /* another configuration to take; NULL once it is taken */
+	_Atomic bool asked;      /* whether it lives; the loop takes it back */
 	struct event *wake, *drain;
 	int64_t drain_until;     /* clock_mono_ns */
 };
@@ -93,6 +94,7 @@ static void on_wake(evutil_socket_t fd, short what, void *arg)
 
 	if (read(fd, &n, sizeof n) != sizeof n)
 		return;
+	atomic_store(&w->asked, false);
 	worker_take_config(w);
 	if (atomic_load(&w->stop))
 		event_base_loopbreak(w->t.base);
@@ -126,6 +128,17 @@ void worker_reload(struct worker *w, const struct gateway_config *config)
 bool worker_has_reloaded(const struct worker *w)
 {
 	return atomic_load(&w->next) == NULL;
+}
+
+void worker_ask_alive(struct worker *w)
+{
+	atomic_store(&w->asked, true);
+	worker_wake(w);
+}
+
+bool worker_is_alive(const struct worker *w)
+{
+	return !atomic_load(&w->asked);
 }
 
 /* --- the service's side --- */

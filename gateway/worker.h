@@ -21,6 +21,9 @@ void worker_stop(struct worker *w);
 /* From any thread: takes another configuration (borrowed) soon; not again before it has. */
 void worker_reload(struct worker *w, const struct gateway_config *config);
 bool worker_has_reloaded(const struct worker *w);
+/* From any thread: the loop shall show that it turns; has it, since it was last asked? */
+void worker_ask_alive(struct worker *w);
+bool worker_is_alive(const struct worker *w);
 /* Waits for the thread's end. */
 void worker_join(struct worker *w);
 /* Not while the thread runs. NULL-safe; NULL. */

@@ -17,6 +17,7 @@
 #include "service/reload.h"
 #include "service/loop.h"
 #include "service/session.h"
+#include "service/supervise.h"
 #include "service/task.h"
 #include "service/worker.h"
 
@@ -126,13 +127,21 @@ static void begin(void)
 	worker_drain_begin();
 	hook_drain_begin();
 	dispatch_end_waits();
+	supervise_stopping();
 	look_again();
+}
+
+static void reload(void)
+{
+	supervise_reloading();
+	reload_now();
+	supervise_reloaded();
 }
 
 static void on_signal(evutil_socket_t number, short what, void *arg)
 {
 	if (number == SIGHUP)
-		reload_now();
+		reload();
 	else if (phase == RUNNING)
 		begin();
 	else if (phase == DRAINING)

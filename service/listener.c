@@ -4,6 +4,7 @@
 #include "service/listener.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <event2/event.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -11,6 +12,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/activation.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/util.h"
@@ -22,7 +24,8 @@
 #define MAX_GROUPS 64
 
 static struct listener_config conf;
-static int fd = -1, lock_fd = -1;
+static int fd = -1, lock_fd = -1; /* without a lock it was given */
+static char name[128];
 static struct event *readable;
 static struct loop_timer back_off;
 static uint64_t n_refused;
@@ -108,11 +111,55 @@ void listener_set_allowed(const struct listener_config *config)
 	conf.n_gids = config->n_gids;
 }
 
+/* The socket that was given for us; -1: none was; else -errno. */
+static int given_fd(char why[SOCK_WHY])
+{
+	int fds[2], n = activation_take("service", fds, 2);
+
+	if (n == 0)
+		n = activation_take(NULL, fds, 2);
+	if (n <= 1)
+		return n == 1 ? fds[0] : -1;
+	snprintf(why, SOCK_WHY, "several sockets were given: name one of them service (FileDescriptorName= in its "
+		 ".socket unit)");
+	return -EINVAL;
+}
+
+static int take_given(int given, char why[SOCK_WHY])
+{
+	int listening = 0, domain = 0, type = 0;
+	socklen_t len = sizeof listening;
+
+	if (getsockopt(given, SOL_SOCKET, SO_DOMAIN, &domain, &len) < 0 || domain != AF_UNIX ||
+	    getsockopt(given, SOL_SOCKET, SO_TYPE, &type, &len) < 0 || type != SOCK_STREAM ||
+	    getsockopt(given, SOL_SOCKET, SO_ACCEPTCONN, &listening, &len) < 0 || !listening) {
+		snprintf(why, SOCK_WHY, "descriptor %d, which was given at the start, is no listening UNIX stream socket: "
+			 "use ListenStream=/PATH and Accept=no in its .socket unit", given);
+		return -EINVAL;
+	}
+	fcntl(given, F_SETFL, fcntl(given, F_GETFL) | O_NONBLOCK);
+	if (sock_name(given, name, sizeof name) < 0)
+		snprintf(name, sizeof name, "descriptor %d", given);
+	fd = given;
+	return 0;
+}
+
+const char *listener_name(void)
+{
+	return name;
+}
+
 int listener_open(const struct listener_config *config, char why[SOCK_WHY])
 {
+	int given;
+
 	conf = *config;
+	given = given_fd(why);
+	if (given != -1)
+		return given < 0 ? given : take_given(given, why);
 	if (strncmp(conf.path, "unix:", 5) == 0)
 		conf.path += 5;
+	snprintf(name, sizeof name, "%s", conf.path);
 	fd = sock_listen_unix(conf.path, conf.mode, &lock_fd, why);
 	if (fd < 0)
 		return fd;
@@ -145,9 +192,11 @@ void listener_close(void)
 	if (readable != NULL)
 		event_free(readable);
 	readable = NULL;
-	unlink(conf.path);
+	if (lock_fd >= 0)
+		unlink(conf.path);
 	close(fd);
-	close(lock_fd);
+	if (lock_fd >= 0)
+		close(lock_fd);
 	fd = lock_fd = -1;
 }
 

@@ -1,5 +1,8 @@
 /* listener.h: the service's UNIX socket: accepts, asks the kernel who the peer is
- * before a byte of his is read, and makes a session of him. Loop thread. */
+ * before a byte of his is read, and makes a session of him. A socket that was given at
+ * the start (base/activation.h: the one named "service", or the only one) takes the place
+ * of our own: its path, mode and group are its giver's, and clients wait in its queue while we
+ * are not there. Loop thread. */
 #ifndef SERVICE_LISTENER_H
 #define SERVICE_LISTENER_H
 
@@ -26,8 +29,10 @@ int listener_open(const struct listener_config *config, char why[SOCK_WHY]);
 void listener_set_allowed(const struct listener_config *config);
 /* Accepting begins: not before everything behind is ready. */
 void listener_start(void);
-/* No new connections; the socket's name is removed. */
+/* No new connections; the name of a socket of our own is removed. */
 void listener_close(void);
+/* Where clients connect. */
+const char *listener_name(void);
 uint64_t listener_n_refused(void);
 
 #endif

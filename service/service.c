@@ -40,6 +40,7 @@
 #include "service/schedule.h"
 #include "service/session.h"
 #include "service/store_check.h"
+#include "service/supervise.h"
 #include "service/task.h"
 #include "service/watchdog.h"
 #include "service/worker.h"
@@ -348,8 +349,9 @@ static void stop_parts(size_t n)
 
 static void tell_ready(int64_t begin_ns)
 {
-	log_info("serving", "socket=%s store=%s pid=%d ms=%lld", options.socket, options.store_spec,
+	log_info("serving", "socket=%s store=%s pid=%d ms=%lld", listener_name(), options.store_spec,
 		 (int)getpid(), (long long)((clock_mono_ns() - begin_ns) / NS_PER_MS));
+	supervise_start();
 	if (options.ready_fd < 0)
 		return;
 	if (write((int)options.ready_fd, "ready\n", 6) < 0)
@@ -397,6 +399,7 @@ int errand_service_main(int argc, char **argv, const struct errand_module *const
 	if (status == 0) {
 		tell_ready(begin);
 		loop_run();
+		supervise_stop();
 	} else if (why[0] != '\0') {
 		log_error("cannot start", "reason=\"%s\"", why);
 	}
