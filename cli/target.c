@@ -96,11 +96,11 @@ static int find_token(struct target *t, const char *file)
 static bool is_loopback(const char *url)
 {
 	const char *host = url + strlen("http://");
-	size_t len = *host == '[' ? strcspn(host, "]") + 1 : strcspn(host, ":/");
+	size_t len = *host == '[' ? strcspn(host, "]/") + 1 : strcspn(host, ":/");
 
 	if (len > 4 && strncmp(host, "127.", 4) == 0)
 		return strspn(host, "0123456789.") >= len;
-	return (len == 9 && strncasecmp(host, "localhost", 9) == 0) || (len == 5 && strncmp(host, "[::1]", 5) == 0);
+	return (len == 9 && strncasecmp(host, "localhost", 9) == 0) || (strncmp(host, "[::1]", 5) == 0 && strchr(":/", host[5]) != NULL);
 }
 
 static int set_url(struct target *t, const char *url)
