@@ -82,7 +82,7 @@ def supervisor():
         s.close()
 
 
-def test_the_service_serves_on_a_given_socket_and_leaves_it(supervisor):
+def test_given_socket_is_served_and_left(supervisor):
     s, p = supervisor, supervisor.pair
     s.service()
     s.wait_said(r"^READY=1$")
@@ -118,7 +118,7 @@ def test_sockets_it_cannot_serve_on(supervisor):
             s.service(given=given)
 
 
-def test_a_loop_that_hangs_falls_silent(supervisor):
+def test_hanging_loop_falls_silent(supervisor):
     s, p = supervisor, supervisor.pair
     s.env["WATCHDOG_USEC"] = "600000"
     s.service()
@@ -150,7 +150,7 @@ def restart_often(s, stop, done):
 
 
 @pytest.mark.parametrize("keep_alive", [True, False])
-def test_a_restart_under_load_loses_no_request(supervisor, keep_alive):
+def test_restart_under_load(supervisor, keep_alive):
     need(shutil.which("wrk"), "wrk")
     s, p = supervisor, supervisor.pair
     s.service()
