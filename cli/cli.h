@@ -37,7 +37,7 @@ struct cli_common {
 	 "the service's socket; default $ERRAND_SOCKET, else the standard place"}, \
 	{"url", 'u', OPT_STRING, offsetof(type, common.url), NULL, 0, 0, "URL", \
 	 "its gateway instead: http://, https:// or unix:PATH; default $ERRAND_URL"}, \
-	{"context", 0, OPT_STRING, offsetof(type, common.context), NULL, 0, 0, "NAME", \
+	{"context", 0, OPT_STRING, offsetof(type, common.context), NULL, 0, 0, "CONTEXT", \
 	 "a service by its name in contexts.conf; default $ERRAND_CONTEXT"}, \
 	{"json", 'j', OPT_FLAG, offsetof(type, common.json), NULL, 0, 0, NULL, \
 	 "output for programs: JSON, one value a line"}, \

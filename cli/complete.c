@@ -11,6 +11,7 @@
 
 #include "base/buf.h"
 #include "cli/complete_live.h"
+#include "cli/context.h"
 #include "cli/task_view.h"
 
 static const char *typed = "";  /* the word under the cursor, or what is behind its --option= */
@@ -98,6 +99,16 @@ static void put_workers(const struct asked *a)
 	complete_names(&a->common, "errand.v1.Workers", "ListWorkers", put);
 }
 
+static void put_contexts(const struct asked *a)
+{
+	struct contexts all;
+
+	if (contexts_load(&all) == CLI_OK)
+		for (size_t i = 0; i < all.n; i++)
+			put(all.list[i].name, all.list[i].url != NULL ? all.list[i].url : all.list[i].socket);
+	contexts_deinit(&all);
+}
+
 static void put_fields(const struct asked *a)
 {
 	for (int i = a->n_operands - 1; i >= 0; i--)
@@ -142,7 +153,7 @@ static const struct {
 	{"TASK", put_tasks}, {"METHOD", put_methods}, {"QUEUE", put_queues}, {"SCHEDULE", put_schedules},
 	{"DELIVERY", put_deliveries}, {"WORKER", put_workers}, {"VERB", put_verbs}, {"STATE", put_states},
 	{"COLUMN", put_columns}, {"FIELD", put_fields}, {"FILE", put_files}, {"PATH", put_files},
-	{"MODULE", put_files}, {"DIR", put_dirs}, {"PROGRAM", put_commands},
+	{"CONTEXT", put_contexts}, {"MODULE", put_files}, {"DIR", put_dirs}, {"PROGRAM", put_commands},
 };
 
 /* "[-]COLUMN", "STATE,...", "METHOD|PATH", "auto|always|never" */
@@ -152,7 +163,7 @@ static void put_kind(const struct asked *a, const char *value)
 
 	if (strncmp(value, "[-]", 3) == 0)
 		value += 3;
-	len = strcspn(value, "|,.=[: ");
+	len = strcspn(value, "|,.=[]: ");
 	for (size_t i = 0; i < ARRAY_LEN(kinds); i++)
 		if (strlen(kinds[i].word) == len && strncmp(kinds[i].word, value, len) == 0) {
 			kinds[i].put(a);
@@ -285,9 +296,7 @@ static void on_asked(const struct opt *table, size_t n, int argc, char **argv, c
 		before = xstrndup(word, (size_t)(typed - word));
 		if (o != NULL)
 			put_value(&a, o);
-	} else if (!a.options_over && *word == '-' && strcmp(word, "-") != 0) {
-		put_options(&a);
-	} else if (!a.options_over && strcmp(word, "-") == 0) {
+	} else if (!a.options_over && *word == '-') {
 		put_options(&a);
 	} else {
 		put_operand(&a);

@@ -33,12 +33,13 @@ static const struct opt options[] = {
 #undef OFF
 
 static const char usage[] =
-	"errand context [options] list|use NAME|show [NAME]|add NAME|remove NAME\n\n"
-	"list    all of them; * is the one in use\n"
-	"use     commands that are not told otherwise go there from now on; `-`: nowhere\n"
-	"show    what is said of one; without NAME of the one in use\n"
-	"add     a new one: --url URL or --socket PATH\n"
-	"remove  takes it away";
+	"errand context VERB [options] [CONTEXT]\n\n"
+	"Verbs; CONTEXT is a name:\n"
+	"  list    all of them; * is the one in use\n"
+	"  use     commands that are not told otherwise go there from now on; `-`: nowhere\n"
+	"  show    what is said of one; without CONTEXT the one in use\n"
+	"  add     a new one: --url URL or --socket PATH\n"
+	"  remove  takes it away";
 
 /* --- showing --- */
 

@@ -40,12 +40,13 @@ static const struct opt options[] = {
 #undef OFF
 
 static const char usage[] =
-	"errand token [options] create NAME | list | revoke NAME|ID... | rotate NAME|ID | prune\n\n"
-	"create  a new one, shown once: --scope SCOPES\n"
-	"list    all of them, without their text\n"
-	"revoke  they do not count any more\n"
-	"rotate  a new one of the same name and scopes, and the end of the old one\n"
-	"prune   takes those away that are revoked or have expired";
+	"errand token VERB [options] [TOKEN...]\n\n"
+	"Verbs; TOKEN is a name, or an id:\n"
+	"  create  a new one, shown once: --scope SCOPES\n"
+	"  list    all of them, without their text\n"
+	"  revoke  they do not count any more\n"
+	"  rotate  a new one of the same name and scopes, and the end of the old one\n"
+	"  prune   takes those away that are revoked or have expired";
 
 struct tokens {
 	const struct token_conf *conf;

@@ -22,9 +22,10 @@ static const struct opt options[] = {
 };
 
 static const char usage[] =
-	"errand workers [options] [forget WORKER]\n\n"
-	"Lists the workers of the service, and those that are away but known. forget: their\n"
-	"methods and queues are no longer the service's.";
+	"errand workers [options] [VERB WORKER]\n\n"
+	"Lists the workers of the service, and those that are away but known.\n\n"
+	"Verbs:\n"
+	"  forget   its methods and queues are no longer the service's";
 
 /* What a row shows. */
 struct row {

@@ -67,7 +67,7 @@ def test_every_option_of_every_command(pair):
         if name == "help":
             continue
         verbs = [[]]
-        if name in ("task", "queue", "schedule", "delivery", "store"):
+        if name in ("task", "queue", "schedule", "delivery", "store"):  # the others share the options of all their verbs
             verbs += [[v] for v in complete(pair, name, "")]
             assert len(verbs) > 2, name
         for verb in verbs:
@@ -88,6 +88,7 @@ def test_values(pair):
     assert complete(pair, "call", "--output", "") == [":files"]
     assert complete(pair, "list", "--limit", "") == []
     assert complete(pair, "worker", "--queue", "x", "--", "") == [":commands"]
+    assert complete(pair, "workers", "") == ["forget"]
     assert "pause" in complete(pair, "queue", "") and complete(pair, "task", "rel") == ["release"]
 
 
@@ -110,6 +111,17 @@ def test_live_names(pair):
         socket = "/nonexistent/s"
     assert complete(Elsewhere, "--socket", pair.socket, "queue", "show", "tes") == ["test"]
     assert complete(Elsewhere, "queue", "show", f"--socket={pair.socket}", "tes") == ["test"]
+
+
+def test_contexts(pair, tmp_path):
+    os.mkdir(tmp_path / "errand")
+    with open(tmp_path / "errand" / "contexts.conf", "w", encoding="utf-8") as f:
+        f.write(f"[context near]\nsocket = {pair.socket}\n[context far]\nurl = https://errand.example.org\n")
+    home = {"XDG_CONFIG_HOME": str(tmp_path)}
+    assert complete(pair, "list", "--context", "", **home) == ["near", "far"]
+    assert complete(pair, "context", "use", "n", **home) == ["near"]
+    assert complete(pair, "context", "re", **home) == ["remove"] and complete(pair, "token", "rev") == ["revoke"]
+    assert "test" in complete(pair, "--context", "near", "queue", "show", "te", **home)
 
 
 def test_nobody_answers(tmp_path):

@@ -150,6 +150,13 @@ def check_docs(prefix, url):
     assert all(p.stat().st_mode & 0o777 == 0o644 for p in folder.iterdir())
 
 
+def test_completions_are_where_shells_look(prefix):
+    for folder, files in (("bash-completion/completions", ["errand", "errand-gateway", "errand-service"]),
+                          ("zsh/site-functions", ["_errand"]),
+                          ("fish/vendor_completions.d", ["errand.fish", "errand-gateway.fish", "errand-service.fish"])):
+        assert sorted(p.name for p in (prefix / "share" / folder).iterdir()) == sorted(files)
+
+
 def test_installed_example(prefix, tmp_path):
     p, url = start(prefix, tmp_path)
     try:
