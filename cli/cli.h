@@ -115,6 +115,7 @@ int gen_command(int argc, char **argv);
 int hold_command(int argc, char **argv);
 int list_command(int argc, char **argv);
 int logs_command(int argc, char **argv);
+int new_command(int argc, char **argv);
 int ping_command(int argc, char **argv);
 int purge_command(int argc, char **argv);
 int queue_command(int argc, char **argv);

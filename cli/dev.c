@@ -24,6 +24,7 @@
 #include "cli/dev_child.h"
 #include "cli/dev_find.h"
 #include "cli/dev_http.h"
+#include "cli/dev_project.h"
 
 struct dev_conf {
 	const char *listen, *state, *store, *slots, *log_level;
@@ -51,11 +52,15 @@ static const struct opt options[] = {
 #undef O
 
 static const char usage[] =
-	"errand dev [options] [MODULE.so | FILE.conf]...\n\n"
+	"errand dev [options] [DIR | MODULE.so | FILE.conf]...\n\n"
 	"Runs errand-service with the modules and configurations (none: the example) and\n"
-	"errand-gateway until it is stopped (^C), and starts again what dies.";
+	"errand-gateway until it is stopped (^C), and starts again what dies. A directory is built by\n"
+	"make, its modules are loaded, and both are done again whenever a source in it changes.";
 
 enum { SERVICE, GATEWAY, N_CHILDREN };
+
+/* A pause before a restart that has grown so long: it does not help. */
+#define LIMIT_NS (3 * NS_PER_S)
 
 struct dev {
 	struct dev_conf conf;
@@ -71,6 +76,8 @@ struct dev {
 	int64_t begin_ns;
 	int n_stops;           /* SIGTERM and SIGINT so far */
 	int64_t kill_ns;       /* when what still runs after a stop is killed */
+	struct dev_project project;
+	bool replacing;        /* the service was told to end, for a new one to begin */
 	bool failed;           /* a daemon did not start, or had to be killed */
 	bool announced;
 };
@@ -213,6 +220,29 @@ static void arg(struct dev_child *c, const char *name, const char *value)
 	dev_child_arg(c, value);
 }
 
+static bool is_folder(const char *name)
+{
+	struct stat st;
+
+	return stat(name, &st) == 0 && S_ISDIR(st.st_mode);
+}
+
+/* At most one of the operands. */
+static bool prepare_project(struct dev *d, int n, char **names)
+{
+	for (int i = 0; i < n; i++) {
+		if (!is_folder(names[i]))
+			continue;
+		if (d->project.dir != NULL) {
+			cli_error("dev: one directory can be watched, not %s as well", names[i]);
+			return false;
+		}
+		if (!dev_project_open(&d->project, names[i]))
+			return false;
+	}
+	return true;
+}
+
 static bool is_configuration(const char *name)
 {
 	size_t len = strlen(name);
@@ -251,8 +281,10 @@ static bool prepare_service(struct dev *d, int n_modules, char **modules)
 	arg(c, "--drain-timeout", keep(d, xasprintf("%lldms", (long long)(d->conf.drain / NS_PER_MS))));
 	configure(c, n_modules, modules);
 	for (int i = 0; i < n_modules; i++)
-		if (!is_configuration(modules[i]))
+		if (!is_configuration(modules[i]) && !is_folder(modules[i]))
 			arg(c, "--module", modules[i]);
+	for (size_t i = 0; i < d->project.n_modules; i++)
+		arg(c, "--module", d->project.modules[i]);
 	if (n_modules == 0) {
 		char *example = dev_find_example();
 
@@ -348,6 +380,7 @@ static void stop(struct dev *d)
 	d->kill_ns = clock_mono_ns() + 2 * d->conf.drain + 5 * NS_PER_S;
 	for (int i = 0; i < N_CHILDREN; i++)
 		d->children[i].restart_ns = 0;
+	dev_project_close(&d->project);
 	signal_children(d, SIGTERM);
 }
 
@@ -365,8 +398,46 @@ static void on_exit_of(struct dev *d, struct dev_child *c, int status)
 		cli_error("dev: %s did not start: it %s (its reasons are above)", c->name, how);
 		d->failed = true;
 		stop(d);
+	} else if (d->replacing && c == &d->children[SERVICE]) {
+		d->replacing = false;
+		c->restart_ns = clock_mono_ns();
+		c->pause_ns = 0;
+	} else if (d->project.dir != NULL && c->pause_ns >= LIMIT_NS) {
+		c->restart_ns = 0;
+		say(d, "given up", c->name, "%s, as often before: it waits for a change of the sources", how);
 	} else {
 		say(d, "died", c->name, "%s: starting it again", how);
+	}
+}
+
+/* --- a project --- */
+
+/* The gateway keeps its sockets, and requests wait in it. */
+static void replace_service(struct dev *d)
+{
+	struct dev_child *c = &d->children[SERVICE];
+
+	c->pause_ns = 0;
+	if (c->pid > 0) {
+		d->replacing = true;
+		kill(c->pid, SIGTERM);
+	} else {
+		start(d, c);
+	}
+}
+
+static void on_built(struct dev *d, int status)
+{
+	switch (dev_project_built(&d->project, status)) {
+	case 0:
+		say(d, "built", "make", "is done: the service begins anew");
+		replace_service(d);
+		break;
+	case 1:
+		say(d, "unchanged", "make", "has changed no module");
+		break;
+	default:
+		say(d, "build failed", "make", "has failed: the service stays as it was");
 	}
 }
 
@@ -375,10 +446,13 @@ static void reap(struct dev *d)
 	int status;
 	pid_t pid;
 
-	while ((pid = waitpid(-1, &status, WNOHANG)) > 0)
+	while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
+		if (pid == d->project.pid)
+			on_built(d, status);
 		for (int i = 0; i < N_CHILDREN; i++)
 			if (d->children[i].pid == pid)
 				on_exit_of(d, &d->children[i], status);
+	}
 }
 
 static void on_signals(struct dev *d)
@@ -425,6 +499,10 @@ static int do_due(struct dev *d)
 		if (c->restart_ns != 0)
 			next = MIN(next, c->restart_ns);
 	}
+	if (dev_project_due(&d->project))
+		say(d, "building", "make", "begins: %s has changed", d->project.changed);
+	if (d->project.build_ns != 0 && d->project.pid == 0)
+		next = MIN(next, d->project.build_ns);
 	if (d->n_stops == 0 && !d->announced && d->address != NULL) {
 		if (is_serving(d) || now - d->begin_ns > 10 * NS_PER_S)
 			announce(d);
@@ -452,14 +530,17 @@ static bool is_over(const struct dev *d)
 static void run(struct dev *d)
 {
 	while (!is_over(d)) {
-		struct pollfd fds[1 + N_CHILDREN] = {{.fd = d->signals, .events = POLLIN}};
+		struct pollfd fds[2 + N_CHILDREN] = {{.fd = d->signals, .events = POLLIN}};
 		int wait;
 
 		wait = do_due(d);
 		for (int i = 0; i < N_CHILDREN; i++)
 			fds[1 + i] = (struct pollfd){.fd = d->children[i].ready_fd, .events = POLLIN};
+		fds[1 + N_CHILDREN] = (struct pollfd){.fd = d->project.watch.fd, .events = POLLIN};
 		if (poll(fds, ARRAY_LEN(fds), wait) <= 0)
 			continue;
+		if (fds[1 + N_CHILDREN].revents != 0)
+			dev_project_changed(&d->project);
 		for (int i = 0; i < N_CHILDREN; i++) {
 			struct dev_child *c = &d->children[i];
 
@@ -494,6 +575,7 @@ static void dev_deinit(struct dev *d)
 {
 	for (int i = 0; i < N_CHILDREN; i++)
 		dev_child_deinit(&d->children[i]);
+	dev_project_close(&d->project);
 	remove_runtime(d);
 	for (size_t i = 0; i < d->n_texts; i++)
 		free(d->texts[i]);
@@ -508,13 +590,15 @@ static void dev_deinit(struct dev *d)
 
 int dev_command(int argc, char **argv)
 {
-	struct dev d = {.begin_ns = clock_mono_ns(), .signals = -1};
+	struct dev d = {.begin_ns = clock_mono_ns(), .signals = -1,
+			.project = {.output = -1, .watch = {.fd = -1}}};
 	int first = cli_parse(options, ARRAY_LEN(options), &d.conf, argc, argv, usage);
 	int r = CLI_FAILED;
 
 	for (int i = 0; i < N_CHILDREN; i++)
 		d.children[i].ready_fd = -1;
-	if (prepare_folders(&d) && prepare_service(&d, argc - first, argv + first) &&
+	if (prepare_folders(&d) && prepare_project(&d, argc - first, argv + first) &&
+	    prepare_service(&d, argc - first, argv + first) &&
 	    prepare_gateway(&d, argc - first, argv + first) && prepare_signals(&d) && start(&d, &d.children[SERVICE])) {
 		run(&d);
 		r = d.failed ? CLI_FAILED : CLI_OK;

@@ -210,3 +210,37 @@ def test_the_module_of_hacking_md(prefix, tmp_path):
         assert json.loads(out.stdout) == {"text": "hello, world"}
     finally:
         stop(p)
+
+
+@pytest.mark.parametrize("name", ["shop", "my_shop2"])
+def test_a_new_project(prefix, tmp_path, name):
+    """What `errand new` makes builds without a warning, passes its test, and is the README's."""
+    env = environment(prefix)
+    env["PATH"] = f"{prefix}/bin:{env['PATH']}"
+    out = subprocess.run(["errand", "new", name], cwd=tmp_path, env=env, check=True, capture_output=True, text=True)
+    assert re.findall(r"^    (.*)$", out.stdout, re.M) == [f"cd {name}", "make", "make test", "errand dev ."]
+    work = tmp_path / name
+    for target in ("all", "test"):
+        out = subprocess.run(["make", target, "CFLAGS=-O1 -Wall -Wextra -Werror"], cwd=work, env=env,
+                             capture_output=True, text=True)
+        assert out.returncode == 0, out.stderr
+    assert out.stdout.splitlines()[-1] == "all good"
+    again = subprocess.run(["errand", "new", name], cwd=tmp_path, env=env, capture_output=True, text=True)
+    assert again.returncode == 1 and f"{name} is there already" in again.stderr
+    p, url = start(prefix, work, f"./{name}.so")
+    try:
+        for command in re.findall(r"^    (curl.*)$", (work / "README.md").read_text(), re.M):
+            command = command.replace("http://127.0.0.1:8080", url)
+            out = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=True).stdout
+            assert "hello" in out or "words" in out or "will be written" in out or "202 Accepted" in out, out
+    finally:
+        stop(p)
+
+
+@pytest.mark.parametrize("name,why", [("Shop", "lower-case"), ("a_1", "lower-case"), ("int", "a word of C"),
+                                      ("a__b", "lower-case"), ("a-b", "lower-case letters"), ("x" * 41, "1 to 40"),
+                                      ("a_", "single _")])
+def test_names_of_projects(tmp_path, name, why):
+    out = subprocess.run([f"{BUILD}/errand", "new", name], cwd=tmp_path, capture_output=True, text=True)
+    assert out.returncode == 64 and why in out.stderr, out.stderr
+    assert list(tmp_path.iterdir()) == []
