@@ -48,7 +48,7 @@ static const struct command commands[] = {
 	{"worker", "run a program for each task of a queue", worker_command, "--queue QUEUE -- PROGRAM", GROUP_SERVICE},
 	{"workers", "list who works for the service", workers_command, "", GROUP_SERVICE},
 	{"version", "the version of this command", version_command, "", GROUP_SERVICE},
-	{"new", "make a service in C that builds at once", new_command, "NAME"},
+	{"new", "make a service in C that builds at once", new_command, "NAME", GROUP_AUTHOR},
 	{"dev", "run service and gateway in the foreground", dev_command, "[DIR | MODULE.so...]", GROUP_AUTHOR},
 	{"routes", "methods and HTTP routes", routes_command, "", GROUP_AUTHOR},
 	{"convert", "one message from JSON to binary, or back", convert_command, "--type pkg.Msg", GROUP_AUTHOR},
