@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "service/enqueue_options.h"
 #include "service/payload.h"
+#include "service/worker.h"
 
 static void free_one(struct list *node)
 {
@@ -23,12 +24,14 @@ static int refuse(const struct errand_call *call, const char *method, int code, 
 	return code;
 }
 
-static bool check_options(struct bytes packed, char *why, size_t why_size)
+static bool check_options(const struct method *m, struct bytes packed, char *why, size_t why_size)
 {
 	struct fault_list faults = FAULT_LIST_INIT;
 	struct task_options o = {0};
 	bool good = task_options_read(packed, &o, &faults);
 
+	worker_check_queue(m, o.queue, "#/queue", &faults);
+	good = good && faults.n == 0;
 	if (!good)
 		payload_say(&faults, why, why_size);
 	task_options_deinit(&o);
@@ -62,7 +65,7 @@ static int enqueue_packed(struct errand_call *call, const struct method *m, stru
 	if (payload_check_input(m, &input, true, &merged, &problem, why, sizeof why) < 0)
 		return refuse(call, name, -ERRAND_INVALID_ARGUMENT, why);
 	enqueue_pack_options(options, &packed);
-	if (!check_options(buf_bytes(&packed), why, sizeof why))
+	if (!check_options(m, buf_bytes(&packed), why, sizeof why))
 		return refuse(call, name, -ERRAND_INVALID_ARGUMENT, why);
 	spec.input = input;
 	spec.options = buf_bytes(&packed);

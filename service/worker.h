@@ -26,7 +26,7 @@ size_t worker_count(void);
 /* Is it a method that only workers run? */
 bool worker_has_method(const struct method *m);
 /* A task of such a method (m may be NULL, queue too) in a queue that is none of workers' is
- * a fault. */
+ * a fault. Any thread. */
 void worker_check_queue(const struct method *m, const char *queue, const char *pointer,
 			struct fault_list *faults);
 /* Is it the stream of a worker? Such a client goes on while we drain. */

@@ -4,12 +4,15 @@
  * taken away from a worker that does not let go of it is no room. */
 #include "service/worker_impl.h"
 
+#include <pthread.h>
 #include <string.h>
 
 #include "base/util.h"
 #include "service/task.h"
 
 static struct map queues = MAP_INIT; /* by name; until the end */
+/* Handlers ask on their threads whose a queue is: held while names or n_sets change on the loop. */
+static pthread_mutex_t names_lock = PTHREAD_MUTEX_INITIALIZER;
 
 struct worker_queue *worker_queue_get(const char *name)
 {
@@ -20,16 +23,39 @@ struct worker_queue *worker_queue_get(const char *name)
 	q = xcalloc(1, sizeof *q);
 	q->name = xstrdup(name);
 	list_init(&q->uses);
-	map_put_str(&queues, name, q);
+	pthread_mutex_lock(&names_lock);
+	map_put_str(&queues, q->name, q);
+	pthread_mutex_unlock(&names_lock);
 	return q;
+}
+
+static bool is_theirs(const char *queue)
+{
+	const struct worker_queue *q;
+	bool theirs;
+
+	pthread_mutex_lock(&names_lock);
+	q = map_get_str(&queues, queue);
+	theirs = q != NULL && q->n_sets > 0;
+	pthread_mutex_unlock(&names_lock);
+	return theirs;
+}
+
+/* 1 or -1. What it is now. */
+static unsigned count_set(struct worker_queue *q, int by)
+{
+	unsigned n;
+
+	pthread_mutex_lock(&names_lock);
+	n = q->n_sets += (unsigned)by;
+	pthread_mutex_unlock(&names_lock);
+	return n;
 }
 
 void worker_check_queue(const struct method *m, const char *queue, const char *pointer,
 			struct fault_list *faults)
 {
-	const struct worker_queue *q = queue != NULL ? map_get_str(&queues, queue) : NULL;
-
-	if (m == NULL || queue == NULL || !worker_has_method(m) || (q != NULL && q->n_sets > 0))
+	if (m == NULL || queue == NULL || !worker_has_method(m) || is_theirs(queue))
 		return;
 	fault_add(faults, FAULT_SCHEMA, FAULT_POINTER, pointer, "queue", queue, strlen(queue),
 		  "only workers run %s, and none takes from this queue", m->schema->full_name);
@@ -58,7 +84,7 @@ void worker_queue_hold(const char *name)
 {
 	struct worker_queue *q = worker_queue_get(name);
 
-	if (q->n_sets++ == 0)
+	if (count_set(q, 1) == 1)
 		worker_queue_update(q);
 }
 
@@ -66,7 +92,7 @@ void worker_queue_drop(const char *name)
 {
 	struct worker_queue *q = worker_queue_get(name);
 
-	if (--q->n_sets == 0)
+	if (count_set(q, -1) == 0)
 		worker_queue_update(q);
 }
 

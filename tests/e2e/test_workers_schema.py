@@ -155,3 +155,42 @@ def test_who_watches_is_told(make_pair, tmp_path, changes):
     w.close()
     c.close()
     pair.start_service()
+
+
+def test_a_handler_names_only_queues_that_workers_take_from(make_pair, tmp_path):
+    """errand_enqueue on the loop and on a thread, while the queues come and go: what none takes from
+    is refused at once, as over HTTP, and does not wait for ever."""
+    (tmp_path / "far.proto").write_text("""
+        syntax = "proto3";
+        package far.v1;
+        import "testmod.proto";
+        service Far { rpc Touch(errandtest.v1.TouchRequest) returns (errandtest.v1.Reply); }
+    """)
+    subprocess.run(["protoc", f"-I{TOP}/proto", f"-I{TOP}/tests/e2e", "-I/usr/include", f"-I{tmp_path}",
+                    "--include_imports", f"--descriptor_set_out={tmp_path}/far", "far.proto"], check=True)
+    pair = make_pair()
+    brought = (tmp_path / "far").read_bytes()
+    serve(Worker(pair.socket, "far", services=["far.v1.Far"], descriptor_set=brought, queues=["far.own"]))
+    body = {"names": ["x"], "method": "far.v1.Far/Touch"}
+    stop = threading.Event()
+
+    def come_and_go():
+        n = 0
+        while not stop.is_set():
+            n += 1
+            Worker(pair.socket, f"other{n % 5}", queues=[f"q{n % 7}.{i}" for i in range(20)]).close()
+    others = threading.Thread(target=come_and_go)
+    others.start()
+    try:
+        for path in ("/test/enqueue", "/test/sync-enqueue") * 20:
+            r = pair.post(path, {**body, "queue": "nobody"})
+            assert r.status == 200 and r.json()["code"] == -3, r
+            for queue in ("far.own", "far.v1.Far", ""):
+                made = pair.post(path, {**body, "queue": queue}).json()
+                assert made["code"] == 0 and len(made["ids"]) == 1, made
+        assert pair.wait_task(made["ids"][0])["state"] == "SUCCEEDED"
+    finally:
+        stop.set()
+        others.join()
+    assert not pair.get("/v1/tasks?queue=nobody").json()["tasks"]
+    assert "none takes from this queue" in pair.service.text()

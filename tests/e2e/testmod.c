@@ -396,6 +396,7 @@ static int enqueue_all(struct errand_call *call, const Errandtest__V1__EnqueueRe
 		Errandtest__V1__TouchRequest touch = ERRANDTEST__V1__TOUCH_REQUEST__INIT;
 		const char *after = in->chain && i > 0 ? ids[i - 1] : in->after;
 		struct errand_task_options o = {
+			.queue = *in->queue ? in->queue : NULL,
 			.unique_key = *in->unique_key ? in->unique_key : NULL,
 			.delay_ns = in->delay_ms * MS,
 			.after = &after,
