@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/buf.h"
 #include "base/log.h"
 #include "base/notify.h"
 #include "gateway/access.h"
@@ -290,6 +291,7 @@ int main(int argc, char **argv)
 	g.argc = argc;
 	g.argv = argv;
 	g.current = &g.config;
+	buf_failures_are_fatal(); /* an answer is sent whole or not at all */
 	log_init("errand-gateway", LOG_LEVEL_INFO);
 	log_format_set(LOG_AUTO);
 	r = gateway_options_read(&g.config, argc, argv);

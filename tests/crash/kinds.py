@@ -371,6 +371,35 @@ def no_memory(rig, rounds):
         ends.items(), key=str)))
 
 
+def no_gateway_memory(rig, rounds):
+    """The Nth allocation of the gateway fails: it ends, or answers as ever; no answer in part."""
+    if SANITIZED:
+        raise Skip("not with sanitizers, which have an allocator of their own")
+    left = Shared(rig.pair.path("nomem"), 1)
+    rig.start()
+    rig.pair.env = dict(rig.plain_env, LD_PRELOAD=os.path.join(LIBS, "nomem.so"), NOMEM=rig.pair.path("nomem"))
+    ends, preloaded = {}, False
+    for _ in range(rounds):
+        if not preloaded or not rig.pair.gateway.alive():
+            rig.pair.gateway.kill()
+            rig.pair.start_gateway()
+            preloaded = True
+            rig.pair.wait_ready()
+        rig.grow(20)
+        left.set(0, rig.random.randint(1, 2000))
+        wait_until(lambda: left.get(0) <= 0 or not rig.pair.gateway.alive(), 20, "the allocation")
+        try:
+            code = rig.pair.gateway.popen.wait(0.3)
+        except subprocess.TimeoutExpired:
+            code = None
+        assert code in (None, 71), rig.pair.gateway.text()[-2000:]
+        ends[code] = ends.get(code, 0) + 1
+    if not rig.pair.gateway.alive():
+        rig.pair.start_gateway()
+    rig.note(", ".join(f"{'went on' if c is None else f'ended with {c}'}: {n}" for c, n in sorted(
+        ends.items(), key=str)))
+
+
 def signals(rig, rounds):
     """10,000 signals a second to both daemons, of every kind that is not to end them."""
     rig.start()
@@ -437,6 +466,7 @@ KINDS = {
     "descriptors": (no_descriptors, 5, 1),
     "forks": (no_forks, 10, 1),
     "memory-fails": (no_memory, 60, 4),
+    "gateway-memory": (no_gateway_memory, 60, 4),
     "signals": (signals, 10, 2),
     "log-blocked": (log_blocked, 10, 1),
     "memory": (memory, 4, 1),
