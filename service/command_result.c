@@ -176,6 +176,9 @@ static int read_file(const struct command_output *o, const struct command_templa
 		err = -errno;
 	else if (!S_ISREG(st.st_mode))
 		return wrong(why, why_size, "the result %s is no regular file", path);
+	else if (st.st_nlink > 1 && o->scope->in->spec->user != NULL)
+		return wrong(why, why_size, "the result %s is a hard link: of another user's program it could be to any file",
+			     path);
 	if (err == 0)
 		err = read_all(fd, (size_t)max, out);
 	if (err == -EFBIG)

@@ -48,6 +48,13 @@ command = sh -c 'id -un; id -gn; id -G | wc -w; grep CapEff /proc/self/status; c
 directory = temporary
 user = nobody
 
+[command confined.v1.User/Linked]
+run = sync
+command = sh -c 'ln DIR/in/open {@dir}/out && echo linked >&2 || cp DIR/in/open {@dir}/out'
+directory = temporary
+result = file {@dir}/out text/plain
+user = nobody
+
 [command confined.v1.User/Stay]
 command = sleep SECONDS
 user = nobody
@@ -68,6 +75,9 @@ def own_pair():
         with open(p.path(name), "w", encoding="utf-8") as f:
             f.write(text)
     os.chmod(p.path("in", "root"), 0o600)
+    with open(p.path("in", "open"), "w", encoding="utf-8") as f:
+        f.write("anybody's\n")
+    os.chmod(p.path("in", "open"), 0o666)
     os.chmod(p.path("in", "script"), 0o755)
     text = CONFIG + (WITH_FILES if HAS_LANDLOCK else "") + (AS_NOBODY if os.geteuid() == 0 else "")
     with open(p.path("confined.conf"), "w", encoding="utf-8") as f:
@@ -121,6 +131,13 @@ def test_another_user(own):
     lines = output(own, "User/Who").splitlines()
     assert lines[0] == "nobody" and lines[2].strip() == "1" and lines[3] == "CapEff:\t0000000000000000", lines
     assert "LEAK" not in lines and lines[-1] == "nobody", lines
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="switches users, which needs root")
+def test_another_user_chooses_no_file_by_a_hard_link(own):
+    """Where the kernel lets it link what it may not read, the service would read that for it."""
+    r = own.post("/confined.v1.User/Linked", {})
+    assert r.status == 500 and "is a hard link" in r.json()["detail"], r
 
 
 def test_all_of_it_dies_with_the_service(own):

@@ -1,6 +1,7 @@
 """clients/go against the real daemons: what its README shows, and a worker's life."""
 import os
 import re
+import shutil
 import signal
 import subprocess
 
@@ -107,3 +108,35 @@ def test_a_restart_of_the_service(pair, bin_dir):
     out = submit(pair, bin_dir, "a b")
     assert out.stdout.splitlines()[-1] == 'result {"text":"a b"}', out.stderr
     assert words.stop() == 0
+
+
+def test_a_handler_that_heeds_nothing_keeps_nobody_away(pair, bin_dir, tmp_path):
+    """The connection is lost while it sleeps: the worker is back at once all the same, and the task
+    runs again; what the first attempt answers counts no more."""
+    shutil.copytree(GO, tmp_path / "go")
+    main = tmp_path / "go" / "words" / "main.go"
+    text = main.read_text(encoding="utf-8")
+    assert "for i, word := range words {" in text
+    main.write_text(text.replace("for i, word := range words {", """if work.Attempt == 1 {
+		time.Sleep(15 * time.Second)
+		return errand.Set(work.Out, "text", "too late"), nil
+	}
+	for i, word := range words {"""), encoding="utf-8")
+    build = re.findall(r"```sh\n(.*?)\n```", README, re.S)[0]
+    out = subprocess.run(build.replace("bin", str(tmp_path / "bin")), shell=True, cwd=tmp_path / "go",
+                         capture_output=True, text=True, check=False)
+    assert out.returncode == 0, out.stderr
+    shutil.copy(f"{bin_dir}/words.pb", tmp_path / "bin" / "words.pb")
+    words = Words(pair, tmp_path / "bin")
+    wait_until(lambda: connected(pair), what="the worker")
+    r = pair.post("/v1/tasks", {"method": "words.v1.Words/Echo", "input": {"text": "in time"}})
+    assert r.status == 201, r
+    task_id = r.json()["id"]
+    pair.wait_task(task_id, ("RUNNING",))
+    pair.service.kill()
+    pair.start_service()
+    pair.wait_ready()
+    wait_until(lambda: connected(pair), timeout=8, what="the worker again")
+    task = pair.wait_task(task_id, timeout=10)
+    assert task["result"]["text"] == "in time" and [a["outcome"] for a in task["attempts"]] == ["LEASE_LOST", "OK"]
+    assert words.stop(signal.SIGKILL) == -signal.SIGKILL

@@ -64,7 +64,7 @@ type session struct {
 	every  time.Duration
 	mu     sync.Mutex
 	stops  map[uint64]context.CancelFunc
-	busy   sync.WaitGroup
+	busy   *sync.WaitGroup // of Run: a handler may outlive its session
 	again  bool // Leave said so
 }
 
@@ -84,9 +84,15 @@ func (s *session) tell(ctx context.Context, what string, lease uint64, fill func
 
 // Run serves until ctx ends (then it finishes what it has), or until the service
 // has no use for it any more. It connects again when the service was away.
+//
+// A handler that does not heed its context goes on beside what comes after a new
+// connection; its answer counts no more.
 func (w *Worker) Run(ctx context.Context, path string) error {
+	var busy sync.WaitGroup
+
+	defer busy.Wait()
 	for {
-		again, err := w.serve(ctx, path)
+		again, err := w.serve(ctx, path, &busy)
 		if ctx.Err() != nil || (err == nil && !again) {
 			return nil
 		}
@@ -127,7 +133,7 @@ func (w *Worker) register(ctx context.Context, c *Client) (*session, error) {
 		every: time.Duration(Get(lease, "seconds").Int()) * time.Second / 3}, nil
 }
 
-func (w *Worker) serve(ctx context.Context, path string) (again bool, err error) {
+func (w *Worker) serve(ctx context.Context, path string, busy *sync.WaitGroup) (again bool, err error) {
 	c, err := Dial(path)
 	if err != nil {
 		return false, err
@@ -137,8 +143,8 @@ func (w *Worker) serve(ctx context.Context, path string) (again bool, err error)
 	if err != nil {
 		return false, err
 	}
+	s.busy = busy
 	all, stop := context.WithCancel(context.Background())
-	defer s.busy.Wait()
 	defer stop() // what still runs is lost
 	in, err := c.New(all, "errand.v1.Workers/Lease")
 	if err != nil {
