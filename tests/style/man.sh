@@ -34,4 +34,25 @@ for sub in '' $subs; do
 		}
 	done
 done
+# Every function of the public headers is in the synopsis of a page.
+for function in $(grep -ohE '\berrand_[a-z_]+\(' include/errand/*.h | tr -d '(' | sort -u); do
+	grep -qE "^[^*]*[ *]$function\(" include/errand/*.h || continue
+	grep -q "^\.Fn $function \"" man/*.3 || {
+		echo "man: include/errand declares $function, no page of man/*.3 has it in its synopsis" >&2
+		bad=1
+	}
+done
+# Every state of a task, and every exit status of the command.
+for state in $(sed -n '/state_names\[/,/};/s/"//gp' service/task_state.c | grep -oE '\b[A-Z]{4,}\b' | grep -v TASK); do
+	grep -q "^\.It $state\$" man/errand-tasks.7 || {
+		echo "man: man/errand-tasks.7 has no line for the state $state" >&2
+		bad=1
+	}
+done
+for status in $(sed -n '/^enum cli_exit/,/^}/s/.* = \([0-9]*\),.*/\1/p' cli/cli.h); do
+	sed -n '/^\.Sh EXIT STATUS/,/^\.Sh [^E]/p' man/errand.1 | grep -q "^\.It $status\$" || {
+		echo "man: cli/cli.h has the exit status $status, man/errand.1 has no line for it" >&2
+		bad=1
+	}
+done
 exit $bad
