@@ -101,7 +101,8 @@ def test_what_it_is_given(own):
     lines = output(own, "Given/Report", {"text": "$(id)"}).splitlines()
     assert lines[:3] == ["0", "1", "2"]
     names = {line.partition("=")[0] for line in lines if re.match(r"[A-Z_]+=", line)}
-    assert names - {"PWD", "OLDPWD", "SHLVL", "_"} == {"PATH", "HOME", "LANG", "TMPDIR", "GREETING"}, lines
+    assert names - {"PWD", "OLDPWD", "SHLVL", "_"} == {"PATH", "HOME", "LANG", "TMPDIR", "GREETING", "TRACEPARENT",
+                                                            "ERRAND_REQUEST_ID"}, lines
     assert "GREETING=$(id)" in lines
     assert not any(s in line for s in SECRETS for line in lines)
     at = lines.index("0027")
