@@ -20,7 +20,7 @@ struct convert_conf {
 #define OFF(field) offsetof(struct convert_conf, field)
 static const struct opt options[] = {
 	{"schema", 0, OPT_STRING, OFF(schema), NULL, 0, 0, "FILE.pb|SOCKET",
-	 "a descriptor set, or a service's socket"},
+	 "a descriptor set, or a service's socket or URL"},
 	{"type", 0, OPT_STRING, OFF(type), NULL, 0, 0, "pkg.Message", "what the message is"},
 	{"from", 0, OPT_STRING, OFF(from), "json", 0, 0, "json|binary", "what comes in"},
 	{"to", 0, OPT_STRING, OFF(to), "binary", 0, 0, "json|binary", "what goes out"},

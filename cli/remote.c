@@ -434,6 +434,9 @@ int remote_stream(struct remote *r, const struct remote_call *c,
 	*replyp = NULL;
 	if (m == NULL)
 		return fail(r, ERRAND_UNIMPLEMENTED, "the service has no method %s/%s", c->service, c->method);
+	if (is_raw(m->output)) /* bytes without a frame: nobody can tell where one message ends */
+		return fail(r, ERRAND_UNIMPLEMENTED, "%s streams bytes, not messages, over HTTP: read it with curl -N, or over the socket",
+			    m->full_name);
 	s.output = m->output;
 	exchange_call(&x, r, c, EVENTS);
 	s.path = x.path;

@@ -29,9 +29,10 @@ bool schema_arg_read(const char *path, struct buf *out)
 	return false;
 }
 
-static int from_socket(const char *path, struct schema **out)
+/* Of the two one is NULL. */
+static int from_service(const char *socket, const char *url, struct schema **out)
 {
-	struct cli_common common = {.socket = path, .json = cli_has_json_errors()};
+	struct cli_common common = {.socket = socket, .url = url, .json = cli_has_json_errors()};
 	struct backend b;
 	int r = backend_open(&b, &common);
 
@@ -71,14 +72,16 @@ int schema_arg_load(const char *arg, const char *command, struct schema **out)
 	*out = NULL;
 	if (arg == NULL) {
 		cli_error("%s: --schema is missing: a descriptor set (protoc --include_imports "
-			  "--descriptor_set_out=FILE.pb) or a service's socket", command);
+			  "--descriptor_set_out=FILE.pb), a service's socket or URL", command);
 		return CLI_USAGE;
 	}
 	if (strncmp(arg, "unix:", 5) == 0)
-		return from_socket(arg + 5, out);
+		return from_service(arg + 5, NULL, out);
+	if (strncmp(arg, "http://", 7) == 0 || strncmp(arg, "https://", 8) == 0)
+		return from_service(NULL, arg, out);
 	/* one that is not there cannot be told from a file but by its name */
 	if (stat(arg, &st) == 0 ? S_ISSOCK(st.st_mode) : is_named_socket(arg))
-		return from_socket(arg, out);
+		return from_service(arg, NULL, out);
 	return from_file(arg, out);
 }
 

@@ -1,5 +1,5 @@
 /* schema_arg.h: --schema FILE.pb|SOCKET of the commands that need no service: a
- * FileDescriptorSet in a file, or the schema of the service behind a socket
+ * FileDescriptorSet in a file, or the schema of the service behind a socket or a URL
  * (a path, or unix:PATH).
  * Functions return an enum cli_exit after having said on stderr what went wrong. */
 #ifndef CLI_SCHEMA_ARG_H
