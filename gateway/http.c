@@ -567,7 +567,7 @@ void http_server_drain(struct http_server *s)
 
 size_t http_server_connections(const struct http_server *s)
 {
-	return s->n_conns + s->n_tails;
+	return s->n_conns + s->n_unsent;
 }
 
 /* Requests that are still unanswered are told that their client has gone; those

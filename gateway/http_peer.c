@@ -9,7 +9,6 @@
 #define _GNU_SOURCE
 #include "gateway/http_private.h"
 
-#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
@@ -27,6 +26,8 @@ struct http_tail {
 	struct http_conn *conn; /* NULL: over */
 	struct tls *tls;        /* borrowed */
 	struct tls_link *link;
+	bool established;
+	bool idle;              /* nothing is left to send */
 };
 
 /* --- TLS --- */
@@ -35,16 +36,15 @@ static void on_established(void *owner, const char *name)
 {
 	struct http_tail *t = owner;
 
+	t->established = true;
 	http_count(&t->server->stats.handshakes, 1);
 	if (t->conn != NULL && name != NULL)
 		t->conn->cert = xstrdup(name);
 }
 
 /* Once a second at most: anybody can make them fail. */
-static void on_failed(void *owner, const char *why)
+static void handshake_failed(struct http_server *s, const char *peer, const char *why)
 {
-	struct http_tail *t = owner;
-	struct http_server *s = t->server;
 	int64_t now = clock_mono_ns();
 	AUTO_BUF quoted = BUF_INIT;
 
@@ -53,10 +53,27 @@ static void on_failed(void *owner, const char *why)
 	if (s->handshake_logged_ns != 0 && now - s->handshake_logged_ns < NS_PER_S)
 		return;
 	log_quote(&quoted, why, strlen(why));
-	log_warn("TLS handshake failed", "peer=%s why=%s n=%llu", t->conn != NULL ? t->conn->peer : "-",
-		 buf_cstr(&quoted), (unsigned long long)s->n_handshakes_unlogged);
+	log_warn("TLS handshake failed", "peer=%s why=%s n=%llu", peer, buf_cstr(&quoted),
+		 (unsigned long long)s->n_handshakes_unlogged);
 	s->handshake_logged_ns = now;
 	s->n_handshakes_unlogged = 0;
+}
+
+static void on_sent(void *owner)
+{
+	struct http_tail *t = owner;
+
+	if (t->conn == NULL && !t->idle)
+		t->server->n_unsent--;
+	t->idle = true;
+}
+
+static void on_failed(void *owner, const char *why)
+{
+	struct http_tail *t = owner;
+
+	handshake_failed(t->server, t->conn != NULL ? t->conn->peer : "-", why);
+	on_sent(t);
 }
 
 static void on_ended(void *owner)
@@ -64,6 +81,7 @@ static void on_ended(void *owner)
 	struct http_tail *t = owner;
 	struct http_server *s = t->server;
 
+	on_sent(t);
 	list_remove(&t->node);
 	if (t->conn != NULL)
 		t->conn->tail = NULL;
@@ -73,7 +91,7 @@ static void on_ended(void *owner)
 	listen_adjust(s);
 }
 
-static const struct tls_link_ops link_ops = {on_established, on_failed, on_ended};
+static const struct tls_link_ops link_ops = {on_established, on_failed, on_sent, on_ended};
 
 /* plain: the link's end of the pair, taken; as is tcp. */
 static bool tail_begin(struct http_conn *c, int tcp, int plain)
@@ -100,8 +118,7 @@ static bool tls_between(struct http_conn *c)
 	int pair[2] = {-1, -1}, tcp = fcntl(c->fd, F_DUPFD_CLOEXEC, 0);
 
 	if (tcp < 0 || socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair) < 0) {
-		log_error("no descriptor for TLS: raise the limit of open files", "error=\"%s\"",
-			  strerror(errno));
+		handshake_failed(c->server, c->peer, "no file descriptor: raise the limit of open files");
 		if (tcp >= 0)
 			close(tcp);
 		return false;
@@ -140,11 +157,16 @@ bool peer_adopt(struct http_conn *c, const char *address, unsigned port)
 
 void peer_leave(struct http_conn *c)
 {
-	if (c->tail == NULL)
+	struct http_tail *t = c->tail;
+
+	if (t == NULL)
 		return;
-	c->tail->conn = NULL;
+	t->conn = NULL;
 	c->tail = NULL;
 	c->server->n_tails++;
+	c->server->n_unsent += !t->idle;
+	if (!t->established && !t->idle) /* still in its handshake */
+		tls_link_end(t->tls, t->link);
 }
 
 void peer_server_init(struct http_server *s)

@@ -137,7 +137,8 @@ struct http_server {
 	time_t date_s;
 	/* http_peer.c */
 	struct list tls_links;          /* of struct http_tail */
-	size_t n_tails;                 /* of them, those whose connection is over */
+	size_t n_tails;                 /* of them, those whose connection is over ... */
+	size_t n_unsent;                /* ... and that have still something to send */
 	int64_t handshake_logged_ns;    /* of the last handshake that failed */
 	uint64_t n_handshakes_unlogged; /* since */
 	/* http_listen.c */

@@ -280,6 +280,7 @@ static enum step out_end(struct tls_link *l)
 		return link_stuck(l, r);
 	l->out_done = true;
 	shutdown(l->tcp, SHUT_WR);
+	l->ops->sent(l->owner);
 	return STEP_MOVED;
 }
 

@@ -42,6 +42,8 @@ struct tls_link_ops {
 	void (*established)(void *owner, const char *name);
 	/* It failed; `ended` follows. why is borrowed. */
 	void (*failed)(void *owner, const char *why);
+	/* All that the gateway had for the client, its end too, is on its way. */
+	void (*sent)(void *owner);
 	/* The link is no more; it closes its descriptors after this. */
 	void (*ended)(void *owner);
 };

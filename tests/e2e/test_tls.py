@@ -542,6 +542,18 @@ def test_a_stop_finishes_what_is_under_way(make_tls):
     tls.pair.gateway.check_reports()
 
 
+def test_idle_clients_do_not_hold_a_stop(make_tls):
+    """One in its handshake, one between requests, neither of which closes."""
+    tls = make_tls()
+    with socket.create_connection(("127.0.0.1", tls.port)) as half, tls.connect() as idle:
+        idle.sendall(b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert idle.recv(1000).startswith(b"HTTP/1.1 200")
+        begin = time.monotonic()
+        tls.pair.gateway.stop()
+        assert time.monotonic() - begin < (2.5 if not SANITIZED else 8)
+        assert half.recv(1) == b"" and recv_all(idle) == b""
+
+
 # --- what cannot be used ---
 
 def test_files_that_cannot_be_used(certs, tmp_path):
