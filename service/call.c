@@ -14,11 +14,13 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/util.h"
 #include "service/background.h"
 #include "service/call_impl.h"
 #include "service/depends.h"
+#include "service/metrics.h"
 #include "service/payload.h"
 
 /* Heap for one unpacked input; the scanner's own estimate is bounded by the same. */
@@ -343,6 +345,7 @@ static void deliver(struct errand_call *call)
 	if (!call->delivered)
 		return;
 	deadline_drop(&call->deadline);
+	metrics_call((int)m->run, call->code, clock_mono_ns() - call->begun_ns);
 	if (call->code != 0)
 		atomic_fetch_add_explicit(&m->n_failed, 1, memory_order_relaxed);
 	if (wanted)

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/trace.h"
 #include "service/call_impl.h"
 
@@ -24,6 +25,7 @@ const char *errand_traceparent(const struct errand_call *call)
 
 void call_ids_init(struct errand_call *call)
 {
+	call->begun_ns = clock_mono_ns();
 	call->ids = (struct log_ids){
 		.request = errand_request_id(call),
 		.task = call->task_id,

@@ -55,6 +55,7 @@ struct errand_call {
 	struct call_metadata *metadata; /* in the arena */
 	size_t n_metadata;
 	const char *identity;       /* in the arena; NULL: nobody asks */
+	int64_t begun_ns;           /* clock_mono_ns */
 	struct log_ids ids;         /* of metadata and task */
 	char trace_id[TRACE_ID_SIZE];
 	int64_t deadline_ns;        /* 0 = none */

@@ -16,6 +16,7 @@
 #include "schema/transcode.h"
 #include "service/hook_engine.h"
 #include "service/loop.h"
+#include "service/metrics.h"
 #include "service/registry.h"
 #include "service/task_clock.h"
 #include "service/task_run.h"
@@ -152,6 +153,8 @@ static void tell(const struct hook_flight *f)
 	hook_id_format(f->d.key, id);
 	memcpy(of.b, f->d.key, sizeof of.b); /* hook_key's */
 	uuid_format(&of, task);
+	prom_count(&metrics.deliveries[f->d.state == HOOK_DELIVERED ? DELIVERY_OK :
+				       f->d.state == HOOK_DEAD ? DELIVERY_GIVEN_UP : DELIVERY_FAILED]);
 	log_ids_set(&ids);
 	if (f->d.state == HOOK_DELIVERED)
 		log_debug("callback delivered", "delivery=%s host=%s status=%d attempt=%u", id, f->host->name,
@@ -196,9 +199,11 @@ static void mind_host(struct hook_flight *f)
 	if (f->send.done != NULL)
 		h->takes_us += (clock_wall_us() - f->begun_us - h->takes_us) / 4;
 	h->takes_us = MAX(MIN(h->takes_us, 60 * US_PER_S), 1000);
-	if (hook_breaker_end(&h->breaker, &hooks.config.breaker, works, task_clock_us()))
+	if (hook_breaker_end(&h->breaker, &hooks.config.breaker, works, task_clock_us())) {
+		prom_count(&metrics.delivery_pauses);
 		log_warn("callbacks to a host pause: it does not work", "host=%s failures=%u seconds=%lld",
 			 h->name, h->breaker.failures, (long long)(h->breaker.pause_us / US_PER_S));
+	}
 }
 
 static void on_finished(struct loop_job *job)

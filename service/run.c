@@ -18,6 +18,7 @@
 #include "service/call.h"
 #include "service/call_ids.h"
 #include "service/loop.h"
+#include "service/metrics.h"
 #include "service/process.h"
 
 enum { SIZE_TEXT = 32 };
@@ -192,6 +193,16 @@ static void run_tell_usage(struct errand_call *call, const struct errand_exit *e
 	call_set_usage(call, buf_bytes(&usage));
 }
 
+static void run_count(const struct run *r, int rc)
+{
+	const int status = r->how.wait_status;
+	enum metrics_program end = rc < 0 || !r->ended ? PROGRAM_NOT_STARTED : r->how.oom ? PROGRAM_OOM :
+		r->cancelled ? PROGRAM_STOPPED :
+		WIFEXITED(status) && WEXITSTATUS(status) == 0 ? PROGRAM_OK : PROGRAM_FAILED;
+
+	prom_count(&metrics.programs[end]);
+}
+
 static void run_tell(struct run *r)
 {
 	const struct process_end *how = &r->how;
@@ -241,7 +252,9 @@ int errand_run(struct errand_call *call, const struct errand_command *command,
 	}
 	hook = call_on_cancel_any(call, run_cancel, &r);
 	call_env_init(&env, call, command->env != NULL ? command->env : process_env());
+	prom_count(&metrics.programs_begun);
 	rc = run_is_cancelled(&r) ? 0 : run_start(&r, env.list);
+	run_count(&r, rc);
 	call_env_deinit(&env);
 	call_off_cancel(call, hook);
 	if (rc < 0)

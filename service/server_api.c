@@ -7,6 +7,7 @@
 #include "config.h"
 #include "errand/v1/server.pb-c.h"
 #include "service/call.h"
+#include "service/metrics.h"
 #include "service/schema_api.h"
 #include "service/session.h"
 #include "service/store_thread.h"
@@ -57,9 +58,23 @@ static void get_server(Errand__V1__Servers_Service *service, const Errand__V1__G
 	done(&reply, call);
 }
 
+static void get_metrics(Errand__V1__Servers_Service *service, const Errand__V1__GetMetricsRequest *in,
+			Google__Api__HttpBody_Closure done, void *call)
+{
+	Google__Api__HttpBody reply = GOOGLE__API__HTTP_BODY__INIT;
+	AUTO_BUF page = BUF_INIT;
+
+	metrics_write(&page);
+	reply.content_type = "text/plain; version=0.0.4; charset=utf-8";
+	reply.data = (ProtobufCBinaryData){page.len, page.data};
+	errand_set_metadata(call, "cache-control", "no-store");
+	done(&reply, call);
+}
+
 static Errand__V1__Servers_Service servers = {
 	.base = {&errand__v1__servers__descriptor, protobuf_c_service_invoke_internal, NULL},
 	.get_server = get_server,
+	.get_metrics = get_metrics,
 };
 
 ProtobufCService *server_api_service(void)

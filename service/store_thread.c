@@ -23,6 +23,7 @@
 #include "base/log.h"
 #include "errand/status.h"
 #include "service/fault.h"
+#include "service/metrics.h"
 
 #define BATCH_MAX 512
 #define BATCH_NS (64 * NS_PER_MS)
@@ -110,6 +111,7 @@ static void note_failure(int code)
 	pthread_mutex_lock(&t.lock);
 	snprintf(t.why, sizeof t.why, "%s", t.ops->error(t.store));
 	pthread_mutex_unlock(&t.lock);
+	prom_count(&metrics.store_errors);
 	if (atomic_exchange(&t.ok, false))
 		log_error("store: cannot write; new work is refused until it can", "error=\"%s\"", t.why);
 	t.backoff_ns = t.backoff_ns ? MIN(2 * t.backoff_ns, BACKOFF_MAX_NS) : BACKOFF_MIN_NS;
@@ -138,8 +140,10 @@ static bool has_no_room(const struct store_op *op)
 
 static int commit(void)
 {
+	int64_t begin = clock_mono_ns();
 	int code = t.ops->commit(t.store);
 
+	prom_observe(&metrics.commit_time, clock_mono_ns() - begin);
 	if (code < 0) {
 		note_failure(code);
 		t.ops->rollback(t.store);
@@ -236,6 +240,8 @@ static void run_done(struct list *done)
 		struct store_op *op = LIST_ENTRY(node, struct store_op, node);
 
 		fault_point("before-done", NULL);
+		if (op->writes && op->code == 0)
+			prom_count(&metrics.commit_ops);
 		op->done(op, op->code);
 		atomic_fetch_sub(&n_pending, 1);
 	}

@@ -1,6 +1,7 @@
 /* task.c: the engine's beginning and end, and what callers ask of it: each request
  * is one op of the store thread, answered on the loop after COMMIT. */
 #define _GNU_SOURCE
+#include "service/metrics.h"
 #include "service/task.h"
 
 #include <stdio.h>
@@ -584,6 +585,7 @@ static void publish(const struct task_change *c)
 void task_publish(const struct task_changes *changes)
 {
 	for (size_t i = 0; i < changes->n; i++) {
+		prom_count(&metrics.moves[changes->list[i].is]);
 		publish(&changes->list[i]);
 		task_live_publish(&changes->list[i]);
 	}

@@ -17,6 +17,7 @@
 #include "service/call.h"
 #include "service/enqueue.h"
 #include "service/lease.h"
+#include "service/metrics.h"
 #include "service/pool.h"
 #include "service/task_api.h"
 #include "service/task_clock.h"
@@ -246,6 +247,7 @@ static void end_done(struct store_op *op, int code)
 	if (code < 0 && end_try_again(e, code))
 		return;
 	if (code == 0) {
+		prom_count(&metrics.attempts[e->ending.outcome]);
 		end_log(e);
 		end_tell(e);
 		task_queue_ended(q);

@@ -12,6 +12,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "service/loop.h"
+#include "service/metrics.h"
 
 #define IDLE_LOOKS 20 /* without anything entered, then it sleeps */
 
@@ -67,6 +68,7 @@ void loop_leave(void)
 	pthread_mutex_lock(&lock);
 	if (started && depth > 0 && --depth == 0) {
 		held = clock_mono_ns() - since_ns;
+		prom_observe(&metrics.loop_time, held);
 		if (held > limit_ns) {
 			what = name;
 			if (!told)

@@ -1,0 +1,102 @@
+"""GET /v1/metrics: what a Prometheus parser reads in it, that it counts, that each metric is in the manual and
+each that a rule or the dashboard names is there, and that it is answered while the store is down."""
+
+import json
+import os
+import re
+import resource
+
+from conftest import TOP, wait_until
+from prometheus_client.parser import text_string_to_metric_families
+
+S = "errand_service_"
+
+
+def scrape(pair, path="/v1/metrics"):
+    r = pair.get(path)
+    assert r.status == 200 and r.headers["Content-Type"].startswith("text/plain; version=0.0.4"), r
+    families = list(text_string_to_metric_families(r.body.decode()))
+    assert len({f.name for f in families}) == len(families)
+    samples = {}
+    for f in families:
+        assert f.documentation, f.name
+        for s in f.samples:
+            key = (s.name, tuple(sorted(s.labels.items())))
+            assert key not in samples, key
+            samples[key] = s.value
+    return samples
+
+
+def value(samples, name, **labels):
+    return samples.get((S + name, tuple(sorted(labels.items()))), 0)
+
+
+def test_it_counts(make_pair):
+    pair = make_pair()
+    before = scrape(pair)
+    assert pair.post("/test/echo", {}).status == 200
+    assert pair.post("/test/fail", {"code": 5}).status == 404
+    for method, body in (("TaskEcho", {}), ("TaskFail", {"code": 3, "times": 9}), ("TaskRun", {"argv": ["true"]})):
+        task = pair.post("/v1/tasks", {"method": f"errandtest.v1.Test/{method}", "input": body}).json()["id"]
+        pair.wait_task(task)
+    after = scrape(pair)
+
+    def grown(name, **labels):
+        return value(after, name, **labels) - value(before, name, **labels)
+    assert grown("calls_total", run="ASYNC", code="NOT_FOUND") == 1
+    assert grown("calls_total", run="TASK", code="INVALID_ARGUMENT") == 1
+    assert grown("method_calls_total", method="errandtest.v1.Test/Echo") == 1
+    assert grown("method_failures_total", method="errandtest.v1.Test/Fail") == 1
+    assert grown("call_duration_seconds_count", run="TASK") == 3
+    assert grown("attempts_total", outcome="OK") == 2 and grown("attempts_total", outcome="ERROR") == 1
+    assert grown("tasks_moved_total", state="SUCCEEDED") == 2 and grown("tasks_moved_total", state="FAILED") == 1
+    assert grown("programs_total", end="ok") == 1 and value(after, "programs_running") == 0
+    assert grown("store_commit_seconds_count") >= 3 and value(after, "store_up") == 1
+    assert value(after, "queue_slots", queue="test") == 8
+    assert value(after, "sessions") >= 1
+
+
+def names_of(pair):
+    return {name for name, _ in {**scrape(pair), **scrape(pair, "/metrics")}}
+
+
+def test_each_metric_is_in_the_manual(pair):
+    for path, page in (("/v1/metrics", "errand-service.8"), ("/metrics", "errand-gateway.8")):
+        with open(os.path.join(TOP, "man", page), encoding="utf-8") as f:
+            manual = f.read()
+        for name, _ in scrape(pair, path):
+            name = re.sub("_(bucket|sum|count)$", "", name)
+            short = name.replace("errand_gateway_", "") if path == "/metrics" else name
+            assert re.search(rf"\b{short}\b", manual), f"{page} has no line for {name}"
+
+
+def test_rules_and_dashboard_name_what_there_is(pair):
+    task = pair.post("/v1/tasks", {"method": "errandtest.v1.Test/TaskEcho"}).json()["id"]
+    pair.wait_task(task)
+    wait_until(lambda: S + "queue_oldest_seconds" in names_of(pair), what="the age of a queue")
+    there = names_of(pair)
+    for path in ("packaging/prometheus/errand.rules.yml", "packaging/grafana/errand.json"):
+        with open(os.path.join(TOP, path), encoding="utf-8") as f:
+            text = f.read()
+        if path.endswith("json"):
+            assert json.loads(text)["panels"]
+        named = set(re.findall(r"\b(?:errand_(?:service|gateway)|process)_[a-z_]+", text))
+        assert named and named <= there | {"process_max_fds"}, (path, named - there)
+
+
+def test_counting_while_the_store_is_down(make_pair):
+    """A part of FAULTS 87: the store's folder has no room (a limit on the size of files stands in for it)."""
+    pair = make_pair()
+    size = os.path.getsize(pair.path("state", "tasks.db"))
+    no_limit = resource.prlimit(pair.service.pid, resource.RLIMIT_FSIZE)
+    resource.prlimit(pair.service.pid, resource.RLIMIT_FSIZE, (size, no_limit[1]))
+
+    def down():
+        pair.post("/v1/tasks", {"method": "errandtest.v1.Test/TaskEcho", "input": {"text_value": "x" * 100000}})
+        return value(scrape(pair), "store_up") == 0
+    wait_until(down, what="store_up 0")
+    assert value(scrape(pair), "store_errors_total") >= 1
+    n = value(scrape(pair), "calls_total", run="ASYNC", code="OK")
+    assert pair.post("/test/echo", {}).status == 200
+    assert value(scrape(pair), "calls_total", run="ASYNC", code="OK") > n
+    resource.prlimit(pair.service.pid, resource.RLIMIT_FSIZE, no_limit)
