@@ -139,6 +139,7 @@ def test_no_body_and_an_empty_one_are_the_same(pair):
 
 
 def test_the_command(pair):
+    pair.wait_task(pair.submit("/test/task-echo", {}))  # queues that nobody has used are not listed
     assert "test" in [line.split()[0] for line in errand(pair, "queue", "list").splitlines()[1:]]
     q = json.loads(errand(pair, "queue", "set", "test", "concurrency=4", "retry.max_attempts=3"))
     assert (q["concurrency"], q["retry"]["max_attempts"]) == (4, 3)
