@@ -6,7 +6,7 @@ import os
 import re
 import subprocess
 
-from conftest import BUILD, wait_until
+from conftest import BUILD, TOP, wait_until
 from rawworker import Worker
 from test_callbacks import SECRETS, Receiver
 
@@ -174,3 +174,23 @@ def test_trace_reaches_the_callback(make_pair):
         assert of_trace(receiver.wait("/x")[0]["headers"]["traceparent"]) == "01"
     finally:
         receiver.close()
+
+
+def test_why_did_this_task_fail(make_pair):
+    """docs/OBSERVABILITY.md, block by block."""
+    pair = make_pair()
+    r = pair.post("/v1/tasks", {"method": FAIL, "input": {"code": 3, "times": 9}}, headers={"X-Request-Id": "req-why"})
+    task = r.json()["id"]
+    pair.wait_task(task, ("FAILED",))
+    access(pair, "req-why")
+    with open(os.path.join(TOP, "docs", "OBSERVABILITY.md"), encoding="utf-8") as f:
+        blocks = re.findall(r"```sh\n(.*?)```", f.read(), re.S)
+    env = dict(os.environ, URL=f"http://127.0.0.1:{pair.port}", TASK=task, LOG=pair.path("service.log"),
+               ACCESS=pair.path("access.log"))
+    said = [subprocess.run(["bash", "-ec", b], env=env, capture_output=True, text=True, check=False, timeout=20)
+            for b in blocks]
+    assert len(said) == 5 and all(x.returncode == 0 for x in said), said
+    assert '"FAILED"' in said[0].stdout and "INVALID_ARGUMENT" in said[0].stdout
+    assert "request_id=req-why" in said[2].stdout and "outcome=ERROR" in said[2].stdout
+    assert json.loads(said[3].stdout)["request_id"] == "req-why"
+    assert 'attempts_total{outcome="ERROR"} 1' in said[4].stdout and "store_up 1" in said[4].stdout
