@@ -9,6 +9,7 @@
 
 #include "errand/status.h"
 #include "gateway/auth_rules.h"
+#include "gateway/exchange.h"
 #include "gateway/problem.h"
 
 #define REALM "Bearer realm=\"errand\""
@@ -60,34 +61,41 @@ static struct bytes bearer(const char *header)
 	return (struct bytes){(const uint8_t *)header, len};
 }
 
-static bool identify_token(struct auth_client *out, struct http_request *r, const char *header)
+/* Who says to be somebody too often, and is not, is not even told so. */
+static bool refuse_wrong(struct http_request *r, const struct gateway_config *c, const char *error, const char *detail)
+{
+	return rate_admit_failure(r, &c->failures) && refuse_unknown(r, error, detail);
+}
+
+static bool identify_token(struct auth_client *out, struct http_request *r, const struct gateway_config *c,
+			   const char *header)
 {
 	struct bytes text = bearer(header);
 	const struct token *t;
 	int64_t now = (int64_t)time(NULL);
 
 	if (text.len == 0 || http_header_nth(r, "Authorization", 1) != NULL)
-		return refuse_unknown(r, "invalid_request", "Authorization: Bearer erd_..., once");
+		return refuse_wrong(r, c, "invalid_request", "Authorization: Bearer erd_..., once");
 	t = auth_rules_token(out->rules, (const char *)text.data, text.len);
 	if (t == NULL)
-		return refuse_unknown(r, "invalid_token", "there is no such token");
+		return refuse_wrong(r, c, "invalid_token", "there is no such token");
 	if (t->revoked_s != 0)
-		return refuse_unknown(r, "invalid_token", "the token was revoked");
+		return refuse_wrong(r, c, "invalid_token", "the token was revoked");
 	if (t->expires_s != 0 && t->expires_s <= now)
-		return refuse_unknown(r, "invalid_token", "the token has expired");
+		return refuse_wrong(r, c, "invalid_token", "the token has expired");
 	snprintf(out->name, sizeof out->name, "token:%s", t->name);
 	out->grants = &t->grants;
 	return true;
 }
 
-static bool identify(struct auth_client *out, struct http_request *r)
+static bool identify(struct auth_client *out, struct http_request *r, const struct gateway_config *c)
 {
 	const char *header = http_header(r, "Authorization"), *cert = http_peer_cert(r);
 	int64_t uid = http_peer_uid(r);
 
 	out->known = true;
 	if (header != NULL)
-		return identify_token(out, r, header);
+		return identify_token(out, r, c, header);
 	if (cert != NULL && (out->grants = auth_rules_cert(out->rules, cert)) != NULL) {
 		snprintf(out->name, sizeof out->name, "cert:%s", cert);
 		return true;
@@ -101,7 +109,8 @@ static bool identify(struct auth_client *out, struct http_request *r)
 	strcpy(out->name, "anonymous");
 	if (out->grants->n > 0)
 		return true;
-	return refuse_unknown(r, NULL, "this needs a token: Authorization: Bearer erd_...");
+	return rate_admit(r, &c->rate, "") &&
+	       refuse_unknown(r, NULL, "this needs a token: Authorization: Bearer erd_...");
 }
 
 bool auth_identify(struct auth_client *out, struct http_request *r, const struct gateway_config *c)
@@ -112,7 +121,7 @@ bool auth_identify(struct auth_client *out, struct http_request *r, const struct
 	auth_client_deinit(out);
 	if (auth_is_required()) {
 		out->rules = auth_rules_get(c);
-		return identify(out, r);
+		return identify(out, r, c);
 	}
 	if (cert != NULL)
 		snprintf(out->name, sizeof out->name, "cert:%s", cert);

@@ -36,7 +36,8 @@ void auth_deinit(void);
 /* Does anybody have to say who he is? */
 bool auth_is_required(void);
 
-/* Is r's client one of those the rules know? Fills out (auth_client_deinit). False: r is answered with 401. */
+/* Is r's client one of those the rules know? Fills out (auth_client_deinit). False: r is answered with 401,
+ * or 429 when that happens too often. */
 bool auth_identify(struct auth_client *out, struct http_request *r, const struct gateway_config *c);
 void auth_client_deinit(struct auth_client *client);
 /* May it call what wants one of these scopes (grants_allow), of this service? Answers r with 403, or 401 where it helped to

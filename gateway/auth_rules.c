@@ -15,6 +15,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/secret.h"
 #include "gateway/exchange.h"
 
 struct named {
@@ -199,6 +200,8 @@ int auth_load(const struct gateway_config *c, char *why, size_t why_size)
 	newest = rules;
 	last = now;
 	pthread_mutex_unlock(&lock);
+	if (c->tokens != NULL)
+		secret_held(); /* requests have them */
 	atomic_store(&required, c->tokens != NULL || c->anonymous != NULL || c->peers.n > 0 || c->certs.n > 0);
 	auth_rules_unref(old);
 	return 0;

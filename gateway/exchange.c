@@ -600,15 +600,17 @@ void exchange_wait_no_more(struct gateway_thread *t)
 	park_end(t->park);
 }
 
-/* Who asks, and may he? Of methods exchange_route asks again. False: it is answered. */
+/* Who asks, may he, and not too often? Of methods exchange_route asks again. False: it is answered. */
 static bool exchange_admit(struct exchange *x)
 {
 	const struct builtin *b = builtin_find(http_path(x->http));
 	const struct gateway_config *c = x->t->config;
 
-	if (b != NULL && (b->open || (b->docs && c->open_docs)))
+	if (b != NULL && b->open)
 		return true;
-	return auth_identify(&x->client, x->http, c) &&
+	if (b != NULL && b->docs && c->open_docs)
+		return rate_admit(x->http, &c->rate, "");
+	return auth_identify(&x->client, x->http, c) && rate_admit(x->http, &c->rate, x->client.name) &&
 	       (b == NULL || auth_permit(&x->client, x->http, SCOPE_BIT(SCOPE_READ), ""));
 }
 

@@ -13,6 +13,7 @@
 #include "gateway/http.h"
 #include "gateway/listen.h"
 #include "gateway/origin.h"
+#include "gateway/rate.h"
 #include "gateway/tls.h"
 #include "gateway/upstream.h"
 
@@ -50,6 +51,8 @@ struct gateway_config {
 	const char *tokens, *anonymous; /* who may do what: auth.h */
 	struct opt_list certs, peers;
 	bool open_docs;
+	const char *rate_limit, *auth_failures; /* as given */
+	struct rate rate, failures;             /* as read */
 	struct opt_list configs;
 	bool check, show_config;
 	const char *describe;

@@ -8,6 +8,7 @@
 #include <stdio.h>
 
 #include "base/err.h"
+#include "gateway/auth.h"
 #include "gateway/etag.h"
 #include "gateway/openapi_private.h"
 #include "gateway/problem.h"
@@ -60,11 +61,15 @@ static const char about[] =
 	"Messages are JSON; methods also take and give them as `application/x-protobuf`. "
 	"A field may be given by its lowerCamelCase name, too.\n\n"
 	"With `Prefer: respond-async` a method that answers with one message becomes a task: "
-	"202 with the task and its Location.\n\n"
-	"Methods have no authentication of their own.";
+	"202 with the task and its Location.\n\n";
+static const char about_open[] = "Methods have no authentication of their own.";
+static const char about_secured[] = "A request needs `Authorization: Bearer erd_...`, unless its client is known otherwise. "
+	"Scopes of an operation are alternatives; `operate` is for all.";
 
 static void put_info(struct openapi *o)
 {
+	AUTO_BUF text = BUF_INIT;
+
 	openapi_open(o, "info", '{');
 	if (o->info->title != NULL)
 		openapi_string(o, "title", o->info->title);
@@ -74,7 +79,8 @@ static void put_info(struct openapi *o)
 		openapi_string(o, "version", o->info->version);
 	else
 		put_version(o);
-	openapi_string(o, "description", about);
+	buf_printf(&text, "%s%s", about, o->info->secured ? about_secured : about_open);
+	openapi_string(o, "description", buf_cstr(&text));
 	openapi_close(o, '}');
 }
 
@@ -85,7 +91,7 @@ static void put_servers(struct openapi *o)
 	openapi_string(o, "url", o->info->url != NULL ? o->info->url : "/");
 	openapi_close(o, '}');
 	openapi_close(o, ']');
-	openapi_raw(o, "security", "[]");
+	openapi_raw(o, "security", o->info->secured ? "[{\"bearer\":[]}]" : "[]");
 }
 
 /* Of services that have an operation. */
@@ -144,6 +150,9 @@ void openapi_write(const struct schema *s, const struct openapi_info *info, stru
 	openapi_open(&o, "components", '{');
 	openapi_schemas(&o);
 	openapi_shared(&o);
+	if (info->secured)
+		openapi_raw(&o, "securitySchemes", "{\"bearer\":{\"type\":\"http\",\"scheme\":\"bearer\","
+			    "\"description\":\"A token that `errand token create` has made.\"}}");
 	openapi_close(&o, '}');
 	openapi_close(&o, '}');
 	openapi_deinit(&o);
@@ -180,9 +189,9 @@ static uint64_t hash(struct bytes b)
 	return h;
 }
 
-static struct openapi_text *make_text(const struct snapshot *s, const struct gateway_config *c)
+static struct openapi_text *make_text(const struct snapshot *s, const struct gateway_config *c, bool secured)
 {
-	const struct openapi_info info = {c->api_title, c->api_version, c->public_url};
+	const struct openapi_info info = {c->api_title, c->api_version, c->public_url, secured};
 	struct openapi_text *t;
 	AUTO_BUF json = BUF_INIT;
 
@@ -198,12 +207,14 @@ static struct openapi_text *make_text(const struct snapshot *s, const struct gat
 
 static const struct openapi_text *text_of(struct snapshot *s, const struct gateway_config *c)
 {
-	void *known = atomic_load_explicit(&s->openapi, memory_order_acquire), *made;
+	bool secured = auth_is_required();
+	_Atomic(void *) *slot = &s->openapi[secured];
+	void *known = atomic_load_explicit(slot, memory_order_acquire), *made;
 
 	if (known != NULL)
 		return known;
-	made = make_text(s, c);
-	if (made == NULL || atomic_compare_exchange_strong(&s->openapi, &known, made))
+	made = make_text(s, c, secured);
+	if (made == NULL || atomic_compare_exchange_strong(slot, &known, made))
 		return made;
 	free(made); /* another thread was first */
 	return known;

@@ -10,6 +10,7 @@
 /* What the schema does not say; NULL = worked out, "/" for the URL. */
 struct openapi_info {
 	const char *title, *version, *url;
+	bool secured; /* clients have to say who they are (auth.h) */
 };
 
 /* Appends the document. */

@@ -1,5 +1,6 @@
 /* openapi_operation.c: one operation: what it is about, what it takes, how it can be
  * answered. Pure. */
+#include "base/grants.h"
 #include "gateway/httpbody.h"
 #include "gateway/openapi_private.h"
 
@@ -248,6 +249,28 @@ static void put_problem(struct openapi *o, const char *status, const char *compo
 	openapi_ref(o, status, "responses", component);
 }
 
+/* Which scopes will do (grants.h): each of them does. */
+static void put_security(struct openapi *o, unsigned scopes)
+{
+	static const struct {
+		unsigned scopes;
+		const char *text;
+	} rows[] = {
+		{SCOPE_BIT(SCOPE_READ), "{\"bearer\":[\"read\"]}"},
+		{SCOPE_BIT(SCOPE_CALL) | SCOPE_BIT(SCOPE_TASK), "{\"bearer\":[\"call\"]}"},
+		{SCOPE_BIT(SCOPE_OPERATE), "{\"bearer\":[\"operate\"]}"},
+	};
+	AUTO_BUF list = BUF_INIT;
+
+	if (scopes == 0)
+		scopes = SCOPE_BIT(SCOPE_CALL);
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++)
+		if (scopes & rows[i].scopes)
+			buf_printf(&list, "%s%s", list.len > 0 ? "," : "[", rows[i].text);
+	buf_append_str(&list, "]");
+	openapi_raw(o, "security", buf_cstr(&list));
+}
+
 static void put_responses(struct openapi *o, const struct openapi_operation *op)
 {
 	bool body = op->route.body_all || op->route.body != NULL;
@@ -260,6 +283,10 @@ static void put_responses(struct openapi *o, const struct openapi_operation *op)
 	if (task)
 		put_task(o, op);
 	put_problem(o, "400", "BadRequest");
+	if (o->info->secured) {
+		put_problem(o, "401", "Unauthorized");
+		put_problem(o, "403", "Forbidden");
+	}
 	if (op->n_parameters > 0)
 		put_problem(o, "404", "NotFound");
 	if (body)
@@ -294,6 +321,8 @@ void openapi_operation(struct openapi *o, const struct openapi_operation *op)
 		openapi_string(o, "summary", op->method->name);
 	if (op->method->deprecated)
 		openapi_true(o, "deprecated");
+	if (o->info->secured)
+		put_security(o, op->method->scopes);
 	openapi_parameters(o, op);
 	put_body(o, op);
 	put_responses(o, op);

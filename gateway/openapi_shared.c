@@ -58,17 +58,19 @@ static const char headers[] =
 
 static const struct {
 	const char *name, *description;
-	bool retry;
+	bool retry, secured; /* has Retry-After; is of who asks for credentials */
 } responses[] = {
-	{"BadRequest", "The request is malformed: its syntax, or a parameter given twice.", false},
-	{"NotFound", "What the path names is not there.", false},
-	{"UnsupportedMediaType", "The body is not JSON.", false},
-	{"UnprocessableContent", "The request breaks the schema or its rules: `errors` has all faults.", false},
-	{"TooManyRequests", "Too much at once: again after Retry-After.", true},
-	{"InternalServerError", "The method failed.", false},
-	{"ServiceUnavailable", "The service is away for a moment: again after Retry-After.", true},
-	{"GatewayTimeout", "The deadline of the call passed.", false},
-	{"Problem", "Any other error.", false},
+	{"BadRequest", "The request is malformed: its syntax, or a parameter given twice."},
+	{"Unauthorized", "No credentials, or wrong ones.", .secured = true},
+	{"Forbidden", "The client lacks the scope.", .secured = true},
+	{"NotFound", "What the path names is not there."},
+	{"UnsupportedMediaType", "The body is not JSON."},
+	{"UnprocessableContent", "The request breaks the schema or its rules: `errors` has all faults."},
+	{"TooManyRequests", "Too much at once: again after Retry-After.", .retry = true},
+	{"InternalServerError", "The method failed."},
+	{"ServiceUnavailable", "The service is away for a moment: again after Retry-After.", .retry = true},
+	{"GatewayTimeout", "The deadline of the call passed."},
+	{"Problem", "Any other error."},
 };
 
 static void put_response(struct openapi *o, size_t i)
@@ -98,6 +100,7 @@ void openapi_shared(struct openapi *o)
 	openapi_raw(o, "headers", headers);
 	openapi_open(o, "responses", '{');
 	for (size_t i = 0; i < ARRAY_LEN(responses); i++)
-		put_response(o, i);
+		if (!responses[i].secured || o->info->secured)
+			put_response(o, i);
 	openapi_close(o, '}');
 }

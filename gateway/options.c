@@ -65,6 +65,10 @@ static const struct opt options[] = {
 	 "what the client with a certificate of this name may do", OPT_RELOADS},
 	{"open-docs", 0, OPT_FLAG, AT(open_docs), NULL, 0, 0, NULL,
 	 "/docs and /openapi.json are for everybody", OPT_RELOADS},
+	{"rate-limit", 0, OPT_STRING, AT(rate_limit), "off", 0, 0, "RATE",
+	 "requests of a client, as 10/s or 600/m:50, the latter with at most 50 at once; off", OPT_RELOADS},
+	{"auth-failures", 0, OPT_STRING, AT(auth_failures), "60/m", 0, 0, "RATE",
+	 "requests of an address with credentials that are wrong; off: any number", OPT_RELOADS},
 	{"gzip", 0, OPT_STRING, AT(gzip), "1K", 0, 0, "MINSIZE",
 	 "smallest answer that is packed; off: none, and no packed request", OPT_RELOADS},
 	{"max-connections", 0, OPT_INT, AT(max_connections), "10000", 1, 1000000, "N",
@@ -163,6 +167,18 @@ static int config_listen(struct gateway_config *c)
 	return 0;
 }
 
+/* How often. 0, or the exit status. */
+static int config_rates(struct gateway_config *c)
+{
+	char why[256];
+
+	if (rate_parse(c->rate_limit, &c->rate, why, sizeof why) < 0)
+		return settings_wrong(&c->settings, "rate-limit", "%s", why);
+	if (rate_parse(c->auth_failures, &c->failures, why, sizeof why) < 0)
+		return settings_wrong(&c->settings, "auth-failures", "%s", why);
+	return 0;
+}
+
 /* Who may ask. 0, or the exit status. */
 static int config_origin(struct gateway_config *c)
 {
@@ -194,7 +210,9 @@ static int config_finish(struct gateway_config *c)
 				      "at the end", c->public_url);
 	if (!config_gzip(c))
 		return settings_wrong(s, "gzip", "%s: give a size, as 1K, or on, or off", c->gzip);
-	r = config_socket(c);
+	r = config_rates(c);
+	if (r == 0)
+		r = config_socket(c);
 	if (r == 0)
 		r = config_listen(c);
 	if (r != 0)

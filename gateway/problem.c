@@ -58,6 +58,15 @@ void problem_reply(struct http_request *r, int status, int code, const char *det
 	problem_send(r, &(struct problem){.status = status, .code = code, .detail = detail});
 }
 
+void problem_reply_later(struct http_request *r, int status, int code, uint64_t seconds, const char *detail)
+{
+	char text[32];
+
+	snprintf(text, sizeof text, "%llu", (unsigned long long)MAX(seconds, 1));
+	http_set_header(r, "Retry-After", text);
+	problem_send(r, &(struct problem){.status = status, .code = code, .detail = detail});
+}
+
 void problem_reply_faults(struct http_request *r, const struct fault_list *faults)
 {
 	size_t n = faults->n + faults->n_dropped;

@@ -26,6 +26,8 @@ void problem_set_form(struct http_request *r, const struct problem_form *form);
 /* Answers r with status, code (enum errand_code) and a sentence. */
 void problem_reply(struct http_request *r, int status, int code, const char *detail_fmt, ...)
 	PRINTF(4, 5);
+/* The same to a client that may come again in so many seconds. */
+void problem_reply_later(struct http_request *r, int status, int code, uint64_t seconds, const char *detail);
 /* 400 or 422 with all faults. */
 void problem_reply_faults(struct http_request *r, const struct fault_list *faults);
 /* What a service answered: its problem (details) when there is one, else from code

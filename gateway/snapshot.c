@@ -32,7 +32,8 @@ struct snapshot *snapshot_unref(struct snapshot *s)
 		return NULL;
 	route_table_free(s->routes);
 	schema_unref(s->schema);
-	free(atomic_load(&s->openapi));
+	free(atomic_load(&s->openapi[0]));
+	free(atomic_load(&s->openapi[1]));
 	free(s);
 	return NULL;
 }
@@ -108,7 +109,8 @@ static int snapshot_build(struct bytes digest, struct bytes set, struct snapshot
 	struct snapshot *s = xcalloc(1, sizeof *s);
 
 	atomic_init(&s->refs, 1);
-	atomic_init(&s->openapi, NULL);
+	atomic_init(&s->openapi[0], NULL);
+	atomic_init(&s->openapi[1], NULL);
 	if (digest.len == sizeof s->digest)
 		memcpy(s->digest, digest.data, digest.len);
 	else /* of a file: entity tags hang on it */

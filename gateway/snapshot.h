@@ -15,7 +15,7 @@ struct snapshot {
 	_Atomic unsigned refs;
 	uint64_t generation;
 	bool of_file;                         /* not of a service */
-	_Atomic(void *) openapi;              /* owned; openapi.c's, NULL until asked for */
+	_Atomic(void *) openapi[2];           /* owned; openapi.c's (open, secured), NULL until asked for */
 };
 
 /* Builds and publishes. A bad schema is refused with the reason (and logged); the

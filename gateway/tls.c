@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "base/secret.h"
 #include "base/util.h"
 
 enum { WHY = 512 };
@@ -125,6 +126,7 @@ struct tls *tls_new(const struct tls_options *o, char *why, size_t size)
 	struct tls *t = xcalloc(1, sizeof *t);
 
 	pthread_mutex_init(&t->lock, NULL);
+	secret_held();
 	if (module_load(t, why, size) < 0 || (t->context = context_new(t, o, why, size)) == NULL)
 		return tls_free(t);
 	return t;

@@ -31,7 +31,7 @@ struct durable {
 	size_t memory;              /* of the input, until it is stored */
 	char id[UUID_TEXT_SIZE];
 	bool crowded;               /* there is little room in its queue: */
-	struct task_room room;
+	struct ratelimit room;
 };
 
 static size_t memory; /* of all inputs that are being stored */
@@ -61,7 +61,7 @@ static void put_applied(const struct durable *d, struct wire_response *w, char o
 }
 
 /* What was found when the task was to be made: room lives as long as the answer. */
-static void put_found(const struct durable *d, struct wire_response *w, struct task_room *room)
+static void put_found(const struct durable *d, struct wire_response *w, struct ratelimit *room)
 {
 	if (d->replayed)
 		wire_pair_add(w->metadata, &w->n_metadata, "idempotency-replayed", text("true"));
@@ -87,7 +87,7 @@ static void answer_error(struct durable *d, int code, const char *why, struct by
 {
 	AUTO_BUF own = BUF_INIT;
 	struct wire_response w;
-	struct task_room room;
+	struct ratelimit room;
 	struct request *r = d->request;
 
 	w.code = task_failure(code, why, &own);
@@ -107,7 +107,7 @@ static void answer_task(struct durable *d, const struct task_row *row)
 {
 	AUTO_BUF packed = BUF_INIT;
 	struct wire_response w;
-	struct task_room room;
+	struct ratelimit room;
 	struct request *r = d->request;
 	char location[64], etag[TASK_ETAG_SIZE], retry[16], applied[64];
 
@@ -133,7 +133,7 @@ static void answer_task(struct durable *d, const struct task_row *row)
 static void answer_result(struct durable *d, const struct task_row *row)
 {
 	struct wire_response w;
-	struct task_room room;
+	struct ratelimit room;
 	struct request *r = d->request;
 	char applied[64];
 

@@ -9,6 +9,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/secret.h"
 #include "errand/status.h"
 #include "service/hook_engine.h"
 #include "service/hook_move.h"
@@ -279,8 +280,10 @@ int hook_init(const struct hook_config *config, char *why, size_t why_size)
 		r = hook_keys_read(config->keys, &hooks.keys, why, why_size);
 	}
 	hooks.ca = config->ca != NULL ? xstrdup(config->ca) : NULL;
-	if (r == 0 && hooks.keys != NULL)
+	if (r == 0 && hooks.keys != NULL) {
+		secret_held();
 		hook_policy_set(&hooks.rules, hook_look);
+	}
 	return r;
 }
 

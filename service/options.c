@@ -76,6 +76,8 @@ static const struct opt table[] = {
 	{"stall-timeout", 0, OPT_TIME, AT(stall_timeout), "2m", NS_PER_MS, 24 * HOUR, "TIME",
 	 "for a client to take more of a stream, before that is cut", OPT_RELOADS},
 	{"max-connections", 0, OPT_INT, AT(max_connections), "1024", 1, MANY, "N", "connections at once", OPT_RELOADS},
+	{"max-user-connections", 0, OPT_INT, AT(max_connections_user), "512", 1, MANY, "N",
+	 "connections at once of one user", OPT_RELOADS},
 	{"max-calls", 0, OPT_INT, AT(max_calls), "16384", 1, 65536, "N",
 	 "calls under way on one connection", OPT_RELOADS},
 	{"max-user-calls", 0, OPT_INT, AT(max_calls_user), "65536", 1, MANY, "N",
@@ -318,6 +320,7 @@ struct session_limits options_session_limits(const struct options *o)
 		.max_calls = (size_t)o->max_calls,
 		.max_calls_user = (size_t)o->max_calls_user,
 		.max_sessions = (size_t)o->max_connections,
+		.max_sessions_user = (size_t)o->max_connections_user,
 		.frame_ns = o->frame_timeout,
 		.stall_ns = o->stall_timeout,
 	};

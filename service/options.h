@@ -22,7 +22,7 @@ struct options {
 	int64_t slots, max_depth, max_result, result_ttl, max_log, store_reserve;
 	int64_t sync_threads, sync_queue, background_threads, background_queue;
 	int64_t loop_limit, drain_timeout, default_deadline, frame_timeout, stall_timeout;
-	int64_t max_connections, max_calls, max_calls_user, max_input, max_output, max_output_user;
+	int64_t max_connections, max_connections_user, max_calls, max_calls_user, max_input, max_output, max_output_user;
 	int64_t ready_fd;
 	bool check, check_store, show_config;
 	const char *describe;

@@ -442,14 +442,26 @@ static void make_hello(void)
 	pbuf_put_str(&hello, 5, service_instance());
 }
 
+/* Why one more connection is refused, or NULL. */
+static const char *refuse_session(const struct sock_peer *peer)
+{
+	const struct user *u = map_get(&users, &peer->uid, sizeof peer->uid);
+
+	if (draining)
+		return "stopping";
+	if (n_sessions >= limits.max_sessions)
+		return "too many connections";
+	return u != NULL && u->n_sessions >= limits.max_sessions_user ? "too many connections of this user" : NULL;
+}
+
 void session_new(int fd, const struct sock_peer *peer)
 {
+	const char *why = refuse_session(peer);
 	struct conn_limits l = {.max_output = limits.max_output};
 	struct session *s;
 
-	if (n_sessions >= limits.max_sessions || draining) {
-		log_warn("connection refused", "pid=%d uid=%u reason=\"%s\"", (int)peer->pid,
-			 (unsigned)peer->uid, draining ? "stopping" : "too many connections");
+	if (why != NULL) {
+		log_warn("connection refused", "pid=%d uid=%u reason=\"%s\"", (int)peer->pid, (unsigned)peer->uid, why);
 		close(fd);
 		return;
 	}

@@ -26,6 +26,7 @@ struct session_limits {
 	size_t max_calls_user;  /* and of one UID */
 	size_t max_input;       /* bytes held by all calls under way with their input */
 	size_t max_sessions;    /* connections; more are closed at once */
+	size_t max_sessions_user; /* and of one UID */
 	int64_t frame_ns;       /* for a frame that has begun */
 	int64_t stall_ns;       /* for a client to take more of a stream that waits for him */
 };

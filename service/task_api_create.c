@@ -34,7 +34,7 @@ static bool read_key(struct task_request *r, const char **keyp)
 /* Said before it is made: what is left then, or that there is nothing left. */
 static void set_room(struct errand_call *call, const struct task_draft *d)
 {
-	struct task_room room;
+	struct ratelimit room;
 
 	if (!task_room_read(d->method, d->queue, &room))
 		return;

@@ -2,14 +2,11 @@
  * who found it full may look again in a second. */
 #include "service/task_room.h"
 
-#include <inttypes.h>
-#include <stdio.h>
-
 #include "service/task_engine.h"
 
 #define PLENTY 10 /* of so many parts one is left: then it is said */
 
-bool task_room_read(const struct method *m, const char *queue, struct task_room *out)
+bool task_room_read(const struct method *m, const char *queue, struct ratelimit *out)
 {
 	uint64_t max, used;
 	const struct task_queue *q;
@@ -21,7 +18,6 @@ bool task_room_read(const struct method *m, const char *queue, struct task_room 
 	used = q != NULL ? q->n_queued + q->n_creating : 0;
 	if (max == 0 || used < max - max / PLENTY)
 		return false;
-	snprintf(out->limit, sizeof out->limit, "\"depth\";r=%" PRIu64 ";t=1", used < max ? max - used : 0);
-	snprintf(out->policy, sizeof out->policy, "\"depth\";q=%" PRIu64 ";qu=\"tasks\"", max);
+	ratelimit_write(out, "depth", used < max ? max - used : 0, 1, max, "qu=\"tasks\"");
 	return true;
 }

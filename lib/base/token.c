@@ -175,6 +175,11 @@ static int read_line(struct token_file *f, char *line, char *why, size_t why_siz
 		field[n++] = word;
 	if (n == 0 || field[0][0] == '#')
 		return 0;
+	for (size_t i = 0; i < n; i++)
+		if (strncmp(field[i], PREFIX, strlen(PREFIX)) == 0) { /* it is not told on */
+			snprintf(why, why_size, "this has the text of a token, which belongs nowhere: revoke it");
+			return -1;
+		}
 	if (n != N_FIELDS) {
 		snprintf(why, why_size, "a line is ID SHA256 SCOPES CREATED EXPIRES REVOKED NAME");
 		return -1;
