@@ -203,7 +203,11 @@ const char *errand_method_name(const struct errand_call *call)
 
 const char *errand_identity(const struct errand_call *call)
 {
-	return call->identity != NULL ? call->identity : "";
+	const char *who = call->identity;
+
+	if (who == NULL && call->task_id != NULL)
+		who = errand_metadata(call, "errand-identity"); /* whoever made the task */
+	return who != NULL ? who : "";
 }
 
 const char *errand_metadata(const struct errand_call *call, const char *key)

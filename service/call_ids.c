@@ -9,7 +9,8 @@
 #include "base/trace.h"
 #include "service/call_impl.h"
 
-static const char *const origin[CALL_ORIGIN_MAX] = {"x-request-id", "traceparent", "tracestate"};
+static const char *const origin[CALL_ORIGIN_MAX] = {"x-request-id", "traceparent", "tracestate",
+						    "errand-identity"};
 
 const char *errand_request_id(const struct errand_call *call)
 {
@@ -44,12 +45,22 @@ static struct bytes text(const char *s)
 	return (struct bytes){(const uint8_t *)s, strlen(s)};
 }
 
+/* Who asks is not always said by metadata: users of the socket are known by their number. */
+static const char *origin_of(const struct errand_call *call, const char *key)
+{
+	const char *who = errand_identity(call);
+
+	if (strcmp(key, "errand-identity") != 0)
+		return errand_metadata(call, key);
+	return *who != '\0' ? who : NULL;
+}
+
 size_t call_origin(const struct errand_call *call, struct wire_pair pairs[CALL_ORIGIN_MAX])
 {
 	size_t n = 0;
 
 	for (size_t i = 0; i < CALL_ORIGIN_MAX; i++) {
-		const char *value = errand_metadata(call, origin[i]);
+		const char *value = origin_of(call, origin[i]);
 
 		if (value != NULL)
 			pairs[n++] = (struct wire_pair){text(origin[i]), text(value)};

@@ -11,7 +11,7 @@
 
 struct errand_call;
 
-enum { CALL_ORIGIN_MAX = 3 };
+enum { CALL_ORIGIN_MAX = 4 };
 
 /* Metadata of the call that a task made by it is given as well; n of them, borrowed. */
 size_t call_origin(const struct errand_call *call, struct wire_pair pairs[CALL_ORIGIN_MAX]);

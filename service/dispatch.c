@@ -205,6 +205,18 @@ static void answer_unknown(struct request *r, const struct wire_request *w)
 	session_answer_error(r, ERRAND_UNIMPLEMENTED, why);
 }
 
+/* A task keeps who has made it. */
+static void make_task(struct request *r, const struct method *method, const struct wire_request *w, bool asked,
+		      const char *identity)
+{
+	struct wire_request named = *w;
+
+	if (wire_pair_get(w->metadata, w->n_metadata, "errand-identity").len == 0)
+		wire_pair_add(named.metadata, &named.n_metadata, "errand-identity",
+			      (struct bytes){(const uint8_t *)identity, strlen(identity)});
+	durable_request(r, method, &named, asked);
+}
+
 void dispatch_request(struct request *r, const struct wire_request *w, bool open)
 {
 	const struct method *method = registry_method((const char *)w->service.data, w->service.len,
@@ -222,9 +234,9 @@ void dispatch_request(struct request *r, const struct wire_request *w, bool open
 				     "a stream from the client is not supported: call a method that takes "
 				     "one message");
 	} else if (method->run == RUN_TASK) {
-		durable_request(r, method, w, asked);
+		make_task(r, method, w, asked, identity);
 	} else if (asked && !method->schema->server_streaming && !registry_is_builtin(method)) {
-		durable_request(r, method, w, true);
+		make_task(r, method, w, true, identity);
 	} else {
 		start_call(r, method, w, identity);
 	}

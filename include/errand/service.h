@@ -76,8 +76,8 @@ void errand_stream_end(struct errand_call *call);
 const ProtobufCMessage *errand_input(const struct errand_call *call);
 const char *errand_method_name(const struct errand_call *call); /* "pkg.Service/Method" */
 /* Who asks: `uid:N`, the user of this machine who is connected to the socket; or whom the gateway names, when it asks its
- * clients who they are: `token:NAME`, `cert:NAME`, `uid:N`, `anonymous`. "" for a task, which nobody waits for. Never
- * NULL; lives as long as the call. */
+ * clients who they are: `token:NAME`, `cert:NAME`, `uid:N`, `anonymous`. In a task whoever has made it; "" where
+ * nobody has, as of a schedule. Never NULL; lives as long as the call. */
 const char *errand_identity(const struct errand_call *call);
 /* Metadata of the request by lower-case key, or NULL; lives as long as the call. */
 const char *errand_metadata(const struct errand_call *call, const char *key);

@@ -450,6 +450,22 @@ def test_operators_are_in_the_log(make_pair, tokens):
     assert not any("ListQueues" in line[1] for line in lines)
 
 
+def test_a_task_keeps_who_has_made_it(make_pair, tokens):
+    pair = make_pair(gateway_args=["--tokens", tokens.path])
+    caller = {**tokens.header("caller"), "Prefer": "wait=20"}
+    r = pair.post("/test/task-who", {}, headers=caller)
+    assert r.status == 200 and r.json()["message"] == "token:caller", r
+    r = pair.post("/v1/tasks", {"method": "errandtest.v1.Test/TaskWho", "input": {}}, headers=caller)
+    assert r.status in (200, 201, 202), r
+    path = f"/v1/tasks/{r.json()['id']}/result"
+    r = wait_until(lambda: [r for r in [pair.get(path, headers=tokens.header("caller"))] if r.status == 200], 20, "result")[0]
+    assert r.json()["message"] == "token:caller", r
+    c = rawworker.Client(pair.socket)
+    assert dict(rawworker.fields(c.call("errandtest.v1.Test/TaskWho")))[1].decode() == f"uid:{os.geteuid()}"
+    assert dict(rawworker.fields(c.call("errandtest.v1.Test/TaskWho", metadata=[("errand-identity", "cert:x")])))[1] == b"cert:x"
+    c.close()
+
+
 # --- no secret gets out ---
 
 @pytest.fixture

@@ -462,6 +462,11 @@ static void test__task_join(Service *s, const Nothing *in, Done done, void *call
 	reply(done, text, call);
 }
 
+static void test__task_who(Service *s, const Nothing *in, Done done, void *call)
+{
+	reply(done, errand_identity(call), call);
+}
+
 static void test__fail_fields(Service *s, const Errandtest__V1__FailRequest *in, Done done, void *call)
 {
 	errand_violation(call, "/code", "test.code", "%d is no good code", in->code);
