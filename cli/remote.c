@@ -8,7 +8,6 @@
 #include <strings.h>
 
 #include "base/clock.h"
-#include "base/pbuf.h"
 #include "cli/carrier.h"
 #include "cli/remote_reply.h"
 #include "cli/sse.h"
@@ -216,30 +215,6 @@ static const struct schema_method *method_of(const struct remote_call *c)
 	return c->schema != NULL ? schema_method(c->schema, name, strlen(name)) : NULL;
 }
 
-static bool is_raw(const struct schema_message *m)
-{
-	return m != NULL && strcmp(m->name, "google.api.HttpBody") == 0;
-}
-
-/* google.api.HttpBody goes over HTTP as what it holds. */
-static void put_body(struct exchange *x, const struct remote_call *c)
-{
-	const struct schema_method *m = method_of(c);
-	struct pbuf_reader r = pbuf_reader(c->in.data, c->in.len);
-	struct bytes type = {NULL, 0}, data = {NULL, 0};
-	struct pbuf_field f;
-
-	x->request.body = c->in;
-	if (m == NULL || !is_raw(m->input)) {
-		headers_add(&x->headers, "Content-Type: " PROTOBUF);
-		return;
-	}
-	while (pbuf_next(&r, &f))
-		*(f.number == 1 ? &type : &data) = f.bytes;
-	headers_add(&x->headers, "Content-Type: %.*s", (int)type.len, type.len > 0 ? (const char *)type.data : "");
-	x->request.body = data;
-}
-
 static bool only_reads(const char *method)
 {
 	return strncmp(method, "Get", 3) == 0 || strncmp(method, "List", 4) == 0 || strncmp(method, "Watch", 5) == 0;
@@ -253,7 +228,8 @@ static void exchange_call(struct exchange *x, struct remote *r, const struct rem
 	headers_add(&x->headers, "Accept: %s", accept);
 	headers_add(&x->headers, "Expect:");
 	x->request.once = !only_reads(c->method);
-	put_body(x, c);
+	headers_add(&x->headers, "Content-Type: " PROTOBUF);
+	x->request.body = c->in;
 	put_options(x, c->options);
 }
 
@@ -330,27 +306,12 @@ static bool answer_is_task(const struct exchange *x, const struct remote_call *c
 		(m == NULL || strcmp(m->output->name, "errand.v1.Task") != 0);
 }
 
-static int answer_raw(struct exchange *x, struct errand_reply **replyp)
-{
-	AUTO_FREE char *type = carrier_header(&x->request, "Content-Type");
-	AUTO_BUF wire = BUF_INIT;
-
-	if (type != NULL)
-		pbuf_put_str(&wire, 1, type);
-	if (x->body.len > 0)
-		pbuf_put_bytes(&wire, 2, x->body.data, x->body.len);
-	return give(x->remote, remote_reply(ERRAND_OK, "", (struct bytes){NULL, 0}, buf_bytes(&wire), false), replyp);
-}
-
 static int answer(struct exchange *x, const struct remote_call *c, struct errand_reply **replyp)
 {
-	const struct schema_method *m = method_of(c);
 	int status = x->request.status;
 
 	if (status < 200 || status >= 300)
 		return answer_problem(x, replyp);
-	if (m != NULL && is_raw(m->output))
-		return answer_raw(x, replyp);
 	if (status != 204 && !type_is(x, PROTOBUF))
 		return answer_foreign(x, replyp);
 	return give(x->remote, remote_reply(ERRAND_OK, "", (struct bytes){NULL, 0}, buf_bytes(&x->body), answer_is_task(x, c)),
@@ -359,12 +320,11 @@ static int answer(struct exchange *x, const struct remote_call *c, struct errand
 
 int remote_call(struct remote *r, const struct remote_call *c, struct errand_reply **replyp)
 {
-	const struct schema_method *m = method_of(c);
 	struct exchange x;
 	int err;
 
 	*replyp = NULL;
-	exchange_call(&x, r, c, m != NULL && is_raw(m->output) ? "*/*" : PROTOBUF);
+	exchange_call(&x, r, c, PROTOBUF);
 	err = exchange_run(&x);
 	if (err == 0)
 		err = answer(&x, c, replyp);
@@ -434,9 +394,6 @@ int remote_stream(struct remote *r, const struct remote_call *c,
 	*replyp = NULL;
 	if (m == NULL)
 		return fail(r, ERRAND_UNIMPLEMENTED, "the service has no method %s/%s", c->service, c->method);
-	if (is_raw(m->output)) /* bytes without a frame: nobody can tell where one message ends */
-		return fail(r, ERRAND_UNIMPLEMENTED, "%s streams bytes, not messages, over HTTP: read it with curl -N, or over the socket",
-			    m->full_name);
 	s.output = m->output;
 	exchange_call(&x, r, c, EVENTS);
 	s.path = x.path;
