@@ -199,7 +199,8 @@ def test_child_has_only_what_it_was_given(pair):
     task = pair.wait_task(pair.submit("/test/task-run", {
         "argv": ["sh", "-c", "exec >&2; for f in /proc/$$/fd/*; do [ -e $f ] && echo ${f##*/};"
                              "done; env | cut -d= -f1 | sort"]}))
-    assert task["result"]["tail"].split() == ["0", "1", "2", "HOME", "LANG", "PATH", "PWD", "TMPDIR"]
+    assert task["result"]["tail"].split() == ["0", "1", "2", "ERRAND_REQUEST_ID", "ERRAND_TASK_ID",
+                                            "HOME", "LANG", "PATH", "PWD", "TMPDIR", "TRACEPARENT"]
 
 
 def test_handler_log_is_capped_honestly(pair):
