@@ -76,6 +76,7 @@ struct gateway_thread {
 	struct park *park;         /* exchanges that wait for the service */
 	struct exchange *spare;    /* exchange.c's pool */
 	uint64_t ids[2];           /* request_id.h */
+	char trouble[256];         /* what keeps the service from durable work; "" */
 };
 
 /* The service is there, or has read what was sent: those that wait for it go on. */

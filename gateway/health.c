@@ -22,6 +22,8 @@ static const char *unready(const struct gateway_thread *t)
 		return "no connection to the service, or no answer from it";
 	if (t->snapshot == NULL)
 		return "the service has not sent its schema yet";
+	if (t->trouble[0] != '\0')
+		return t->trouble;
 	return NULL;
 }
 

@@ -375,12 +375,16 @@ static void upstream_watch_schema(struct upstream *u)
 static void upstream_ask_changed(struct upstream *u, struct bytes change)
 {
 	struct pbuf_reader r = pbuf_reader(change.data, change.len);
-	struct bytes digest = {NULL, 0};
+	struct bytes digest = {NULL, 0}, trouble = {NULL, 0};
 	struct pbuf_field f;
 
 	while (pbuf_next(&r, &f))
 		if (f.number == 1 && f.wire == PBUF_LEN)
 			digest = f.bytes;
+		else if (f.number == 2 && f.wire == PBUF_LEN)
+			trouble = f.bytes;
+	if (u->ops->trouble != NULL)
+		u->ops->trouble(u, trouble, u->arg);
 	if (u->watch != NULL && u->ops->wants_schema(u, digest, u->arg) && schema_request(u, "Get", NULL) == NULL)
 		upstream_retire_link(u, "stream ids used up");
 }

@@ -30,6 +30,8 @@ struct upstream_ops {
 	bool (*has_schema)(struct upstream *u, struct bytes digest, void *arg);
 	/* It has another schema now: shall this thread fetch it? NULL: changes are not watched. */
 	bool (*wants_schema)(struct upstream *u, struct bytes digest, void *arg);
+	/* What keeps the service from durable work, in words; empty: nothing. NULL: not wanted. */
+	void (*trouble)(struct upstream *u, struct bytes why, void *arg);
 	/* The schema set the service sent. */
 	void (*schema)(struct upstream *u, struct bytes digest, struct bytes set, void *arg);
 };

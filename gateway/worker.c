@@ -153,6 +153,8 @@ static void on_state(struct upstream *u, bool up, const char *why, void *arg)
 	else
 		metrics_upstream_lost(w->t.metrics);
 	if (!up)
+		w->t.trouble[0] = '\0'; /* of that service */
+	if (!up)
 		snapshot_unclaim(); /* should it be ours: after the next Hello it is asked for anyway */
 	if (up != w->up)
 		atomic_fetch_add(&w->t.config->state->n_up, up ? 1u : -1u);
@@ -181,6 +183,16 @@ static bool has_schema(struct upstream *u, struct bytes digest, void *arg)
 	return snapshot_is_current(digest);
 }
 
+static void on_trouble(struct upstream *u, struct bytes why, void *arg)
+{
+	struct worker *w = arg;
+
+	snprintf(w->t.trouble, sizeof w->t.trouble, "%.*s", (int)MIN(why.len, sizeof w->t.trouble - 1),
+		 (const char *)why.data);
+	if (w->t.index == 0 && why.len > 0)
+		log_warn("the service is in trouble, /readyz says so", "why=\"%s\"", w->t.trouble);
+}
+
 static void on_schema(struct upstream *u, struct bytes digest, struct bytes set, void *arg)
 {
 	char why[512] = "";
@@ -198,6 +210,7 @@ static const struct upstream_ops service_events = {
 	.drained = on_service_drained,
 	.has_schema = has_schema,
 	.wants_schema = wants_schema,
+	.trouble = on_trouble,
 	.schema = on_schema,
 };
 

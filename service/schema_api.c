@@ -11,6 +11,7 @@
 #include "service/hook_api.h"
 #include "service/module.h"
 #include "service/queue_api.h"
+#include "service/readiness.h"
 #include "service/registry.h"
 #include "service/schedule_api.h"
 #include "service/server_api.h"
@@ -48,6 +49,7 @@ static void tell(struct watcher *w)
 
 	change.digest.data = (uint8_t *)registry_digest();
 	change.digest.len = 32;
+	change.trouble = (char *)readiness_trouble();
 	errand_stream_send(w->call, &change.base); /* of one who is gone on_cancel tells */
 }
 
@@ -76,6 +78,7 @@ static void schema__watch(Errand__V1__Schema_Service *service, const Errand__V1_
 	list_push_back(&watchers, &w->node);
 	n_watchers++;
 	registry_on_change(on_change);
+	readiness_on_change(on_change);
 	tell(w);
 	errand_on_cancel(call, on_gone, w);
 }

@@ -35,6 +35,7 @@
 #include "service/options.h"
 #include "service/pool.h"
 #include "service/process.h"
+#include "service/readiness.h"
 #include "service/registry.h"
 #include "service/reload.h"
 #include "service/schedule.h"
@@ -271,6 +272,12 @@ static int start_sessions(const struct errand_module *const *modules, char *why)
 	return 0;
 }
 
+static int start_readiness(const struct errand_module *const *modules, char *why)
+{
+	readiness_start();
+	return 0;
+}
+
 /* Workers come with the listener; what they left is read by start_tasks. */
 static int start_workers(const struct errand_module *const *modules, char *why)
 {
@@ -302,6 +309,7 @@ static const struct part {
 	{start_tasks, task_deinit},
 	{start_sending, hook_stop},
 	{start_schedules, schedule_stop},
+	{start_readiness, readiness_stop},
 	{start_workers, worker_deinit},
 	{start_sessions, session_deinit},
 	{start_listener, listener_close},

@@ -96,7 +96,11 @@ def test_counting_while_the_store_is_down(make_pair):
         return value(scrape(pair), "store_up") == 0
     wait_until(down, what="store_up 0")
     assert value(scrape(pair), "store_errors_total") >= 1
+    wait_until(lambda: pair.get("/readyz").status == 503, what="not ready")
+    assert "the store takes no writes: " in pair.get("/readyz").json()["detail"]
     n = value(scrape(pair), "calls_total", run="ASYNC", code="OK")
     assert pair.post("/test/echo", {}).status == 200
     assert value(scrape(pair), "calls_total", run="ASYNC", code="OK") > n
     resource.prlimit(pair.service.pid, resource.RLIMIT_FSIZE, no_limit)
+    wait_until(lambda: pair.get("/readyz").status == 200, what="ready again, though nobody asks for anything")
+    assert value(scrape(pair), "store_up") == 1
