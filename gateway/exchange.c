@@ -116,8 +116,13 @@ static void on_done(struct http_request *r, int status, size_t sent, void *arg)
 
 	if (status != 100) { /* else it comes again with its body */
 		access_write(r, &extra, status, sent);
-		metrics_request(x->t->metrics, http_is_head(r) ? "HEAD" : http_verb(r), status,
-				x->stream != NULL ? -1 : clock_mono_ns() - http_begun_ns(r));
+		metrics_request(x->t->metrics, &(struct metrics_answer){
+			.verb = http_is_head(r) ? "HEAD" : http_verb(r),
+			.route = extra.route,
+			.status = status,
+			.ns = x->stream != NULL ? -1 : clock_mono_ns() - http_begun_ns(r),
+			.upstream_ns = extra.upstream_ns,
+		});
 	}
 	auth_client_deinit(&x->client);
 	x->snapshot = snapshot_unref(x->snapshot);

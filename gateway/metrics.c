@@ -28,6 +28,7 @@ enum {
 static const char *const verbs[N_VERBS] = {
 	"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "other",
 };
+static const int denials[] = {401, 403, 429}; /* by the gateway itself */
 static const int refusals[] = {400, 405, 408, 413, 414, 417, 421, 431, 501, 505};
 static const struct {
 	int64_t ns;
@@ -46,7 +47,10 @@ enum number {
 	REFUSED = REQUESTS + N_VERBS * N_CLASSES,
 	BUCKETS = REFUSED + ARRAY_LEN(refusals), /* not cumulative; the last is +Inf's */
 	DURATION_US = BUCKETS + N_BUCKETS + 1,
-	CALLS_BEGUN, CALLS_ENDED,
+	UPSTREAM_BUCKETS,
+	UPSTREAM_US = UPSTREAM_BUCKETS + N_BUCKETS + 1,
+	DENIED,
+	CALLS_BEGUN = DENIED + ARRAY_LEN(denials), CALLS_ENDED,
 	STREAMS_BEGUN, UPSTREAM_LOST, STREAMS_ENDED,
 	N_COUNTED = STREAMS_ENDED + N_STREAM_ENDS,
 	/* of a scrape only */
@@ -63,13 +67,21 @@ struct method_calls {
 	uint64_t by_code[N_CODES];
 };
 
+/* The answers of one route. */
+struct route_answers {
+	char *name; /* owned */
+	uint64_t by_class[N_CLASSES];
+};
+
 struct metrics {
 	struct list node; /* in registry */
 	const struct gateway_thread *t;
 	_Atomic uint64_t n[N_COUNTED];
-	pthread_mutex_t lock; /* guards methods */
+	pthread_mutex_t lock; /* guards methods and routes */
 	struct map methods;   /* of struct method_calls, owned */
-	struct method_calls *last; /* found last time */
+	struct map routes;    /* of struct route_answers, owned */
+	struct method_calls *last; /* found last time, as the next */
+	struct route_answers *last_route;
 };
 
 static pthread_mutex_t registry_lock = PTHREAD_MUTEX_INITIALIZER; /* guards registry */
@@ -108,12 +120,25 @@ static void methods_free(struct map *methods)
 	map_deinit(methods);
 }
 
+static void routes_free(struct map *routes)
+{
+	struct route_answers *a;
+	size_t at = 0;
+
+	while ((a = map_next(routes, &at)) != NULL) {
+		free(a->name);
+		free(a);
+	}
+	map_deinit(routes);
+}
+
 struct metrics *metrics_free(struct metrics *m)
 {
 	if (m == NULL)
 		return NULL;
 	metrics_hide(m);
 	methods_free(&m->methods);
+	routes_free(&m->routes);
 	pthread_mutex_destroy(&m->lock);
 	free(m);
 	return NULL;
@@ -126,19 +151,56 @@ static void count(struct metrics *m, size_t which, uint64_t n)
 			      memory_order_relaxed);
 }
 
-void metrics_request(struct metrics *m, const char *verb, int status, int64_t ns)
+static void count_time(struct metrics *m, size_t first_bucket, int64_t ns)
 {
-	size_t v = 0, class = (size_t)MIN(MAX(status / 100, 2), 5) - 2, b = 0;
+	size_t b = 0;
 
-	while (v < N_VERBS - 1 && strcmp(verbs[v], verb) != 0)
-		v++;
-	count(m, REQUESTS + v * N_CLASSES + class, 1);
-	if (ns < 0)
-		return;
 	while (b < N_BUCKETS && ns > buckets[b].ns)
 		b++;
-	count(m, BUCKETS + b, 1);
-	count(m, DURATION_US, (uint64_t)ns / 1000);
+	count(m, first_bucket + b, 1);
+	count(m, first_bucket + N_BUCKETS + 1, (uint64_t)ns / 1000); /* the sum stands behind the buckets */
+}
+
+static struct route_answers *route_answers(struct map *routes, const char *name)
+{
+	struct route_answers *a = map_get_str(routes, name);
+
+	if (a == NULL && routes->n_used >= METHODS_MAX)
+		a = map_get_str(routes, name = "other");
+	if (a != NULL)
+		return a;
+	a = xcalloc(1, sizeof *a);
+	a->name = xstrdup(name);
+	map_put_str(routes, a->name, a);
+	return a;
+}
+
+static void count_route(struct metrics *m, const char *route, size_t class)
+{
+	pthread_mutex_lock(&m->lock);
+	if (m->last_route == NULL || strcmp(m->last_route->name, route) != 0)
+		m->last_route = route_answers(&m->routes, route);
+	m->last_route->by_class[class]++;
+	pthread_mutex_unlock(&m->lock);
+}
+
+void metrics_request(struct metrics *m, const struct metrics_answer *a)
+{
+	size_t v = 0, class = (size_t)MIN(MAX(a->status / 100, 2), 5) - 2;
+
+	while (v < N_VERBS - 1 && strcmp(verbs[v], a->verb) != 0)
+		v++;
+	count(m, REQUESTS + v * N_CLASSES + class, 1);
+	if (a->ns >= 0)
+		count_time(m, BUCKETS, a->ns);
+	if (a->upstream_ns >= 0)
+		count_time(m, UPSTREAM_BUCKETS, a->upstream_ns);
+	else
+		for (size_t i = 0; i < ARRAY_LEN(denials); i++)
+			if (denials[i] == a->status)
+				count(m, DENIED + i, 1);
+	if (a->route != NULL)
+		count_route(m, a->route, class);
 }
 
 void metrics_refused(struct metrics *m, int status)
@@ -199,6 +261,7 @@ void metrics_stream_end(struct metrics *m, enum metrics_stream_end why)
 struct totals {
 	uint64_t n[N_NUMBERS];
 	struct map methods; /* of struct method_calls, owned */
+	struct map routes;  /* of struct route_answers, owned */
 };
 
 static uint64_t load(const _Atomic uint64_t *n)
@@ -225,17 +288,25 @@ static void add_http(uint64_t *n, const struct http_stats *s)
 	n[BYTES_OUT] += load(&s->bytes_out);
 }
 
-static void add_methods(struct map *sum, struct metrics *m)
+static void add_named(struct totals *sum, struct metrics *m)
 {
 	const struct method_calls *c;
+	const struct route_answers *a;
 	size_t at = 0;
 
 	pthread_mutex_lock(&m->lock);
 	while ((c = map_next(&m->methods, &at)) != NULL) {
-		struct method_calls *to = method_calls(sum, c->name);
+		struct method_calls *to = method_calls(&sum->methods, c->name);
 
 		for (size_t i = 0; i < N_CODES; i++)
 			to->by_code[i] += c->by_code[i];
+	}
+	at = 0;
+	while ((a = map_next(&m->routes, &at)) != NULL) {
+		struct route_answers *to = route_answers(&sum->routes, a->name);
+
+		for (size_t i = 0; i < N_CLASSES; i++)
+			to->by_class[i] += a->by_class[i];
 	}
 	pthread_mutex_unlock(&m->lock);
 }
@@ -250,7 +321,7 @@ static void sum_up(struct totals *sum)
 			sum->n[i] += load(&m->n[i]);
 		if (m->t->http != NULL)
 			add_http(sum->n, http_server_stats(m->t->http));
-		add_methods(&sum->methods, m);
+		add_named(sum, m);
 		sum->n[THREADS]++;
 	}
 	pthread_mutex_unlock(&registry_lock);
@@ -367,19 +438,47 @@ static void put_refused(struct buf *b, const uint64_t *n)
 			   (unsigned long long)n[REFUSED + i]);
 }
 
-static void put_histogram(struct buf *b, const uint64_t *n)
+static void put_denied(struct buf *b, const uint64_t *n)
 {
-	static const char name[] = P "request_duration_seconds";
+	static const char name[] = P "requests_denied_total";
+
+	put_family(b, name, "counter", "Requests the gateway itself answered with 401, 403 or 429, by status.");
+	for (size_t i = 0; i < ARRAY_LEN(denials); i++)
+		buf_printf(b, "%s{status=\"%d\"} %llu\n", name, denials[i], (unsigned long long)n[DENIED + i]);
+}
+
+static void put_histogram(struct buf *b, const char *name, const char *help, const uint64_t *n)
+{
 	uint64_t so_far = 0;
 
-	put_family(b, name, "histogram", "From a request's last byte to its answer's, without streams.");
+	put_family(b, name, "histogram", help);
 	for (size_t i = 0; i <= N_BUCKETS; i++) {
-		so_far += n[BUCKETS + i];
+		so_far += n[i];
 		buf_printf(b, "%s_bucket{le=\"%s\"} %llu\n", name, i < N_BUCKETS ? buckets[i].le : "+Inf",
 			   (unsigned long long)so_far);
 	}
-	buf_printf(b, "%s_sum %.6f\n%s_count %llu\n", name, (double)n[DURATION_US] / 1e6, name,
+	buf_printf(b, "%s_sum %.6f\n%s_count %llu\n", name, (double)n[N_BUCKETS + 1] / 1e6, name,
 		   (unsigned long long)so_far);
+}
+
+/* A template may have quotes and backslashes in it: literals of paths are percent-encoded, but variables' patterns
+ * are as the .proto has them. */
+static void put_routes(struct buf *b, const struct map *routes)
+{
+	static const char name[] = P "route_requests_total";
+	const struct route_answers *a;
+	size_t at = 0;
+
+	put_family(b, name, "counter", "Requests answered, by the template of their path and class of status.");
+	while ((a = map_next(routes, &at)) != NULL)
+		for (size_t c = 0; c < N_CLASSES; c++) {
+			if (a->by_class[c] == 0)
+				continue;
+			buf_printf(b, "%s{route=\"", name);
+			for (const char *p = a->name; *p != '\0'; p++)
+				buf_printf(b, *p == '"' || *p == '\\' ? "\\%c" : "%c", *p);
+			buf_printf(b, "\",class=\"%zuxx\"} %llu\n", c + 2, (unsigned long long)a->by_class[c]);
+		}
 }
 
 static void put_calls(struct buf *b, const struct map *methods)
@@ -421,10 +520,16 @@ void metrics_answer(struct http_request *r, const struct gateway_thread *t)
 	}
 	put_requests(&body, sum.n);
 	put_refused(&body, sum.n);
-	put_histogram(&body, sum.n);
+	put_denied(&body, sum.n);
+	put_histogram(&body, P "request_duration_seconds", "From a request's last byte to its answer's, without streams.",
+		      sum.n + BUCKETS);
+	put_histogram(&body, P "upstream_duration_seconds", "From a call's sending to its end, streams too.",
+		      sum.n + UPSTREAM_BUCKETS);
+	put_routes(&body, &sum.routes);
 	put_calls(&body, &sum.methods);
 	put_cpu(&body);
 	methods_free(&sum.methods);
+	routes_free(&sum.routes);
 	http_set_header(r, "Cache-Control", "no-store");
 	http_reply(r, 200, "text/plain; version=0.0.4; charset=utf-8", &body);
 }

@@ -20,8 +20,13 @@ void metrics_hide(struct metrics *m);
 struct metrics *metrics_free(struct metrics *m); /* NULL-safe; NULL */
 
 /* --- by the thread itself --- */
-/* An answer has left. ns < 0: not for the histogram (streams). */
-void metrics_request(struct metrics *m, const char *verb, int status, int64_t ns);
+/* An answer has left. */
+struct metrics_answer {
+	const char *verb, *route;  /* the template; NULL: none */
+	int status;
+	int64_t ns, upstream_ns;   /* < 0: not for the histogram (streams); the service was not asked */
+};
+void metrics_request(struct metrics *m, const struct metrics_answer *a);
 /* The guard's, or a deadline's. */
 void metrics_refused(struct metrics *m, int status);
 /* The service is not there any more, or not at all. */

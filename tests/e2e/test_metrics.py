@@ -41,12 +41,10 @@ def test_types_and_process(pair):
     assert value(samples, "process_resident_memory_bytes") > 1 << 20
     assert value(samples, "process_open_fds") > 5
     assert [k for k in samples if k[0] == G + "build_info"]
-    last = 0
-    for (name, _), n in sorted(((k, v) for k, v in samples.items() if k[0].endswith("_bucket")),
-                               key=lambda kv: float(dict(kv[0][1])["le"].replace("+Inf", "inf"))):
-        assert n >= last, name
-        last = n
-    assert last == value(samples, G + "request_duration_seconds_count")
+    buckets = sorted(((k, v) for k, v in samples.items() if k[0].endswith("_bucket")),
+                     key=lambda kv: (kv[0][0], float(dict(kv[0][1])["le"].replace("+Inf", "inf"))))
+    for (before, less), (after, more) in zip(buckets, buckets[1:]):
+        assert before[0] != after[0] or more >= less, after
 
 
 def test_requests_and_calls_are_counted(pair):
@@ -103,3 +101,28 @@ def test_only_get(pair):
     assert pair.request("HEAD", "/metrics").body == b""
     r = pair.post("/metrics", {})
     assert r.status == 405 and r.headers["Allow"] == "GET, HEAD", r
+
+
+def test_routes_denials_and_the_way_to_the_service(make_pair, tmp_path):
+    tokens = tmp_path / "tokens"
+    tokens.write_text("# none\n")
+    tokens.chmod(0o600)
+    pair = make_pair(gateway_args=["--tokens", str(tokens), "--anonymous", "read,call"])
+    for _ in range(3):
+        assert pair.get("/search?q=x").status == 200
+    assert pair.post("/v1/queues/default:pause").status == 401
+    assert pair.request("GET", "/search?q=x", None, {"Authorization": "Bearer nonsense"}).status == 401
+    assert pair.get("/v1/tasks/01a20673-270b-7c06-97ba-1e8a160d8a12").status == 404
+    assert pair.get("/no/such/path").status == 404
+
+    def counted():
+        samples, types = scrape(pair)
+        return value(samples, G + "route_requests_total", route="/v1/tasks/{id}", **{"class": "4xx"}) == 1 and (samples, types)
+    samples, types = wait_until(counted, what="the answers are counted")
+    assert types[G + "route_requests"] == "counter" and types[G + "upstream_duration_seconds"] == "histogram"
+    assert value(samples, G + "route_requests_total", route="/search", **{"class": "2xx"}) == 3
+    assert value(samples, G + "route_requests_total", route="/v1/queues/{name}:pause", **{"class": "4xx"}) == 1
+    assert value(samples, G + "requests_denied_total", status="401") == 2
+    assert value(samples, G + "upstream_duration_seconds_count") == 4
+    assert value(samples, G + "upstream_duration_seconds_bucket", le="+Inf") == 4
+    assert not [k for k in samples if "no/such" in str(k)], "paths that clients make up are no series"
