@@ -45,6 +45,8 @@ def test_types_and_process(pair):
                      key=lambda kv: (kv[0][0], float(dict(kv[0][1])["le"].replace("+Inf", "inf"))))
     for (before, less), (after, more) in zip(buckets, buckets[1:]):
         assert before[0] != after[0] or more >= less, after
+    assert value(samples, G + "request_duration_seconds_bucket", le="+Inf") == \
+        value(samples, G + "request_duration_seconds_count")
 
 
 def test_requests_and_calls_are_counted(pair):
