@@ -5,15 +5,14 @@
 
 #include "gateway/metrics.h"
 
-#include <dirent.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
-#include <sys/resource.h>
 
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/map.h"
+#include "base/prom.h"
 #include "gateway/exchange.h"
 #include "gateway/snapshot.h"
 
@@ -57,7 +56,7 @@ enum number {
 	CONNS_ACCEPTED = N_COUNTED, CONNS_OPEN, TURNED_AWAY, PAUSES_LIMIT, PAUSES_FILES,
 	TIMEOUTS_IDLE, TIMEOUTS_HEAD, TIMEOUTS_BODY, TIMEOUTS_WRITE, BYTES_IN, BYTES_OUT,
 	HANDSHAKES, HANDSHAKES_FAILED,
-	CALLS_OPEN, STREAMS_OPEN, THREADS, UP, GENERATION, SCHEMAS_REFUSED, RSS, FDS, ONE,
+	CALLS_OPEN, STREAMS_OPEN, THREADS, UP, GENERATION, SCHEMAS_REFUSED, ONE,
 	N_NUMBERS
 };
 
@@ -331,37 +330,11 @@ static void sum_up(struct totals *sum)
 		sum->n[STREAMS_OPEN] -= sum->n[STREAMS_ENDED + i];
 }
 
-static uint64_t resident_bytes(void)
-{
-	FILE *f = fopen("/proc/self/statm", "re");
-	unsigned long size, pages = 0;
-
-	if (f != NULL && fscanf(f, "%lu %lu", &size, &pages) != 2)
-		pages = 0;
-	if (f != NULL)
-		fclose(f);
-	return (uint64_t)pages * (uint64_t)sysconf(_SC_PAGESIZE);
-}
-
-static uint64_t open_files(void)
-{
-	DIR *d = opendir("/proc/self/fd");
-	uint64_t n = 0;
-
-	while (d != NULL && readdir(d) != NULL)
-		n++;
-	if (d != NULL)
-		closedir(d);
-	return n > 3 ? n - 3 : 0; /* `.`, `..` and the folder itself */
-}
-
 static void sum_process(struct totals *sum, const struct gateway_thread *t)
 {
 	sum->n[UP] = t->config->state->n_up;
 	sum->n[GENERATION] = t->snapshot != NULL ? t->snapshot->generation : 0;
 	sum->n[SCHEMAS_REFUSED] = snapshot_n_refused();
-	sum->n[RSS] = resident_bytes();
-	sum->n[FDS] = open_files();
 	sum->n[ONE] = 1;
 }
 
@@ -403,25 +376,13 @@ static const struct line {
 	 "Times a thread lost the service, did not find it, or got no answer to PING."},
 	{GENERATION, P "schema_generation", "", "gauge", "Schemas used so far; 0 before the first."},
 	{SCHEMAS_REFUSED, P "schema_refused_total", "", "counter", "Schemas that could not be used."},
-	{RSS, "process_resident_memory_bytes", "", "gauge", "Resident memory."},
-	{FDS, "process_open_fds", "", "gauge", "Open file descriptors."},
 };
-
-static void put_family(struct buf *b, const char *name, const char *type, const char *help)
-{
-	buf_printf(b, "# HELP %s %s\n# TYPE %s %s\n", name, help, name, type);
-}
-
-static void put_line(struct buf *b, const char *name, const char *labels, uint64_t n)
-{
-	buf_printf(b, "%s%s %llu\n", name, labels, (unsigned long long)n);
-}
 
 static void put_requests(struct buf *b, const uint64_t *n)
 {
 	static const char name[] = P "requests_total";
 
-	put_family(b, name, "counter", "Requests answered, by method and class of status.");
+	prom_family(b, name, "counter", "Requests answered, by method and class of status.");
 	for (size_t v = 0; v < N_VERBS; v++)
 		for (size_t c = 0; c < N_CLASSES; c++)
 			buf_printf(b, "%s{method=\"%s\",class=\"%zuxx\"} %llu\n", name, verbs[v], c + 2,
@@ -432,7 +393,7 @@ static void put_refused(struct buf *b, const uint64_t *n)
 {
 	static const char name[] = P "requests_refused_total";
 
-	put_family(b, name, "counter", "Requests refused before they were whole or legal, by status.");
+	prom_family(b, name, "counter", "Requests refused before they were whole or legal, by status.");
 	for (size_t i = 0; i < ARRAY_LEN(refusals); i++)
 		buf_printf(b, "%s{status=\"%d\"} %llu\n", name, refusals[i],
 			   (unsigned long long)n[REFUSED + i]);
@@ -442,7 +403,7 @@ static void put_denied(struct buf *b, const uint64_t *n)
 {
 	static const char name[] = P "requests_denied_total";
 
-	put_family(b, name, "counter", "Requests the gateway itself answered with 401, 403 or 429, by status.");
+	prom_family(b, name, "counter", "Requests the gateway itself answered with 401, 403 or 429, by status.");
 	for (size_t i = 0; i < ARRAY_LEN(denials); i++)
 		buf_printf(b, "%s{status=\"%d\"} %llu\n", name, denials[i], (unsigned long long)n[DENIED + i]);
 }
@@ -451,7 +412,7 @@ static void put_histogram(struct buf *b, const char *name, const char *help, con
 {
 	uint64_t so_far = 0;
 
-	put_family(b, name, "histogram", help);
+	prom_family(b, name, "histogram", help);
 	for (size_t i = 0; i <= N_BUCKETS; i++) {
 		so_far += n[i];
 		buf_printf(b, "%s_bucket{le=\"%s\"} %llu\n", name, i < N_BUCKETS ? buckets[i].le : "+Inf",
@@ -461,22 +422,19 @@ static void put_histogram(struct buf *b, const char *name, const char *help, con
 		   (unsigned long long)so_far);
 }
 
-/* A template may have quotes and backslashes in it: literals of paths are percent-encoded, but variables' patterns
- * are as the .proto has them. */
 static void put_routes(struct buf *b, const struct map *routes)
 {
 	static const char name[] = P "route_requests_total";
 	const struct route_answers *a;
 	size_t at = 0;
 
-	put_family(b, name, "counter", "Requests answered, by the template of their path and class of status.");
+	prom_family(b, name, "counter", "Requests answered, by the template of their path and class of status.");
 	while ((a = map_next(routes, &at)) != NULL)
 		for (size_t c = 0; c < N_CLASSES; c++) {
 			if (a->by_class[c] == 0)
 				continue;
 			buf_printf(b, "%s{route=\"", name);
-			for (const char *p = a->name; *p != '\0'; p++)
-				buf_printf(b, *p == '"' || *p == '\\' ? "\\%c" : "%c", *p);
+			prom_label(b, a->name);
 			buf_printf(b, "\",class=\"%zuxx\"} %llu\n", c + 2, (unsigned long long)a->by_class[c]);
 		}
 }
@@ -487,23 +445,12 @@ static void put_calls(struct buf *b, const struct map *methods)
 	const struct method_calls *c;
 	size_t at = 0;
 
-	put_family(b, name, "counter", "Calls that ended, by method and code.");
+	prom_family(b, name, "counter", "Calls that ended, by method and code.");
 	while ((c = map_next(methods, &at)) != NULL)
 		for (int code = 0; code < N_CODES; code++)
 			if (c->by_code[code] > 0)
 				buf_printf(b, "%s{method=\"%s\",code=\"%s\"} %llu\n", name, c->name,
 					   err_info(code)->name, (unsigned long long)c->by_code[code]);
-}
-
-static void put_cpu(struct buf *b)
-{
-	static const char name[] = "process_cpu_seconds_total";
-	struct rusage u = {0};
-
-	getrusage(RUSAGE_SELF, &u);
-	put_family(b, name, "counter", "User and system time.");
-	buf_printf(b, "%s %.6f\n", name, (double)(u.ru_utime.tv_sec + u.ru_stime.tv_sec) +
-		   (double)(u.ru_utime.tv_usec + u.ru_stime.tv_usec) / 1e6);
 }
 
 void metrics_answer(struct http_request *r, const struct gateway_thread *t)
@@ -515,8 +462,8 @@ void metrics_answer(struct http_request *r, const struct gateway_thread *t)
 	sum_process(&sum, t);
 	for (size_t i = 0; i < ARRAY_LEN(lines); i++) {
 		if (*lines[i].type != '\0')
-			put_family(&body, lines[i].name, lines[i].type, lines[i].help);
-		put_line(&body, lines[i].name, lines[i].labels, sum.n[lines[i].number]);
+			prom_family(&body, lines[i].name, lines[i].type, lines[i].help);
+		prom_value(&body, lines[i].name, lines[i].labels, sum.n[lines[i].number]);
 	}
 	put_requests(&body, sum.n);
 	put_refused(&body, sum.n);
@@ -527,7 +474,7 @@ void metrics_answer(struct http_request *r, const struct gateway_thread *t)
 		      sum.n + UPSTREAM_BUCKETS);
 	put_routes(&body, &sum.routes);
 	put_calls(&body, &sum.methods);
-	put_cpu(&body);
+	prom_process(&body);
 	methods_free(&sum.methods);
 	routes_free(&sum.routes);
 	http_set_header(r, "Cache-Control", "no-store");
