@@ -56,6 +56,25 @@ def need(there, what):
         (pytest.fail if os.environ.get("ERRAND_TOOLS") else pytest.skip)(f"{what} is not there: ./dev test installs it")
 
 
+RELEASE_FIXTURES = {"clocked", "prefix"}  # a library in front of libc's; an installed release
+
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", "release: only a build without sanitizers shows it; ./dev test runs these in one")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config, items):
+    """Tests for release builds are not of this one, rather than skipped by it."""
+    for item in items:
+        if RELEASE_FIXTURES & set(getattr(item, "fixturenames", ())):
+            item.add_marker("release")
+    if SANITIZED:
+        others = [i for i in items if i.get_closest_marker("release")]
+        items[:] = [i for i in items if not i.get_closest_marker("release")]
+        config.hook.pytest_deselected(items=others)
+
+
 @pytest.fixture(scope="session")
 def node_modules():
     need(shutil.which("node") and os.path.isdir(os.path.join(JS, "node_modules")), "tests/js/node_modules")

@@ -1,9 +1,9 @@
 """What an idle pair costs. Release builds only: sanitizers have memory of their own."""
 
 import pytest
-from conftest import ARTICLE, SANITIZED, Pair, rss_kb
+from conftest import ARTICLE, Pair, rss_kb
 
-pytestmark = pytest.mark.skipif(bool(SANITIZED), reason="measures release builds; this one has sanitizers")
+pytestmark = pytest.mark.release
 
 
 def children(pid):

@@ -588,11 +588,11 @@ def test_frames_in_any_order_crash_nothing(hostile):
 
 # --- 49: a slow client ---
 
-@pytest.mark.skipif(bool(SANITIZED), reason="sanitizers' own memory grows")
+@pytest.mark.release  # sanitizers' own memory grows
 def test_many_slow_clients_cost_their_windows(make_pair):
     """Forty clients ask for 256 MiB each and read nothing: what both daemons hold is bounded by
     their windows, the handlers wait, others are served; who reads gets every byte in order."""
-    pair = make_pair(store="memory", service_args=["--threads", "64"], gateway_args=["--threads", "2"])
+    pair = make_pair(store="memory", service_args=["--sync-threads", "64"], gateway_args=["--threads", "2"])
     before = rss_kb(pair.gateway.pid), rss_kb(pair.service.pid)
     slow = []
     try:

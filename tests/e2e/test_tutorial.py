@@ -32,11 +32,14 @@ def reader(prefix, tmp_path):  # noqa: F811
     env = environment(prefix)
     env["PATH"] = f"{prefix}/bin:{prefix}/sbin:{env['PATH']}"
     env.pop("ERRAND_SOCKET", None)
+    # It is installed below DESTDIR: where a service looks for modules by name is not there.
+    env["MODULES"] = f"{prefix}/lib/errand"
     running = []
     yield tmp_path, env, running
     for p in running:
         p.send_signal(signal.SIGTERM)
         p.wait(60)
+    pathlib.Path(env["MODULES"], "shop.so").unlink(missing_ok=True)
 
 
 def follow(work, env, running):
@@ -45,6 +48,7 @@ def follow(work, env, running):
     cwd, waiting = work, None
     for kind, body in blocks():
         body = body.replace("127.0.0.1:8080", listen).replace("errand dev ", f"errand dev --listen {listen} ")
+        body = body.replace("module = shop\n", f"module = {env['MODULES']}/shop.so\n")
         if kind == "sh background":
             for p in running:  # ^C
                 p.send_signal(signal.SIGINT)
