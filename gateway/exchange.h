@@ -59,6 +59,7 @@ struct gateway_config {
 	enum log_level level;
 	enum log_format format;
 	struct settings settings; /* where all of it comes from */
+	char *socket_address;     /* owned: what socket points to */
 };
 
 /* What a loop thread has; one per thread. */

@@ -134,16 +134,14 @@ static bool config_gzip(struct gateway_config *c)
 /* As given, with unix: in front: never HOST:PORT, even without a slash. 0, or the exit status. */
 static int config_socket(struct gateway_config *c)
 {
-	static char address[sizeof "unix:" + sizeof ((struct sockaddr_un *)0)->sun_path];
 	const size_t max = sizeof ((struct sockaddr_un *)0)->sun_path - 1;
 	const char *path = strncmp(c->socket, "unix:", 5) == 0 ? c->socket + 5 : c->socket;
 
 	if (strlen(path) > max || *path == '\0')
 		return settings_wrong(&c->settings, "socket", "%.40s%s: a socket's path has 1 to %zu bytes, "
 				      "this has %zu", path, strlen(path) > 40 ? "..." : "", max, strlen(path));
-	if (path != address + strlen("unix:"))
-		snprintf(address, sizeof address, "unix:%s", path);
-	c->socket = address;
+	c->socket_address = xasprintf("unix:%s", path);
+	c->socket = c->socket_address;
 	return 0;
 }
 
@@ -300,5 +298,6 @@ void gateway_options_deinit(struct gateway_config *c)
 {
 	origin_rules_deinit(&c->origin);
 	listen_deinit_set(&c->listeners);
+	free(c->socket_address);
 	settings_deinit(&c->settings, c);
 }

@@ -32,7 +32,8 @@ bool (*log_tap)(const struct buf *line);
 
 void log_init(const char *name, enum log_level level)
 {
-	log_name = name;
+	if (strcmp(log_name, name) != 0) /* again, after SIGHUP: other threads read it */
+		log_name = name;
 	atomic_store(&log_max, (int)level);
 }
 
