@@ -98,6 +98,10 @@ class PendingCall:
         """What came along with the answer: docs/PROTOCOL.md, Metadata."""
         return self._wait(timeout).metadata
 
+    def untouched(self) -> bool:
+        """Has the service, which is stopping, not even looked at it? Then it may be called again."""
+        return self._pending.link.untouched(self._pending)
+
     def cancel(self) -> None:
         """Gives it up: the service stops the work, result() fails with CANCELLED. Any thread."""
         self._pending.cancel()
@@ -270,9 +274,15 @@ class Client:
         """Calls "pkg.Service/Method" with a message, a dict or keywords; a durable method is waited for.
         Of a stream it gives an iterator of messages. (A field called timeout or metadata: in a dict.)"""
         schema, d = self._method(method)
-        start = self.stream if schema.streams(d) else self.begin
-        started = start(method, value, timeout=timeout, metadata=metadata, **fields)
-        return started if isinstance(started, Stream) else started.result()
+        if schema.streams(d):
+            return self.stream(method, value, timeout=timeout, metadata=metadata, **fields)
+        while True:
+            started = self.begin(method, value, timeout=timeout, metadata=metadata, **fields)
+            try:
+                return started.result()
+            except Error as e:
+                if e.code != wire.UNAVAILABLE or not started.untouched():
+                    raise  # else it crossed the end of the service: begin() waits for the next one
 
     def service(self, name: str) -> Service:
         try:

@@ -124,6 +124,11 @@ class Link:
     def usable(self) -> bool:
         return not self.dead and not self._wire.leaving
 
+    def untouched(self, call: Pending) -> bool:
+        """Did it cross the service's GOAWAY? Then nothing has looked at it, and it may be sent again."""
+        with self._lock:
+            return self._wire.leaving and call.number > self._wire.last_seen
+
     # --- with the lock held ---
 
     def _flush(self) -> None:

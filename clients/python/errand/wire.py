@@ -178,6 +178,7 @@ class Connection:
         self.streams: dict[int, _Stream] = {}
         self.extended = False
         self.leaving = False   # GOAWAY: no new calls here
+        self.last_seen = 0     # and none with a higher number was looked at
         self._buffer = bytearray()
         self._outgoing = bytearray()
         self._last = 1
@@ -274,6 +275,7 @@ class Connection:
             if stream != 0 or len(payload) != 4:
                 raise ProtocolError("GOAWAY on a stream, or not of 4 bytes")
             self.leaving = True
+            self.last_seen = int.from_bytes(payload, "big")
         elif kind == CREDIT:
             if stream == 0 or len(payload) != 4:
                 raise ProtocolError("CREDIT without a stream, or not of 4 bytes")
