@@ -76,7 +76,7 @@ class _Link:
             left, self.calls = list(self.calls.items()), {}
             self.writer.close()
             for stream, events in left:
-                events.put_nowait(wire.End(stream, Error(wire.UNAVAILABLE, why)))
+                events.put_nowait(self.wire.lost(stream, why))
 
     async def close(self) -> None:
         self.task.cancel()
@@ -219,7 +219,16 @@ class AsyncClient:
 
     async def _ask(self, method: str, payload: bytes, timeout: Optional[float],
                    metadata: Mapping[str, str]) -> tuple[bytes, wire.End]:
-        """A unary call: the answer's bytes and its end."""
+        """A unary call: the answer's bytes and its end. What crossed the end of a service goes to the next one."""
+        until = None if timeout is None else asyncio.get_running_loop().time() + timeout
+        while True:
+            left = None if until is None else max(0.0, until - asyncio.get_running_loop().time())
+            data, end = await self._ask_once(method, payload, left, metadata)
+            if not end.unseen:
+                return data, end
+
+    async def _ask_once(self, method: str, payload: bytes, timeout: Optional[float],
+                        metadata: Mapping[str, str]) -> tuple[bytes, wire.End]:
         data = b""
         link, stream, events = await self._start(method, payload, timeout, metadata, False)
         try:

@@ -99,8 +99,8 @@ class PendingCall:
         return self._wait(timeout).metadata
 
     def untouched(self) -> bool:
-        """Has the service, which is stopping, not even looked at it? Then it may be called again."""
-        return self._pending.link.untouched(self._pending)
+        """It has ended, and the service, which was stopping, has not looked at it: it may be called again."""
+        return self._end is not None and self._end.unseen
 
     def cancel(self) -> None:
         """Gives it up: the service stops the work, result() fails with CANCELLED. Any thread."""
@@ -230,8 +230,9 @@ class Client:
         return known or self.refresh()
 
     def refresh(self) -> Schema:
-        pending = self._start("errand.v1.Schema/Get", b"", 30, {}, False)
-        event = pending.next()
+        event = self._start("errand.v1.Schema/Get", b"", 30, {}, False).next()
+        while isinstance(event, wire.End) and event.unseen:
+            event = self._start("errand.v1.Schema/Get", b"", 30, {}, False).next()
         if isinstance(event, wire.End):
             raise read_error(None, event.error) if event.error is not None else Error(wire.INTERNAL, "no schema")
         reply = dict(wire.fields(event.data))
@@ -276,12 +277,15 @@ class Client:
         schema, d = self._method(method)
         if schema.streams(d):
             return self.stream(method, value, timeout=timeout, metadata=metadata, **fields)
+        timeout = self.timeout if timeout is None else timeout
+        until = None if timeout is None else time.monotonic() + timeout
         while True:
-            started = self.begin(method, value, timeout=timeout, metadata=metadata, **fields)
+            left = None if until is None else max(0.0, until - time.monotonic())
+            started = self.begin(method, value, timeout=left, metadata=metadata, **fields)
             try:
                 return started.result()
-            except Error as e:
-                if e.code != wire.UNAVAILABLE or not started.untouched():
+            except Error:
+                if not started.untouched():
                     raise  # else it crossed the end of the service: begin() waits for the next one
 
     def service(self, name: str) -> Service:

@@ -124,11 +124,6 @@ class Link:
     def usable(self) -> bool:
         return not self.dead and not self._wire.leaving
 
-    def untouched(self, call: Pending) -> bool:
-        """Did it cross the service's GOAWAY? Then nothing has looked at it, and it may be sent again."""
-        with self._lock:
-            return self._wire.leaving and call.number > self._wire.last_seen
-
     # --- with the lock held ---
 
     def _flush(self) -> None:
@@ -214,4 +209,4 @@ class Link:
             calls, self._calls = self._calls, {}
             self._wake()
         for call in calls.values():
-            call.events.put(wire.End(call.number, Error(wire.UNAVAILABLE, why)))
+            call.events.put(self._wire.lost(call.number, why))

@@ -157,9 +157,11 @@ class Message(Event):
 
 @dataclass
 class End(Event):
-    """The last event of a stream: error is None when it went well."""
+    """The last event of a stream: error is None when it went well. unseen: the service was stopping and has
+    not looked at it, so it may be sent again, to the next one."""
     error: Optional[Error] = None
     metadata: dict[str, str] = field(default_factory=dict)
+    unseen: bool = False
 
 
 @dataclass
@@ -238,6 +240,14 @@ class Connection:
             self._take(stream, kind, flags, payload, events)
         return events
 
+    def lost(self, stream: int, why: str) -> End:
+        """The end of a stream that was open when the connection ended."""
+        return End(stream, Error(UNAVAILABLE, why), unseen=self._crossed(stream))
+
+    def _crossed(self, stream: int) -> bool:
+        """Has GOAWAY come that leaves this one out?"""
+        return self.leaving and stream > self.last_seen
+
     def eof(self) -> None:
         """The peer has closed: a ProtocolError when that was in the middle of a frame."""
         if self._buffer:
@@ -306,7 +316,8 @@ class Connection:
         del self.streams[stream]
         if error is None and not s.streaming:
             events.append(Message(stream, answer))
-        events.append(End(stream, error, metadata))
+        unseen = error is not None and error.code == UNAVAILABLE and self._crossed(stream)
+        events.append(End(stream, error, metadata, unseen))
 
     def _take_data(self, stream: int, flags: int, payload: bytes, events: list[Event]) -> None:
         s = self._find(stream)
