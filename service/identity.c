@@ -73,6 +73,7 @@ static const char *resource(const struct errand_call *call)
 void identity_audit(struct errand_call *call, int code)
 {
 	const struct method *m = call_method(call);
+	const char *name = errand_identity(call);
 	AUTO_BUF who = BUF_INIT;
 	AUTO_BUF what = BUF_INIT;
 	const char *r;
@@ -80,7 +81,8 @@ void identity_audit(struct errand_call *call, int code)
 	if (!(m->schema->scopes & SCOPE_BIT(SCOPE_OPERATE)) || m->schema->local)
 		return;
 	r = resource(call);
-	log_quote(&who, errand_identity(call), strlen(errand_identity(call)));
+	name = *name != '\0' ? name : "-"; /* a schedule's task */
+	log_quote(&who, name, strlen(name));
 	log_quote(&what, r, strnlen(r, 256));
 	log_info("operator action", "identity=%s method=%s resource=%s outcome=%s", buf_cstr(&who),
 		 m->schema->full_name, buf_cstr(&what), err_info(code)->name);

@@ -16,6 +16,7 @@
 #include "errand/status.h"
 #include "service/call.h"
 #include "service/enqueue.h"
+#include "service/identity.h"
 #include "service/lease.h"
 #include "service/metrics.h"
 #include "service/pool.h"
@@ -376,6 +377,14 @@ static void take_problem(const struct task_run *run, struct task_ending *ending,
 	}
 }
 
+static void run_audit(const struct task_run *run, struct errand_call *call, int code)
+{
+	const struct log_ids *before = log_ids_set(run->ids);
+
+	identity_audit(call, code);
+	log_ids_set(before);
+}
+
 static void on_answered(struct errand_call *call, struct answer *a, void *arg)
 {
 	struct task_flush *flush = feed_owner((uintptr_t)arg);
@@ -387,6 +396,7 @@ static void on_answered(struct errand_call *call, struct answer *a, void *arg)
 
 	if (run == NULL)
 		return;
+	run_audit(run, call, a->code);
 	ending.usage = a->usage;
 	a->usage = BUF_INIT;
 	ending.outcome = outcome_of(run, a, call_cancel_code(call));
@@ -600,6 +610,7 @@ static void interrupt_rest(void *arg)
 
 	for (size_t pos = 0; (run = map_next(&engine.runs, &pos)) != NULL;)
 		if (run->call != NULL) {
+			run_audit(run, run->call, ERRAND_UNAVAILABLE);
 			call_cancel(run->call, ERRAND_CANCELLED, true);
 			end_with(run, OUTCOME_INTERRUPTED, ERRAND_UNAVAILABLE,
 				 "the service stopped while the attempt ran");

@@ -450,6 +450,29 @@ def test_operators_are_in_the_log(make_pair, tokens):
     assert not any("ListQueues" in line[1] for line in lines)
 
 
+def test_operators_tasks_are_in_the_log(make_pair, tokens):
+    """Of a method of theirs that is a task each attempt: who has made it, whichever way, and what came of it."""
+    pair = make_pair(gateway_args=["--tokens", tokens.path])
+    operate, operator = "errandtest.v1.Test/TaskOperate", tokens.header("operator")
+    r = pair.post("/test/task-operate", {"textValue": "a"}, headers={**operator, "Prefer": "respond-async"})
+    assert r.status == 202, r
+    id_ = r.json()["id"]
+    wait_until(lambda: audit(pair) == [("token:operator", operate, "-", "OK")], 20, "its line")
+    assert re.search(rf'msg="operator action".*task={id_}', pair.service.text())
+    out = subprocess.run([f"{BUILD}/errand", "submit", operate, "textValue=fail", "--socket", pair.socket, "--wait"],
+                         capture_output=True, text=True, timeout=60, check=False)
+    assert out.returncode != 0
+    wait_until(lambda: len(audit(pair)) == 2, 20, "the second line")
+    assert audit(pair)[1] == (f"uid:{os.geteuid()}", operate, "-", "FAILED_PRECONDITION")
+    r = pair.post("/v1/schedules", {"id": "nightly", "cron": "0 3 1 1 *", "method": operate, "input": {}},
+                  headers=operator)
+    assert r.status in (200, 201), r
+    assert pair.post("/v1/schedules/nightly:trigger", {}, headers=operator).status in (200, 201, 202)
+    wait_until(lambda: ("-", operate, "-", "OK") in audit(pair), 20, "that of a schedule, which nobody has made")
+    who = [(line[0], line[1].split("/")[1]) for line in audit(pair)[2:]]
+    assert ("token:operator", "CreateSchedule") in who and ("token:operator", "TriggerSchedule") in who
+
+
 def test_a_task_keeps_who_has_made_it(make_pair, tokens):
     pair = make_pair(gateway_args=["--tokens", tokens.path])
     caller = {**tokens.header("caller"), "Prefer": "wait=20"}

@@ -467,6 +467,15 @@ static void test__task_who(Service *s, const Nothing *in, Done done, void *call)
 	reply(done, errand_identity(call), call);
 }
 
+/* Fails when its text says so. */
+static void test__task_operate(Service *s, const Errandtest__V1__EchoMessage *in, Done done, void *call)
+{
+	if (strcmp(in->text_value, "fail") == 0)
+		errand_fail(call, ERRAND_FAILED_PRECONDITION, "as asked");
+	else
+		reply(done, "done", call);
+}
+
 static void test__fail_fields(Service *s, const Errandtest__V1__FailRequest *in, Done done, void *call)
 {
 	errand_violation(call, "/code", "test.code", "%d is no good code", in->code);
