@@ -16,7 +16,7 @@
 
 static struct command_scope scope_of(const struct command_input *in)
 {
-	return (struct command_scope){in, "0190-task", 3, RIG_METHOD, "/work/dir"};
+	return (struct command_scope){in, "0190-task", 3, RIG_METHOD, "/srv/dir"};
 }
 
 /* A*5 is AAAAA. */
