@@ -56,7 +56,7 @@ struct tokens {
 
 static bool counts(const struct tokens *t, const struct token *k)
 {
-	return k->revoked_s == 0 && (k->expires_s == 0 || k->expires_s > t->now_s);
+	return token_ended(k, t->now_s) == NULL;
 }
 
 /* By id, or the one of that name that counts. NULL, after an error. */
@@ -187,6 +187,8 @@ static int add(struct tokens *t, const char *name, const char *scopes, char text
 	k.created_s = t->now_s;
 	k.expires_s = t->conf->expires != 0 ? t->now_s + t->conf->expires / NS_PER_S : 0;
 	grants_parse(&k.grants, scopes, why, sizeof why);
+	k.above = t->file.below; /* behind all that is there */
+	t->file.below = NULL;
 	t->file.items = xrealloc(t->file.items, (t->file.n + 1) * sizeof k);
 	t->file.items[t->file.n++] = k;
 	return CLI_OK;
@@ -290,23 +292,15 @@ static int token_revoke(struct tokens *t, int n, char **operands)
 
 static int token_prune(struct tokens *t, int n, char **operands)
 {
-	struct token_file kept = {0};
-	struct token_file gone = {0};
+	size_t before = t->file.n;
 	int r;
 
-	kept.items = xcalloc(t->file.n + 1, sizeof *kept.items);
-	gone.items = xcalloc(t->file.n + 1, sizeof *gone.items);
-	for (size_t i = 0; i < t->file.n; i++) {
-		struct token_file *to = counts(t, &t->file.items[i]) ? &kept : &gone;
-
-		to->items[to->n++] = t->file.items[i];
-	}
-	free(t->file.items);
-	t->file = kept;
-	r = gone.n > 0 ? save(t) : CLI_OK;
+	for (size_t i = before; i-- > 0;)
+		if (!counts(t, &t->file.items[i]))
+			token_file_remove(&t->file, i);
+	r = t->file.n < before ? save(t) : CLI_OK;
 	if (r == CLI_OK && !t->conf->json)
-		printf("%zu taken away, %zu left\n", gone.n, kept.n);
-	token_file_deinit(&gone);
+		printf("%zu taken away, %zu left\n", before - t->file.n, t->file.n);
 	return r;
 }
 

@@ -23,6 +23,7 @@
 #define PREFIX "erd_"
 enum { N_FIELDS = 7, LINE_MAX_BYTES = 4096, RANDOM = 32 };
 
+#define HEADING "# ID SHA256 SCOPES CREATED EXPIRES REVOKED NAME: errand token writes it\n"
 static const char alphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 
 /* --- a token --- */
@@ -94,8 +95,16 @@ bool token_name_good(const char *name)
 	return len > 0 && len <= TOKEN_NAME_MAX;
 }
 
+const char *token_ended(const struct token *t, int64_t now_s)
+{
+	if (t->revoked_s != 0)
+		return "the token was revoked";
+	return t->expires_s != 0 && t->expires_s <= now_s ? "the token has expired" : NULL;
+}
+
 static void token_deinit(struct token *t)
 {
+	free(t->above);
 	free(t->name);
 	free(t->scopes);
 	grants_deinit(&t->grants);
@@ -106,7 +115,32 @@ void token_file_deinit(struct token_file *f)
 	for (size_t i = 0; i < f->n; i++)
 		token_deinit(&f->items[i]);
 	free(f->items);
+	free(f->below);
 	*f = (struct token_file){0};
+}
+
+/* One text behind the other; takes both. */
+static char *join(char *a, char *b)
+{
+	char *both;
+
+	if (a == NULL || b == NULL)
+		return a != NULL ? a : b;
+	both = xasprintf("%s%s", a, b);
+	free(a);
+	free(b);
+	return both;
+}
+
+void token_file_remove(struct token_file *f, size_t i)
+{
+	char **next = i + 1 < f->n ? &f->items[i + 1].above : &f->below;
+
+	*next = join(f->items[i].above, *next);
+	f->items[i].above = NULL;
+	token_deinit(&f->items[i]);
+	memmove(&f->items[i], &f->items[i + 1], (f->n - i - 1) * sizeof *f->items);
+	f->n--;
 }
 
 /* --- reading --- */
@@ -164,7 +198,20 @@ static int read_fields(struct token *t, char *const *field, char *why, size_t wh
 	return 0;
 }
 
-/* 0, also for a line without a token. */
+static const struct token *same_token(const struct token_file *f, const struct token *t)
+{
+	for (size_t i = 0; i < f->n; i++)
+		if (memcmp(f->items[i].hash, t->hash, TOKEN_HASH) == 0)
+			return &f->items[i];
+	return NULL;
+}
+
+static bool has_token(const char *line)
+{
+	line += strspn(line, " \t\r\n");
+	return *line != '\0' && *line != '#';
+}
+
 static int read_line(struct token_file *f, char *line, char *why, size_t why_size)
 {
 	char *field[N_FIELDS + 1], *save, *word = strtok_r(line, " \t\r\n", &save);
@@ -173,8 +220,6 @@ static int read_line(struct token_file *f, char *line, char *why, size_t why_siz
 
 	for (; word != NULL && n <= N_FIELDS; word = strtok_r(NULL, " \t\r\n", &save))
 		field[n++] = word;
-	if (n == 0 || field[0][0] == '#')
-		return 0;
 	for (size_t i = 0; i < n; i++)
 		if (strncmp(field[i], PREFIX, strlen(PREFIX)) == 0) { /* it is not told on */
 			snprintf(why, why_size, "this has the text of a token, which belongs nowhere: revoke it");
@@ -192,28 +237,53 @@ static int read_line(struct token_file *f, char *line, char *why, size_t why_siz
 		token_deinit(&t);
 		return -1;
 	}
+	if (same_token(f, &t) != NULL) { /* which of the two counted? */
+		snprintf(why, why_size, "the token %s is there already, as %s", t.id, same_token(f, &t)->name);
+		token_deinit(&t);
+		return -1;
+	}
+	t.above = f->below;
+	f->below = NULL;
 	f->items = xrealloc(f->items, (f->n + 1) * sizeof *f->items);
 	f->items[f->n++] = t;
 	return 0;
 }
 
+static int take_line(struct token_file *f, char *line, size_t len, char *why, size_t why_size)
+{
+	if (strlen(line) != len || len > LINE_MAX_BYTES) {
+		snprintf(why, why_size, "a line is at most %d bytes of text", LINE_MAX_BYTES);
+		return -1;
+	}
+	if (has_token(line))
+		return read_line(f, line, why, why_size);
+	f->below = join(f->below, xasprintf("%s%s", line, line[len - 1] == '\n' ? "" : "\n"));
+	return 0;
+}
+
 static int read_lines(FILE *in, const char *path, struct token_file *out, char *why, size_t why_size)
 {
-	char line[LINE_MAX_BYTES], what[256];
+	AUTO_FREE char *line = NULL;
+	size_t size = 0;
+	char what[256];
+	ssize_t len;
 
-	for (unsigned n = 1; fgets(line, sizeof line, in) != NULL; n++)
-		if (read_line(out, line, what, sizeof what) < 0) {
+	for (unsigned n = 1; (len = getline(&line, &size, in)) > 0; n++)
+		if (take_line(out, line, (size_t)len, what, sizeof what) < 0) {
 			snprintf(why, why_size, "%s:%u: %s", path, n, what);
 			return -ERRAND_INVALID_ARGUMENT;
 		}
-	return 0;
+	if (!ferror(in))
+		return 0;
+	snprintf(why, why_size, "%s: it cannot be read to its end: %s", path, strerror(errno));
+	return -ERRAND_PERMISSION_DENIED;
 }
 
 int token_file_read(const char *path, struct token_file *out, char *why, size_t why_size)
 {
-	FILE *in = fopen(path, "re");
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK), r = 0; /* no waiting, whatever it is */
+	FILE *in = fd >= 0 ? fdopen(fd, "r") : NULL;
 	struct stat st;
-	int r = 0;
 
 	*out = (struct token_file){0};
 	if (in == NULL) {
@@ -288,32 +358,52 @@ static int sync_dir(const char *path)
 	return r;
 }
 
+static void put_all(FILE *out, const struct token_file *file)
+{
+	if (file->below == NULL && (file->n == 0 || (file->n == 1 && file->items[0].above == NULL)))
+		fputs(HEADING, out);
+	for (size_t i = 0; i < file->n; i++) {
+		fputs(file->items[i].above != NULL ? file->items[i].above : "", out);
+		put_token(out, &file->items[i]);
+	}
+	fputs(file->below != NULL ? file->below : "", out);
+}
+
+/* The file itself, where path is a link to it. */
+static char *true_path(const char *path)
+{
+	char *real = realpath(path, NULL);
+
+	return real != NULL ? real : xstrdup(path);
+}
+
 int token_file_write(const char *path, const struct token_file *file)
 {
-	AUTO_FREE char *new = xasprintf("%s.new", path);
-	int fd = open(new, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600), r;
-	FILE *out = fd >= 0 ? fdopen(fd, "w") : NULL;
+	AUTO_FREE char *real = true_path(path), *new = xasprintf("%s.new", real);
+	FILE *out;
+	int fd, r;
 
-	if (out == NULL)
+	unlink(new); /* of somebody who was killed */
+	fd = open(new, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+	if (fd < 0 || (out = fdopen(fd, "w")) == NULL)
 		return -errno;
-	r = like_old(fd, path);
-	fputs("# ID SHA256 SCOPES CREATED EXPIRES REVOKED NAME: errand token writes it\n", out);
-	for (size_t i = 0; i < file->n; i++)
-		put_token(out, &file->items[i]);
-	if (r == 0 && (fflush(out) != 0 || fsync(fd) < 0))
+	r = like_old(fd, real);
+	errno = EIO;
+	put_all(out, file);
+	if (r == 0 && (ferror(out) || fflush(out) != 0 || fsync(fd) < 0)) /* the disk may be full in its midst */
 		r = -errno;
 	if (fclose(out) != 0 && r == 0)
 		r = -errno;
-	if (r == 0 && rename(new, path) < 0)
+	if (r == 0 && rename(new, real) < 0)
 		r = -errno;
 	if (r < 0)
 		unlink(new);
-	return r < 0 ? r : sync_dir(path);
+	return r < 0 ? r : sync_dir(real);
 }
 
 int token_file_lock(const char *path)
 {
-	AUTO_FREE char *name = xasprintf("%s.lock", path);
+	AUTO_FREE char *real = true_path(path), *name = xasprintf("%s.lock", real);
 	int fd = open(name, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
 
 	if (fd < 0)

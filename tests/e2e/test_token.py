@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import re
+import resource
 import subprocess
 import threading
 
@@ -101,11 +102,59 @@ def test_files_that_cannot_be_used(token, tmp_path):
     os.chmod(token.path, 0o600)
     good = token.path.read_text(encoding="utf-8")
     for line, text in (("word\n", "a line is ID SHA256"), (good.splitlines()[1].replace(" read ", " all "), "no scope all"),
-                       ("0" + good.splitlines()[1][1:], "does not go with its hash"),
+                       ("01"[good.splitlines()[1][0] == "0"] + good.splitlines()[1][1:], "does not go with its hash"),
+                       (good.splitlines()[1].replace(" ci", " other"), "is there already, as ci"),
                        (good.splitlines()[1].replace(" - ", " soon ", 1), "times are written")):
         token.path.write_text(good + line, encoding="utf-8")
         err = token("list", status=65)
         assert f"{token.path}:3: " in err and text in err
+
+
+def words(token):
+    """The lines, of those with a token its name only."""
+    return [line if line.startswith("#") or not line.strip() else line.split()[-1]
+            for line in token.path.read_text(encoding="utf-8").splitlines()]
+
+
+def test_what_people_have_written_stays(token):
+    token("create", "ci", "--scope", "read")
+    head, ci = token.path.read_text(encoding="utf-8").splitlines()
+    token.path.write_text(f"{head}\n\n# of the builders\n{ci}\n\n# of the till, see the wiki\n", encoding="utf-8")
+    token("create", "till", "--scope", "call")
+    token("create", "web", "--scope", "call")
+    token("rotate", "till")
+    token("revoke", "ci")
+    assert words(token) == [head, "", "# of the builders", "ci", "", "# of the till, see the wiki", "till", "web", "till"]
+    assert token("prune") == "2 taken away, 2 left"
+    assert words(token) == [head, "", "# of the builders", "", "# of the till, see the wiki", "web", "till"]
+
+
+def test_a_full_disk(token):
+    """The file is whole, as it was, and nothing is left beside it; the token that is not there is not shown."""
+    for i in range(20):
+        token("create", f"t{i}", "--scope", "read")
+    os.chmod(token.path, 0o640)
+    before = token.path.read_text(encoding="utf-8")
+
+    def full():
+        resource.setrlimit(resource.RLIMIT_FSIZE, (len(before) - 100, len(before) - 100))
+    for args in (("create", "late", "--scope", "read"), ("revoke", "t0"), ("rotate", "t1")):
+        r = subprocess.run([os.path.join(BUILD, "errand"), "token", "--file", str(token.path), *args], capture_output=True,
+                           text=True, timeout=60, check=False, preexec_fn=full, restore_signals=False)
+        assert r.returncode == 1 and "File too large" in r.stderr and r.stdout == "", r
+        assert token.path.read_text(encoding="utf-8") == before
+        assert sorted(os.listdir(token.path.parent)) == ["tokens", "tokens.lock"]
+    assert os.stat(token.path).st_mode & 0o777 == 0o640
+
+
+def test_after_one_that_was_killed(token):
+    token("create", "a", "--scope", "read")
+    with open(f"{token.path}.new", "w", encoding="utf-8") as f:
+        f.write("half of it")
+    os.chmod(f.name, 0o666)
+    token("create", "b", "--scope", "read")
+    assert [k["name"] for k in listed(token)] == ["a", "b"]
+    assert os.stat(token.path).st_mode & 0o777 == 0o600
 
 
 def test_many_at_once(token):

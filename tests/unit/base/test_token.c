@@ -197,6 +197,9 @@ static void written_is_read(void **state)
 #define ID "ba7816bf8f01"
 #define HASH "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
 
+#define TEN(x) x x x x x x x x x x
+#define LONG TEN(TEN("0123456789"))
+
 static void wrong_lines(void **state)
 {
 	static const struct {
@@ -213,6 +216,9 @@ static void wrong_lines(void **state)
 		{ID " " HASH " read - 2026-11-23 - ci\n", "times"},
 		{ID " " HASH " read - - - c\xc3\xa9\n", "name"},
 		{"000000000000 " HASH " read - - - ci\n", "id"},
+		{ID " " HASH " read - - - ci\n#\n" ID " " HASH " operate - - - other\n", ":3: the token " ID " is there already, as ci"},
+		{"# " LONG LONG LONG LONG "\n" ID " " HASH " read - - - ci\n", NULL},
+		{"#\n# " LONG LONG LONG LONG LONG ID " " HASH " operate - - - ci\n", ":2: a line is at most"},
 	};
 	struct token_file f;
 	char why[512];
@@ -228,6 +234,95 @@ static void wrong_lines(void **state)
 			fail_msg("%s: %s", rows[i].text, why);
 		token_file_deinit(&f);
 	}
+}
+
+static void a_byte_that_ends_texts(void **state)
+{
+	static const char line[] = ID " " HASH " read - - - ci\0 more\n";
+	struct token_file f;
+	char why[512];
+	FILE *out = fopen(path, "w");
+
+	assert_non_null(out);
+	fwrite(line, 1, sizeof line - 1, out);
+	fclose(out);
+	chmod(path, 0600);
+	assert_true(token_file_read(path, &f, why, sizeof why) < 0);
+	assert_non_null(strstr(why, ":1: a line is at most"));
+}
+
+/* --- what people have written between the tokens --- */
+
+static char *content(void)
+{
+	static char all[4096];
+	FILE *f = fopen(path, "r");
+
+	assert_non_null(f);
+	all[fread(all, 1, sizeof all - 1, f)] = '\0';
+	fclose(f);
+	return all;
+}
+
+#define ID2 "e3b0c44298fc"
+#define HASH2 "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+
+static void comments_stay(void **state)
+{
+	static const char before[] = "\n# ours\n\n" ID " " HASH " read - - - ci\n\t# till\r\n  \n" ID2 " " HASH2
+				     " call - - - till\n\n# the end";
+	struct token_file f;
+	char why[512];
+
+	put_file(before, 0600);
+	assert_int_equal(token_file_read(path, &f, why, sizeof why), 0);
+	assert_int_equal(f.n, 2);
+	assert_int_equal(token_file_write(path, &f), 0);
+	assert_string_equal(content(), "\n# ours\n\n" ID " " HASH " read - - - ci\n\t# till\r\n  \n" ID2 " " HASH2
+			    " call - - - till\n\n# the end\n");
+	token_file_remove(&f, 0);
+	assert_int_equal(token_file_write(path, &f), 0);
+	assert_string_equal(content(), "\n# ours\n\n\t# till\r\n  \n" ID2 " " HASH2 " call - - - till\n\n# the end\n");
+	token_file_remove(&f, 0);
+	assert_int_equal(f.n, 0);
+	assert_int_equal(token_file_write(path, &f), 0);
+	assert_string_equal(content(), "\n# ours\n\n\t# till\r\n  \n\n# the end\n");
+	token_file_deinit(&f);
+}
+
+/* The link stays one, and what it names is written. */
+static void a_link(void **state)
+{
+	struct token_file f;
+	char link[80], why[512];
+	struct stat st;
+
+	snprintf(link, sizeof link, "%s/link", dir);
+	put_file("# ours\n" ID " " HASH " read - - - ci\n", 0640);
+	assert_int_equal(symlink(path, link), 0);
+	assert_int_equal(token_file_read(link, &f, why, sizeof why), 0);
+	token_file_remove(&f, 0);
+	assert_int_equal(token_file_write(link, &f), 0);
+	assert_string_equal(content(), "# ours\n");
+	assert_int_equal(lstat(link, &st), 0);
+	assert_true(S_ISLNK(st.st_mode));
+	assert_int_equal(stat(path, &st), 0);
+	assert_int_equal(st.st_mode & 07777, 0640);
+	unlink(link);
+	token_file_deinit(&f);
+}
+
+/* Nobody waits for a writer who does not come. */
+static void a_fifo(void **state)
+{
+	struct token_file f;
+	char why[512];
+
+	unlink(path);
+	assert_int_equal(mkfifo(path, 0600), 0);
+	assert_true(token_file_read(path, &f, why, sizeof why) < 0);
+	assert_non_null(strstr(why, "this is no file"));
+	unlink(path);
 }
 
 /* Whoever puts a token itself where its id or hash belongs must not find it in the log. */
@@ -278,6 +373,10 @@ int main(void)
 		cmocka_unit_test(hashes),
 		cmocka_unit_test(written_is_read),
 		cmocka_unit_test(wrong_lines),
+		cmocka_unit_test(a_byte_that_ends_texts),
+		cmocka_unit_test(comments_stay),
+		cmocka_unit_test(a_link),
+		cmocka_unit_test(a_fifo),
 		cmocka_unit_test(errors_tell_no_secret),
 		cmocka_unit_test(files_of_others),
 	};
