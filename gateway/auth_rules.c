@@ -42,9 +42,12 @@ struct look {
 	bool there;
 };
 
-static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* guards newest and last */
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* guards these three */
 static struct auth_rules *newest;
 static struct look last;
+/* By which newest is made. A thread that has not taken it yet, after SIGHUP, must not look: it would bring back the
+ * rules of the one before. Compared only; main keeps a configuration until all threads have the next. */
+static const struct gateway_config *current;
 static _Atomic bool required;
 static _Atomic int64_t looked_ns;
 
@@ -188,29 +191,39 @@ static bool same_look(const struct look *a, const struct look *b)
 	       a->changed.tv_sec == b->changed.tv_sec && a->changed.tv_nsec == b->changed.tv_nsec;
 }
 
+/* With the lock. Takes rules; gives those that are not needed any more. */
+static struct auth_rules *publish(const struct gateway_config *c, struct auth_rules *rules, const struct look *now)
+{
+	struct auth_rules *old = newest;
+
+	newest = rules;
+	last = *now;
+	atomic_store(&required, c->tokens != NULL || c->anonymous != NULL || c->peers.n > 0 || c->certs.n > 0);
+	return old;
+}
+
 int auth_load(const struct gateway_config *c, char *why, size_t why_size)
 {
-	struct look now = look_at(c->tokens);
-	struct auth_rules *rules = rules_new(c, why, why_size), *old;
+	struct look now = look_at(c->tokens); /* before it is read: what comes between is seen next time */
+	struct auth_rules *rules = rules_new(c, why, why_size), *old = NULL;
 
-	if (rules == NULL)
-		return -1;
-	pthread_mutex_lock(&lock);
-	old = newest;
-	newest = rules;
-	last = now;
-	pthread_mutex_unlock(&lock);
 	if (c->tokens != NULL)
 		secret_held(); /* requests have them */
-	atomic_store(&required, c->tokens != NULL || c->anonymous != NULL || c->peers.n > 0 || c->certs.n > 0);
+	pthread_mutex_lock(&lock);
+	current = c;
+	last = now;
+	if (rules != NULL)
+		old = publish(c, rules, &now);
+	pthread_mutex_unlock(&lock);
 	auth_rules_unref(old);
-	return 0;
+	return rules != NULL ? 0 : -1;
 }
 
 void auth_deinit(void)
 {
 	auth_rules_unref(newest);
 	newest = NULL;
+	current = NULL;
 	required = false;
 }
 
@@ -220,22 +233,36 @@ bool auth_is_required(void)
 }
 
 /* What cannot be read is told once, and again when it has changed. */
-static void look_again(const struct gateway_config *c)
+static bool look_changed(const struct gateway_config *c, const struct look *now)
 {
-	struct look now = look_at(c->tokens);
-	char why[512];
 	bool changed;
 
 	pthread_mutex_lock(&lock);
-	changed = !same_look(&now, &last);
-	last = now;
+	changed = c == current && !same_look(now, &last);
+	if (changed)
+		last = *now;
 	pthread_mutex_unlock(&lock);
-	if (!changed)
+	return changed;
+}
+
+static void look_again(const struct gateway_config *c)
+{
+	struct look now = look_at(c->tokens);
+	struct auth_rules *rules;
+	char why[512];
+
+	if (!look_changed(c, &now))
 		return;
-	if (auth_load(c, why, sizeof why) < 0)
+	rules = rules_new(c, why, sizeof why);
+	if (rules == NULL)
 		log_error("tokens: the former ones stay", "reason=\"%s\"", why);
 	else
 		log_info("tokens read again", "file=%s", c->tokens);
+	pthread_mutex_lock(&lock);
+	if (rules != NULL && c == current) /* SIGHUP did not come meanwhile */
+		rules = publish(c, rules, &now);
+	pthread_mutex_unlock(&lock);
+	auth_rules_unref(rules);
 }
 
 struct auth_rules *auth_rules_get(const struct gateway_config *c)
@@ -254,14 +281,10 @@ struct auth_rules *auth_rules_get(const struct gateway_config *c)
 
 /* --- asking --- */
 
-const struct token *auth_rules_token(const struct auth_rules *rules, const char *text, size_t len)
+const struct token *auth_rules_hash(const struct auth_rules *rules, const uint8_t hash[TOKEN_HASH])
 {
 	const struct token *found = NULL;
-	uint8_t hash[TOKEN_HASH];
 
-	if (!token_is(text, len))
-		return NULL;
-	token_hash(text, len, hash);
 	for (size_t i = 0; i < rules->n_by_byte[hash[0]]; i++) {
 		const struct token *t = &rules->file.items[rules->by_byte[hash[0]][i]];
 
@@ -269,6 +292,16 @@ const struct token *auth_rules_token(const struct auth_rules *rules, const char 
 			found = t;
 	}
 	return found;
+}
+
+const struct token *auth_rules_token(const struct auth_rules *rules, const char *text, size_t len)
+{
+	uint8_t hash[TOKEN_HASH];
+
+	if (!token_is(text, len))
+		return NULL;
+	token_hash(text, len, hash);
+	return auth_rules_hash(rules, hash);
 }
 
 const struct grants *auth_rules_cert(const struct auth_rules *rules, const char *name)

@@ -12,6 +12,7 @@ void auth_rules_unref(struct auth_rules *rules); /* NULL-safe */
 
 /* What is known of one, borrowed from rules; NULL: nothing. */
 const struct token *auth_rules_token(const struct auth_rules *rules, const char *text, size_t len);
+const struct token *auth_rules_hash(const struct auth_rules *rules, const uint8_t hash[TOKEN_HASH]);
 const struct grants *auth_rules_cert(const struct auth_rules *rules, const char *name);
 const struct grants *auth_rules_peer(const struct auth_rules *rules, uid_t uid);
 const struct grants *auth_rules_anonymous(const struct auth_rules *rules); /* never NULL */

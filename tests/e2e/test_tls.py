@@ -13,6 +13,7 @@ import time
 
 import pytest
 from conftest import BUILD, SANITIZED, Pair, fd_count, in_threads, need, read_events, rss_kb, wait_until
+from test_auth import Tokens
 
 GATEWAY = os.path.join(BUILD, "errand-gateway")
 pytestmark = pytest.mark.skipif(not os.path.exists(os.path.join(BUILD, ".libs", "errand-tls.so")),
@@ -233,6 +234,40 @@ def test_client_certificates_optional(make_tls, certs):
         s.sendall(b"GET /livez?resumed HTTP/1.1\r\nHost: x\r\n\r\n")
         assert s.recv(1000).startswith(b"HTTP/1.1 200")
     assert tls.access()[-1]["cert"] == "alice"
+
+
+def scoped(tls, client, token=None):
+    """What a client with this certificate is answered: to read, to call, to operate."""
+    out = []
+    for verb, path in (("GET", "/v1/tasks"), ("GET", "/items/1"), ("POST", "/v1/queues/default:pause")):
+        c = tls.http(tls.context(client))
+        c.request(verb, path, b"{}" if verb == "POST" else None, {
+            "Content-Type": "application/json", **({"Authorization": f"Bearer {token}"} if token else {})})
+        r = c.getresponse()
+        r.read()
+        out.append(r.status)
+        c.close()
+    return out
+
+
+def test_scopes_of_certificates(make_tls, certs, tmp_path):
+    """--cert: allowed, refused, unknown; the name is all of it, and a token counts before it."""
+    for name, subject in (("ops", "/CN=ops"), ("upper", "/CN=Alice"), ("longer", "/CN=alice.example"), ("two", "/CN=other/CN=alice")):
+        if not os.path.exists(certs.path(name + ".pem")):
+            certs.make(name, subject, "ca")
+    tokens = Tokens(str(tmp_path / "tokens"), reader="read")
+    tls = make_tls("--tls-client-ca", certs.path("ca.pem"), "--tls-client-auth", "optional", "--tokens", tokens.path,
+                   "--cert", "alice=call:article.v1.Article", "--cert", "bob@example.org=read", "--cert", "ops=operate")
+    for client, statuses in (("alice", [403, 200, 403]), ("mailbox", [200, 403, 403]), ("ops", [200, 200, 200]),
+                             ("upper", [401] * 3), ("longer", [401] * 3), ("two", [401] * 3), ("nameless", None),
+                             (None, [401] * 3)):
+        if statuses is not None:
+            assert scoped(tls, client) == statuses, client
+    assert scoped(tls, "alice", tokens.text["reader"]) == [200, 403, 403]
+    assert scoped(tls, "ops", "erd_" + "A" * 43) == [401] * 3
+    assert status_with(tls, "mallory") is None
+    assert {a["client"] for a in tls.access() if a.get("client")} >= {"cert:alice", "cert:ops", "token:reader"}
+    tls.pair.service.wait_line('operator action.*identity="?cert:ops"? method=errand.v1.Queues/PauseQueue')
 
 
 # --- rotation ---
