@@ -3,6 +3,7 @@
 #include "gateway/auth.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 #include <time.h>
@@ -72,18 +73,18 @@ static bool identify_token(struct auth_client *out, struct http_request *r, cons
 {
 	struct bytes text = bearer(header);
 	const struct token *t;
-	int64_t now = (int64_t)time(NULL);
+	const char *ended;
 
 	if (text.len == 0 || http_header_nth(r, "Authorization", 1) != NULL)
 		return refuse_wrong(r, c, "invalid_request", "Authorization: Bearer erd_..., once");
 	t = auth_rules_token(out->rules, (const char *)text.data, text.len);
 	if (t == NULL)
 		return refuse_wrong(r, c, "invalid_token", "there is no such token");
-	if (t->revoked_s != 0)
-		return refuse_wrong(r, c, "invalid_token", "the token was revoked");
-	if (t->expires_s != 0 && t->expires_s <= now)
-		return refuse_wrong(r, c, "invalid_token", "the token has expired");
+	ended = token_ended(t, (int64_t)time(NULL));
+	if (ended != NULL)
+		return refuse_wrong(r, c, "invalid_token", ended);
 	snprintf(out->name, sizeof out->name, "token:%s", t->name);
+	out->token = t;
 	out->grants = &t->grants;
 	return true;
 }
@@ -130,11 +131,48 @@ bool auth_identify(struct auth_client *out, struct http_request *r, const struct
 	return true;
 }
 
+/* What it may do by these rules. NULL: nothing, for the reason in why. */
+static const struct grants *grants_now(const struct auth_client *client, const struct auth_rules *rules, const char **why)
+{
+	const struct token *t;
+
+	*why = "this client may not do this any more";
+	if (strncmp(client->name, "cert:", 5) == 0)
+		return auth_rules_cert(rules, client->name + 5);
+	if (strncmp(client->name, "uid:", 4) == 0)
+		return auth_rules_peer(rules, (uid_t)strtoul(client->name + 4, NULL, 10));
+	if (client->token == NULL)
+		return auth_rules_anonymous(rules);
+	t = auth_rules_hash(rules, client->token->hash);
+	*why = t != NULL ? token_ended(t, (int64_t)time(NULL)) : "the token was taken away";
+	if (*why != NULL)
+		return NULL;
+	*why = "the token is not for this any more";
+	return &t->grants;
+}
+
+const char *auth_ended(const struct auth_client *client, const struct gateway_config *c, unsigned scopes, const char *service)
+{
+	const struct grants *now;
+	struct auth_rules *rules;
+	const char *why;
+
+	if (client->grants == NULL || !auth_is_required())
+		return NULL;
+	rules = auth_rules_get(c);
+	now = grants_now(client, rules, &why);
+	if (now != NULL && grants_allow(now, scopes, service))
+		why = NULL;
+	auth_rules_unref(rules);
+	return why;
+}
+
 void auth_client_deinit(struct auth_client *client)
 {
 	auth_rules_unref(client->rules);
 	client->rules = NULL;
 	client->grants = NULL;
+	client->token = NULL;
 	client->known = false;
 	client->name[0] = '\0';
 }

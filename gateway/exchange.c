@@ -374,6 +374,7 @@ static void exchange_stream(struct exchange *x)
 		.http = x->http,
 		.snapshot = x->snapshot,
 		.route = x->route,
+		.client = &x->client,
 		.format = x->request.accept,
 		.cut = on_cut,
 		.arg = x,
@@ -476,7 +477,8 @@ static void exchange_run(struct exchange *x, const struct route_match *m)
 		problem_reply_faults(x->http, &faults);
 	else if (refusal == REQUEST_MEDIA_TYPE)
 		answer_media_type(x);
-	else if (!exchange_refuse(x) && exchange_deadline(x, &w)) {
+	else if (!exchange_refuse(x) && exchange_deadline(x, &w) &&
+		 auth_permit_tasks(&x->client, x->http, x->snapshot->schema, x->route->method, w.payload)) {
 		exchange_identity(x, &w);
 		exchange_call(x, &w);
 	}

@@ -10,18 +10,21 @@
 
 #include "base/clock.h"
 #include "base/err.h"
+#include "gateway/auth.h"
 #include "gateway/httpbody.h"
 #include "gateway/problem.h"
 #include "schema/transcode.h"
 
 #define HEAD_NS (200 * NS_PER_MS) /* of silence, then the head goes out alone */
 #define HELD_MAX (4u << 20)
+#define AUTH_NS (2 * NS_PER_S) /* so often a stream is asked whether its client may still have it */
 
 struct stream {
 	struct list node; /* in thread->streams */
 	struct stream_setup setup;
 	struct upstream_call *call; /* of the last message */
 	struct event timer;         /* head, then heartbeats */
+	struct event auth;          /* where clients have to say who they are */
 	struct buf record;          /* reused */
 	size_t held;                /* bytes of messages whose credit is held back */
 	char type[256];             /* of a raw one */
@@ -190,11 +193,11 @@ static void on_drained(struct http_request *r, void *arg)
 		upstream_consumed(s->call, n);
 }
 
-static void stream_timer(struct stream *s, int64_t ns)
+static void start_timer(struct event *timer, int64_t ns)
 {
 	const struct timeval tv = {ns / NS_PER_S, ns % NS_PER_S / 1000};
 
-	event_add(&s->timer, &tv);
+	event_add(timer, &tv);
 }
 
 static void on_timer(evutil_socket_t fd, short what, void *arg)
@@ -210,10 +213,12 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
 	}
 	s->quiet = true;
 	if (s->setup.format == ACCEPT_SSE)
-		stream_timer(s, s->setup.thread->config->heartbeat);
+		start_timer(&s->timer, s->setup.thread->config->heartbeat);
 }
 
 /* --- its life --- */
+
+static void on_auth(evutil_socket_t fd, short what, void *arg);
 
 struct stream *stream_new(const struct stream_setup *setup)
 {
@@ -223,16 +228,20 @@ struct stream *stream_new(const struct stream_setup *setup)
 	s->first = true;
 	list_push_back(&setup->thread->streams, &s->node);
 	event_assign(&s->timer, setup->thread->base, -1, 0, on_timer, s);
+	event_assign(&s->auth, setup->thread->base, -1, 0, on_auth, s);
 	http_stream_on_drained(setup->http, on_drained, s);
 	strcpy(s->type, "application/octet-stream"); /* of no message at all */
 	if (setup->format == ACCEPT_SSE || setup->format == ACCEPT_NDJSON)
-		stream_timer(s, HEAD_NS);
+		start_timer(&s->timer, HEAD_NS);
+	if (setup->client->grants != NULL)
+		start_timer(&s->auth, AUTH_NS);
 	return s;
 }
 
 static void stream_free(struct stream *s)
 {
 	event_del(&s->timer);
+	event_del(&s->auth);
 	list_remove(&s->node);
 	buf_deinit(&s->record);
 	free(s);
@@ -268,6 +277,21 @@ static void stream_abort(struct stream *s, int code, const char *why)
 	else
 		problem_reply_status(s->setup.http, s->setup.snapshot, &w);
 	stream_free(s);
+}
+
+static void on_auth(evutil_socket_t fd, short what, void *arg)
+{
+	struct stream *s = arg;
+	const struct schema_method *m = s->setup.route->method;
+	const char *why = auth_ended(s->setup.client, s->setup.thread->config, m->scopes, m->service->name);
+
+	if (why == NULL) {
+		start_timer(&s->auth, AUTH_NS);
+		return;
+	}
+	if (!s->begun)
+		http_set_header(s->setup.http, "WWW-Authenticate", "Bearer realm=\"errand\", error=\"invalid_token\"");
+	stream_abort(s, ERRAND_UNAUTHENTICATED, why);
 }
 
 void stream_message(struct stream *s, struct upstream_call *c, struct bytes message)

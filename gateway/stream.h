@@ -9,6 +9,8 @@
  *   JSON    ]                              ,{"@error":{problem}}]
  *   raw     the last chunk                 the connection ends without it
  *
+ * Who may not ask any more, since his token was revoked or has expired, gets such an error within AUTH_NS.
+ *
  * ("@" cannot begin a field's name.) Raw is a stream of google.api.HttpBody: their data,
  * as the content type of the first. Loop thread only. */
 #ifndef GATEWAY_STREAM_H
@@ -25,6 +27,7 @@ struct stream_setup {
 	struct http_request *http;
 	const struct snapshot *snapshot; /* borrowed; outlives the stream */
 	const struct route *route;
+	const struct auth_client *client; /* who asked; borrowed; outlives the stream */
 	enum media_accept format;
 	/* The stream is about to end and answer by itself (too slow a reader, drain, a
 	 * bad message): cancel the call; the stream is freed after it. */
