@@ -181,24 +181,24 @@ int cli_parse(const struct opt *table, size_t n, void *conf, int argc, char **ar
 	return cli_parse_front(table, n, conf, argc, argv, usage);
 }
 
-const struct command *cli_command(const struct command *table, size_t n, const char *what,
-				  const char *name)
+const void *cli_find(const void *table, size_t n, size_t size, const char *what, const char *name)
 {
-	const struct command *near = NULL;
 	size_t best = MAX(strlen(name) / 2, 2) + 1;
+	const char *near = NULL;
 
 	for (size_t i = 0; i < n; i++) {
-		size_t d = opt_distance(name, strlen(name), table[i].name);
+		const char *const *row = (const void *)((const char *)table + i * size);
+		size_t d = opt_distance(name, strlen(name), *row);
 
 		if (d == 0)
-			return &table[i];
+			return row;
 		if (d < best) {
 			best = d;
-			near = &table[i];
+			near = *row;
 		}
 	}
 	if (near != NULL)
-		cli_error("unknown %s '%s': did you mean '%s'?", what, name, near->name);
+		cli_error("unknown %s '%s': did you mean '%s'?", what, name, near);
 	else
 		cli_error("unknown %s '%s': see --help", what, name);
 	return NULL;

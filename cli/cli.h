@@ -76,9 +76,10 @@ void cli_ask(cli_asked *asked);
 /* Does this argument have its value in the next one? */
 bool cli_takes_next(const struct opt *table, size_t n, const char *arg);
 
-/* The entry called `name`, or NULL after an error with "did you mean". */
-const struct command *cli_command(const struct command *table, size_t n, const char *what,
-				  const char *name);
+/* The entry called `name`, or NULL after an error with "did you mean": of n entries of `size` bytes, each of
+ * which begins with its name, a const char *. */
+const void *cli_find(const void *table, size_t n, size_t size, const char *what, const char *name);
+#define CLI_FIND(table, what, name) cli_find(table, ARRAY_LEN(table), sizeof *(table), what, name)
 
 /* Of a command with commands of its own: the one that the first operand names runs, its
  * exit status is in *exitp; false when there is no such one. */

@@ -270,37 +270,25 @@ static int context_remove(const struct contexts *all, const struct context_conf 
 enum need { NO_NAME, MAY_NAME, ONE_NAME };
 
 static const struct verb {
-	struct command command; /* only its name is used */
+	const char *name;
 	int (*run)(const struct contexts *all, const struct context_conf *conf, const char *name);
 	enum need need;
 } verbs[] = {
-	{{.name = "list"}, context_list, NO_NAME}, {{.name = "use"}, context_use, ONE_NAME},
-	{{.name = "show"}, context_show, MAY_NAME}, {{.name = "add"}, context_add, ONE_NAME},
-	{{.name = "remove"}, context_remove, ONE_NAME},
+	{"list", context_list, NO_NAME}, {"use", context_use, ONE_NAME}, {"show", context_show, MAY_NAME},
+	{"add", context_add, ONE_NAME}, {"remove", context_remove, ONE_NAME},
 };
-
-static const struct verb *find_verb(const char *name)
-{
-	struct command names[ARRAY_LEN(verbs)];
-	const struct command *found;
-
-	for (size_t i = 0; i < ARRAY_LEN(verbs); i++)
-		names[i] = verbs[i].command;
-	found = cli_command(names, ARRAY_LEN(names), "verb", name);
-	return found != NULL ? &verbs[found - names] : NULL;
-}
 
 int context_command(int argc, char **argv)
 {
 	struct context_conf conf;
 	int first = cli_parse(options, ARRAY_LEN(options), &conf, argc, argv, usage), n = argc - first, r;
-	const struct verb *v = find_verb(n > 0 ? argv[first] : "list");
+	const struct verb *v = CLI_FIND(verbs, "verb", n > 0 ? argv[first] : "list");
 	struct contexts all;
 
 	if (v == NULL)
 		return CLI_USAGE;
 	if (n > 2 || (v->need == NO_NAME && n > 1) || (v->need == ONE_NAME && n < 2)) {
-		cli_error("context %s: %s", v->command.name, v->need == ONE_NAME ? "give one NAME" : "too many operands");
+		cli_error("context %s: %s", v->name, v->need == ONE_NAME ? "give one NAME" : "too many operands");
 		return CLI_USAGE;
 	}
 	cli_errors_as_json(conf.json);

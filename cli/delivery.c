@@ -165,7 +165,7 @@ struct one_conf {
 };
 static const struct opt one_options[] = {CLI_COMMON(struct one_conf)};
 
-static const struct {
+static const struct verb {
 	const char *name, *method;
 } verbs[] = {{"show", "GetDelivery"}, {"redeliver", "Redeliver"}};
 
@@ -199,21 +199,17 @@ int delivery_command(int argc, char **argv)
 			      "Verbs:\n"
 			      "  show       show the delivery\n"
 			      "  redeliver  send it (again) now");
+	const struct verb *verb;
 
-	struct command names[ARRAY_LEN(verbs)] = {{.name = NULL}};
-	const struct command *found;
-
-	for (size_t i = 0; i < ARRAY_LEN(verbs); i++)
-		names[i].name = verbs[i].name;
 	if (first == argc) {
 		cli_error("delivery: no verb given: errand delivery show|redeliver ID");
 		return CLI_USAGE;
 	}
-	found = cli_command(names, ARRAY_LEN(names), "verb of errand delivery", argv[first]);
-	if (found == NULL)
+	verb = CLI_FIND(verbs, "verb of errand delivery", argv[first]);
+	if (verb == NULL)
 		return CLI_USAGE;
 	if (first + 2 == argc)
-		return call_and_show(&conf, verbs[found - names].method, argv[first + 1]);
-	cli_error("delivery %s: give one delivery's ID", found->name);
+		return call_and_show(&conf, verb->method, argv[first + 1]);
+	cli_error("delivery %s: give one delivery's ID", verb->name);
 	return CLI_USAGE;
 }

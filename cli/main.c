@@ -98,7 +98,7 @@ static int help_of(int argc, char **argv)
 		help(stdout);
 		return CLI_OK;
 	}
-	c = cli_command(commands, ARRAY_LEN(commands), "command", argv[0]);
+	c = CLI_FIND(commands, "command", argv[0]);
 	if (c == NULL)
 		return CLI_USAGE;
 	name = xasprintf("errand %s", c->name);
@@ -112,7 +112,7 @@ static int help_of(int argc, char **argv)
 /* "errand --json tasks" becomes "errand tasks --json". */
 static int run(int first, int argc, char **argv)
 {
-	const struct command *c = cli_command(commands, ARRAY_LEN(commands), "command", argv[first]);
+	const struct command *c = CLI_FIND(commands, "command", argv[first]);
 	AUTO_FREE char *name = NULL;
 
 	if (c == NULL)

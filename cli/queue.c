@@ -242,17 +242,6 @@ static int run(struct queue *q)
 	return r;
 }
 
-static const struct verb *find_verb(const char *name)
-{
-	struct command names[ARRAY_LEN(verbs)];
-	const struct command *found;
-
-	for (size_t i = 0; i < ARRAY_LEN(verbs); i++)
-		names[i] = (struct command){.name = verbs[i].name};
-	found = cli_command(names, ARRAY_LEN(names), "verb of errand queue", name);
-	return found != NULL ? &verbs[found - names] : NULL;
-}
-
 /* False: it is said what is missing or too much. */
 static bool read_operands(struct queue *q, char **operands, size_t n)
 {
@@ -285,7 +274,7 @@ int queue_command(int argc, char **argv)
 		cli_error("queue: no verb given: errand queue list|show|set|pause|resume|purge");
 		return CLI_USAGE;
 	}
-	q.verb = find_verb(argv[first]);
+	q.verb = CLI_FIND(verbs, "verb of errand queue", argv[first]);
 	if (q.verb == NULL || !read_operands(&q, argv + first + 1, (size_t)(argc - first - 1)))
 		return CLI_USAGE;
 	return run(&q);

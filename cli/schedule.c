@@ -222,17 +222,6 @@ static const struct verb {
 	{"delete", schedule_delete, 1, 1, "one schedule's ID"},
 };
 
-static const struct verb *find_verb(const char *name)
-{
-	struct command names[ARRAY_LEN(verbs)];
-	const struct command *found;
-
-	for (size_t i = 0; i < ARRAY_LEN(verbs); i++)
-		names[i] = (struct command){.name = verbs[i].name};
-	found = cli_command(names, ARRAY_LEN(names), "verb of errand schedule", name);
-	return found != NULL ? &verbs[found - names] : NULL;
-}
-
 static int run(struct schedule *s, const struct verb *verb)
 {
 	int r = backend_open(&s->backend, &s->conf->common);
@@ -266,7 +255,7 @@ int schedule_command(int argc, char **argv)
 			  "trigger|delete");
 		return CLI_USAGE;
 	}
-	verb = find_verb(argv[first]);
+	verb = CLI_FIND(verbs, "verb of errand schedule", argv[first]);
 	if (verb == NULL)
 		return CLI_USAGE;
 	s.operands = argv + first + 1;

@@ -238,17 +238,6 @@ static const struct verb verbs[] = {
 	{"vacuum", store_vacuum, false},
 };
 
-static const struct verb *find_verb(const char *name)
-{
-	struct command names[ARRAY_LEN(verbs)];
-	const struct command *found;
-
-	for (size_t i = 0; i < ARRAY_LEN(verbs); i++)
-		names[i] = (struct command){.name = verbs[i].name};
-	found = cli_command(names, ARRAY_LEN(names), "verb of errand store", name);
-	return found != NULL ? &verbs[found - names] : NULL;
-}
-
 int store_command(int argc, char **argv)
 {
 	struct store_conf conf;
@@ -261,7 +250,7 @@ int store_command(int argc, char **argv)
 		cli_error("store: no verb given: errand store show|check|backup FILE|vacuum");
 		return CLI_USAGE;
 	}
-	verb = find_verb(argv[first]);
+	verb = CLI_FIND(verbs, "verb of errand store", argv[first]);
 	if (verb == NULL)
 		return CLI_USAGE;
 	if (argc - first != (verb->takes_file ? 2 : 1)) {

@@ -141,7 +141,7 @@ int task_command(int argc, char **argv)
 		cli_error("task: no verb given: errand task get|watch|wait|logs|result|cancel|retry|hold|"
 			  "release|run-now|delete|set ID");
 	else
-		cli_command(verbs, ARRAY_LEN(verbs), "verb of errand task", argv[first]);
+		(void)CLI_FIND(verbs, "verb of errand task", argv[first]);
 	return CLI_USAGE;
 }
 

@@ -307,26 +307,15 @@ static int token_prune(struct tokens *t, int n, char **operands)
 /* --- the command --- */
 
 static const struct verb {
-	struct command command; /* only its name is used */
+	const char *name;
 	int (*run)(struct tokens *t, int n, char **operands);
 	int n_min, n_max;
 	bool changes;
 } verbs[] = {
-	{{.name = "create"}, token_create, 1, 1, true}, {{.name = "list"}, token_list, 0, 0, false},
-	{{.name = "revoke"}, token_revoke, 1, 1000, true}, {{.name = "rotate"}, token_rotate, 1, 1, true},
-	{{.name = "prune"}, token_prune, 0, 0, true},
+	{"create", token_create, 1, 1, true}, {"list", token_list, 0, 0, false},
+	{"revoke", token_revoke, 1, 1000, true}, {"rotate", token_rotate, 1, 1, true},
+	{"prune", token_prune, 0, 0, true},
 };
-
-static const struct verb *find_verb(const char *name)
-{
-	struct command names[ARRAY_LEN(verbs)];
-	const struct command *found;
-
-	for (size_t i = 0; i < ARRAY_LEN(verbs); i++)
-		names[i] = verbs[i].command;
-	found = cli_command(names, ARRAY_LEN(names), "verb", name);
-	return found != NULL ? &verbs[found - names] : NULL;
-}
 
 /* A file that is not there is an empty one, for those who make the first token. */
 static int run_verb(struct tokens *t, const struct verb *v, int n, char **operands)
@@ -345,14 +334,14 @@ int token_command(int argc, char **argv)
 {
 	struct token_conf conf;
 	int first = cli_parse(options, ARRAY_LEN(options), &conf, argc, argv, usage), n = argc - first - 1, lock = -1, r;
-	const struct verb *v = find_verb(n >= 0 ? argv[first] : "list");
+	const struct verb *v = CLI_FIND(verbs, "verb", n >= 0 ? argv[first] : "list");
 	struct tokens t = {.conf = &conf, .now_s = (int64_t)time(NULL)};
 
 	n = MAX(n, 0);
 	if (v == NULL)
 		return CLI_USAGE;
 	if (n < v->n_min || n > v->n_max) {
-		cli_error("token %s: it takes %s, see errand token --help", v->command.name,
+		cli_error("token %s: it takes %s, see errand token --help", v->name,
 			  v->n_max == 0 ? "no name" : v->n_max == 1 ? "one name" : "names or ids");
 		return CLI_USAGE;
 	}
