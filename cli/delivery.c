@@ -52,7 +52,7 @@ static const struct table_column columns[] = {
 /* Their fields in errand.v1.Delivery. */
 static const uint32_t fields[N_COLUMNS] = {1, 5, 3, 6, 7, 4, 8, 2, 13};
 
-static void show_row(struct table *t, struct bytes delivery)
+static void put_row(struct table *t, struct bytes delivery)
 {
 	struct pbuf_reader r = pbuf_reader(delivery.data, delivery.len);
 	struct pbuf_field f;
@@ -85,22 +85,6 @@ static int show_message(struct backend *b, const char *name, struct bytes wire, 
 	return CLI_FAILED;
 }
 
-static int show_listing(struct backend *b, const struct list_conf *conf, const struct pages *p, struct table *t)
-{
-	struct pbuf_reader r = pbuf_reader(p->all.data, p->all.len);
-	struct pbuf_field f;
-
-	if (conf->common.json)
-		return pages_show_json(b, p, "errand.v1.Delivery");
-	if (p->n == 0)
-		fprintf(stderr, "no deliveries\n");
-	else if (p->more)
-		fprintf(stderr, "... there are more: --limit\n");
-	while (pbuf_next(&r, &f))
-		show_row(t, f.bytes);
-	return p->n > 0 ? table_print(t) : CLI_OK;
-}
-
 static int list(const struct list_conf *conf, unsigned state, struct table *t)
 {
 	struct pages p = {.service = SERVICE, .method = "ListDeliveries", .size_field = 3, .token_field = 4,
@@ -119,7 +103,7 @@ static int list(const struct list_conf *conf, unsigned state, struct table *t)
 	if (r == CLI_OK)
 		r = pages_fetch(&b, &p, &in);
 	if (r == CLI_OK)
-		r = show_listing(&b, conf, &p, t);
+		r = pages_show(&b, &p, "errand.v1.Delivery", t, put_row);
 	backend_close(&b);
 	pages_deinit(&p);
 	return r;

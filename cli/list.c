@@ -113,7 +113,7 @@ static void put_times(struct table *t, const struct task_view *v)
 	put_time(t, COL_NEXT, v->next_us);
 }
 
-static void put_row(struct table *t, const struct task_view *v)
+static void put_task(struct table *t, const struct task_view *v)
 {
 	AUTO_FREE char *error = task_view_error(v);
 	char text[24];
@@ -139,37 +139,24 @@ static void put_row(struct table *t, const struct task_view *v)
 	put_text(t, COL_SCHEDULE, v->schedule);
 }
 
-static int show_table(const struct pages *p, struct table *t)
+static void put_row(struct table *t, struct bytes task)
 {
-	struct pbuf_reader r = pbuf_reader(p->all.data, p->all.len);
 	struct task_view v = {0};
-	struct pbuf_field f;
 
-	while (pbuf_next(&r, &f)) {
-		task_view_load(&v, f.bytes);
-		put_row(t, &v);
-	}
+	task_view_load(&v, task);
+	put_task(t, &v);
 	task_view_deinit(&v);
-	return table_print(t);
 }
 
 /* --- the command --- */
 
 static int show_listing(struct backend *b, const struct list_conf *conf, const struct pages *p, struct table *t)
 {
-	int r = CLI_OK;
-
-	if (conf->common.json)
-		return pages_show_json(b, p, "errand.v1.Task");
-	if (p->n > 0)
-		r = show_table(p, t);
-	else
-		fprintf(stderr, "no tasks\n");
-	if (p->n == 0)
-		select_explain(b, &conf->select);
-	else if (p->more)
-		fprintf(stderr, "... there are more: --limit\n");
-	return r;
+	if (conf->common.json || p->n > 0)
+		return pages_show(b, p, "errand.v1.Task", t, put_row);
+	fprintf(stderr, "no tasks\n");
+	select_explain(b, &conf->select);
+	return CLI_OK;
 }
 
 static int run(const struct list_conf *conf, struct table *t)

@@ -1,6 +1,7 @@
 #define _GNU_SOURCE
 #include "cli/pages.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "base/pbuf.h"
@@ -56,7 +57,7 @@ void pages_deinit(struct pages *p)
 	buf_deinit(&p->all);
 }
 
-int pages_show_json(struct backend *b, const struct pages *p, const char *message)
+static int show_json_lines(struct backend *b, const struct pages *p, const char *message)
 {
 	struct pbuf_reader r = pbuf_reader(p->all.data, p->all.len);
 	const struct schema_message *m;
@@ -72,5 +73,22 @@ int pages_show_json(struct backend *b, const struct pages *p, const char *messag
 	}
 	while (result == CLI_OK && pbuf_next(&r, &f))
 		result = show_json(b->schema, m, f.bytes, false);
+	return result;
+}
+
+int pages_show(struct backend *b, const struct pages *p, const char *message, struct table *t,
+	       void (*put_row)(struct table *t, struct bytes item))
+{
+	struct pbuf_reader r = pbuf_reader(p->all.data, p->all.len);
+	struct pbuf_field f;
+	int result;
+
+	if (b->common->json)
+		return show_json_lines(b, p, message);
+	while (pbuf_next(&r, &f))
+		put_row(t, f.bytes);
+	result = table_print(t);
+	if (p->more && p->n > 0)
+		fprintf(stderr, "... there are more: --limit\n");
 	return result;
 }

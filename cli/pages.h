@@ -4,6 +4,7 @@
 #define CLI_PAGES_H
 
 #include "cli/backend.h"
+#include "cli/table.h"
 
 struct pages {
 	const char *service, *method;
@@ -19,7 +20,9 @@ struct pages {
 int pages_fetch(struct backend *b, struct pages *p, const struct buf *in);
 void pages_deinit(struct pages *p);
 
-/* The items as JSON, one a line: message is the name of their type. */
-int pages_show_json(struct backend *b, const struct pages *p, const char *message);
+/* The items for who has asked: a table, whose rows put_row makes of them, or with --json a line of it each:
+ * message is the name of their type. */
+int pages_show(struct backend *b, const struct pages *p, const char *message, struct table *t,
+	       void (*put_row)(struct table *t, struct bytes item));
 
 #endif

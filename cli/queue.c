@@ -115,46 +115,36 @@ static const struct table_column columns[] = {
 	[COL_STATE] = {"STATE", 6, 0},
 };
 
-static void show_row(struct table *t, const struct row *row)
+static void put_row(struct table *t, struct bytes queue)
 {
 	char text[40] = "-";
+	struct row row;
 
+	read_row(queue, &row);
 	table_row(t);
-	table_text(t, COL_QUEUE, (const char *)row->name.data, row->name.len);
-	table_number(t, COL_QUEUED, row->queued);
-	table_number(t, COL_RUNNING, row->running);
-	table_cell(t, COL_OLDEST, row->age_us > 0 ? show_duration(row->age_us, text) : "-", (double)row->age_us);
-	snprintf(text, sizeof text, "%.1f/s", row->ended_rate);
-	table_cell(t, COL_DONE, text, row->ended_rate);
-	table_number(t, COL_SLOTS, row->slots);
-	snprintf(text, sizeof text, "%g/s", row->rate);
-	table_cell(t, COL_LIMIT, row->rate > 0 ? text : "-", row->rate);
-	table_cell(t, COL_STATE, row->paused ? "paused" : "open", (double)row->paused);
-	table_color(t, COL_STATE, row->paused ? "yellow" : NULL);
+	table_text(t, COL_QUEUE, (const char *)row.name.data, row.name.len);
+	table_number(t, COL_QUEUED, row.queued);
+	table_number(t, COL_RUNNING, row.running);
+	table_cell(t, COL_OLDEST, row.age_us > 0 ? show_duration(row.age_us, text) : "-", (double)row.age_us);
+	snprintf(text, sizeof text, "%.1f/s", row.ended_rate);
+	table_cell(t, COL_DONE, text, row.ended_rate);
+	table_number(t, COL_SLOTS, row.slots);
+	snprintf(text, sizeof text, "%g/s", row.rate);
+	table_cell(t, COL_LIMIT, row.rate > 0 ? text : "-", row.rate);
+	table_cell(t, COL_STATE, row.paused ? "paused" : "open", (double)row.paused);
+	table_color(t, COL_STATE, row.paused ? "yellow" : NULL);
 }
 
 static int list(const struct list_conf *conf, struct table *t)
 {
 	struct pages p = {.service = QUEUES_SERVICE, .method = "ListQueues", .limit = INT64_MAX};
-	struct pbuf_reader reader;
-	struct pbuf_field f;
 	struct backend b;
 	int r = backend_open(&b, &conf->common);
 
 	if (r == CLI_OK)
 		r = pages_fetch(&b, &p, &BUF_INIT);
-	if (r == CLI_OK && conf->common.json) {
-		r = pages_show_json(&b, &p, "errand.v1.Queue");
-	} else if (r == CLI_OK) {
-		reader = pbuf_reader(p.all.data, p.all.len);
-		while (pbuf_next(&reader, &f)) {
-			struct row row;
-
-			read_row(f.bytes, &row);
-			show_row(t, &row);
-		}
-		r = table_print(t);
-	}
+	if (r == CLI_OK)
+		r = pages_show(&b, &p, "errand.v1.Queue", t, put_row);
 	backend_close(&b);
 	pages_deinit(&p);
 	return r;

@@ -64,7 +64,7 @@ static void put_time(struct table *t, enum column column, struct bytes time)
 	table_cell(t, column, show_time(seconds * US_PER_S, text), (double)seconds);
 }
 
-static void show_row(struct table *t, struct bytes schedule)
+static void put_row(struct table *t, struct bytes schedule)
 {
 	struct pbuf_reader r = pbuf_reader(schedule.data, schedule.len);
 	bool paused = false;
@@ -92,25 +92,16 @@ static int run(const struct schedules_conf *conf, struct table *t)
 {
 	struct pages p = {.service = "errand.v1.Schedules", .method = "ListSchedules", .size_field = 1,
 			  .token_field = 2, .limit = INT64_MAX};
-	struct pbuf_reader reader;
-	struct pbuf_field f;
 	struct backend b;
 	int r = backend_open(&b, &conf->common);
 
 	if (r != CLI_OK)
 		return r;
 	r = pages_fetch(&b, &p, &BUF_INIT);
-	reader = pbuf_reader(p.all.data, p.all.len);
-	if (r == CLI_OK && conf->common.json) {
-		r = pages_show_json(&b, &p, "errand.v1.Schedule");
-	} else if (r == CLI_OK && p.n == 0) {
-		fprintf(stderr, "no schedules\n");
+	if (r == CLI_OK)
+		r = pages_show(&b, &p, "errand.v1.Schedule", t, put_row);
+	if (r == CLI_OK && p.n == 0)
 		cli_hint("`errand schedule create LINE METHOD` makes one");
-	} else if (r == CLI_OK) {
-		while (pbuf_next(&reader, &f))
-			show_row(t, f.bytes);
-		r = table_print(t);
-	}
 	backend_close(&b);
 	pages_deinit(&p);
 	return r;

@@ -88,46 +88,37 @@ static void show_ratio(struct table *t, size_t column, bool connected, uint64_t 
 	table_cell(t, column, connected ? text : "-", (double)running);
 }
 
-static void show_row(struct table *t, const struct row *row)
+static void put_row(struct table *t, struct bytes worker)
 {
-	int64_t since = row->since_us > 0 ? clock_wall_us() - row->since_us : 0;
 	AUTO_FREE char *queues = NULL;
 	char text[24];
+	struct row row;
+	int64_t since;
 
+	read_row(worker, &row);
+	since = row.since_us > 0 ? clock_wall_us() - row.since_us : 0;
 	table_row(t);
-	table_text(t, COL_WORKER, (const char *)row->name.data, row->name.len);
-	table_number(t, COL_PID, row->pid);
+	table_text(t, COL_WORKER, (const char *)row.name.data, row.name.len);
+	table_number(t, COL_PID, row.pid);
 	table_cell(t, COL_FOR, since > 0 ? show_duration(since, text) : "-", (double)since);
-	show_ratio(t, COL_TASKS, row->connected, row->running_tasks, row->tasks);
-	show_ratio(t, COL_CALLS, row->connected, row->running_calls, row->calls);
-	table_cell(t, COL_STATE, !row->connected ? "away" : row->draining ? "leaving" : "here", row->connected);
-	if (row->n_queues > 1)
-		queues = xasprintf("%.*s and %llu more", (int)row->queues.len, (const char *)row->queues.data,
-				   (unsigned long long)row->n_queues - 1);
+	show_ratio(t, COL_TASKS, row.connected, row.running_tasks, row.tasks);
+	show_ratio(t, COL_CALLS, row.connected, row.running_calls, row.calls);
+	table_cell(t, COL_STATE, !row.connected ? "away" : row.draining ? "leaving" : "here", row.connected);
+	if (row.n_queues > 1)
+		queues = xasprintf("%.*s and %llu more", (int)row.queues.len, (const char *)row.queues.data,
+				   (unsigned long long)row.n_queues - 1);
 	else
-		queues = xstrndup(row->queues.len > 0 ? (const char *)row->queues.data : "", row->queues.len);
+		queues = xstrndup(row.queues.len > 0 ? (const char *)row.queues.data : "", row.queues.len);
 	table_text(t, COL_QUEUES, queues, strlen(queues));
 }
 
 static int list(struct backend *b, struct table *t)
 {
 	struct pages p = {.service = SERVICE, .method = "ListWorkers", .limit = INT64_MAX};
-	struct pbuf_reader reader;
-	struct pbuf_field f;
 	int r = pages_fetch(b, &p, &BUF_INIT);
 
-	if (r == CLI_OK && b->common->json) {
-		r = pages_show_json(b, &p, "errand.v1.Worker");
-	} else if (r == CLI_OK) {
-		reader = pbuf_reader(p.all.data, p.all.len);
-		while (pbuf_next(&reader, &f)) {
-			struct row row;
-
-			read_row(f.bytes, &row);
-			show_row(t, &row);
-		}
-		r = table_print(t);
-	}
+	if (r == CLI_OK)
+		r = pages_show(b, &p, "errand.v1.Worker", t, put_row);
 	pages_deinit(&p);
 	return r;
 }
