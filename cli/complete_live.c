@@ -21,62 +21,73 @@ static bool open_backend(struct backend *b, struct cli_common *common)
 	return backend_open(b, common) == CLI_OK;
 }
 
-void complete_tasks(const struct cli_common *common, const char *typed, complete_put *put)
+/* What the service lists, if it answers in time: the caller frees p's. */
+static void fetch(const struct cli_common *common, struct pages *p)
 {
-	struct pages p = {.service = TASKS_SERVICE, .method = "ListTasks", .size_field = 4, .token_field = 5,
-			  .limit = MOST};
 	struct cli_common own = *common;
-	struct pbuf_reader r;
-	struct pbuf_field f;
 	struct backend b;
 
 	if (!open_backend(&b, &own))
 		return;
-	if (pages_fetch(&b, &p, &BUF_INIT) == CLI_OK) {
-		r = pbuf_reader(p.all.data, p.all.len);
-		while (pbuf_next(&r, &f)) {
-			struct task_view v = {0};
-			AUTO_FREE char *what = NULL;
-			size_t len = strlen(typed);
-
-			task_view_load(&v, f.bytes);
-			what = xasprintf("%s %s", task_view_state_name(v.state), v.method);
-			/* by its end, too: that is what a terminal shows of it */
-			if (len > 0 && len < strlen(v.id) && strcasecmp(v.id + strlen(v.id) - len, typed) == 0)
-				printf("%s\t%s\n", v.id, what);
-			else
-				put(v.id, what);
-			task_view_deinit(&v);
-		}
-	}
+	if (pages_fetch(&b, p, &BUF_INIT) != CLI_OK)
+		buf_reset(&p->all);
 	backend_close(&b);
+}
+
+static void put_task(struct bytes task, const char *typed, complete_put *put)
+{
+	struct task_view v = {0};
+	AUTO_FREE char *what = NULL;
+	size_t len = strlen(typed);
+
+	task_view_load(&v, task);
+	what = xasprintf("%s %s", task_view_state_name(v.state), v.method);
+	/* by its end, too: that is what a terminal shows of it */
+	if (len > 0 && len < strlen(v.id) && strcasecmp(v.id + strlen(v.id) - len, typed) == 0)
+		printf("%s\t%s\n", v.id, what);
+	else
+		put(v.id, what);
+	task_view_deinit(&v);
+}
+
+void complete_tasks(const struct cli_common *common, const char *typed, complete_put *put)
+{
+	struct pages p = {.service = TASKS_SERVICE, .method = "ListTasks", .size_field = 4, .token_field = 5,
+			  .limit = MOST};
+	struct pbuf_reader r;
+	struct pbuf_field f;
+
+	fetch(common, &p);
+	r = pbuf_reader(p.all.data, p.all.len);
+	while (pbuf_next(&r, &f))
+		put_task(f.bytes, typed, put);
 	pages_deinit(&p);
+}
+
+/* Of what has its name in field 1. */
+static void put_name(struct bytes item, complete_put *put)
+{
+	struct pbuf_reader r = pbuf_reader(item.data, item.len);
+	AUTO_FREE char *name = NULL;
+	struct pbuf_field f;
+
+	while (pbuf_next(&r, &f) && name == NULL)
+		if (f.number == 1 && f.wire == PBUF_LEN)
+			name = xstrndup((const char *)f.bytes.data, f.bytes.len);
+	if (name != NULL)
+		put(name, NULL);
 }
 
 void complete_names(const struct cli_common *common, const char *service, const char *method, complete_put *put)
 {
 	struct pages p = {.service = service, .method = method, .limit = MOST};
-	struct cli_common own = *common;
 	struct pbuf_reader r;
-	struct pbuf_field f, part;
-	struct backend b;
+	struct pbuf_field f;
 
-	if (!open_backend(&b, &own))
-		return;
-	if (pages_fetch(&b, &p, &BUF_INIT) == CLI_OK) {
-		r = pbuf_reader(p.all.data, p.all.len);
-		while (pbuf_next(&r, &f)) {
-			struct pbuf_reader item = pbuf_reader(f.bytes.data, f.bytes.len);
-			AUTO_FREE char *name = NULL;
-
-			while (pbuf_next(&item, &part) && name == NULL)
-				if (part.number == 1 && part.wire == PBUF_LEN)
-					name = xstrndup((const char *)part.bytes.data, part.bytes.len);
-			if (name != NULL)
-				put(name, NULL);
-		}
-	}
-	backend_close(&b);
+	fetch(common, &p);
+	r = pbuf_reader(p.all.data, p.all.len);
+	while (pbuf_next(&r, &f))
+		put_name(f.bytes, put);
 	pages_deinit(&p);
 }
 
