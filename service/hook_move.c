@@ -12,10 +12,9 @@
 #include "service/hook_address.h"
 #include "service/hook_record.h"
 #include "service/task_api.h"
+#include "service/task_metadata.h"
 #include "service/task_pack.h"
-#include "wire/envelope.h"
 
-#define METADATA_MAX 64
 #define OPTIONS_CALLBACK 18 /* errand.v1.TaskOptions.callback */
 #define QUEUE_CALLBACK 8 /* errand.v1.Queue.callback */
 
@@ -131,17 +130,6 @@ static char *event_name(enum task_state s)
 	return name;
 }
 
-static char *traceparent(const struct task_row *row)
-{
-	struct wire_pair pairs[METADATA_MAX];
-	size_t n = task_read_metadata(&row->metadata, pairs, METADATA_MAX);
-
-	for (size_t i = 0; i < n; i++)
-		if (pairs[i].key.len == 11 && memcmp(pairs[i].key.data, "traceparent", 11) == 0)
-			return xstrndup((const char *)pairs[i].value.data, pairs[i].value.len);
-	return NULL;
-}
-
 static int put_task(struct task_move *m, const struct task_row *row, const uint8_t *key)
 {
 	struct attempt_row *attempts = NULL;
@@ -161,7 +149,7 @@ static int put_delivery(struct task_move *m, const struct task_row *row, struct 
 		.url = w->url,
 		.event = event_name(row->state),
 		.queue = w->queues ? xstrdup(row->queue) : NULL,
-		.traceparent = traceparent(row),
+		.traceparent = task_metadata_get(&row->metadata, "traceparent"),
 		.state = HOOK_PENDING,
 		.event_us = m->now_us,
 		.due_us = m->clock_us,

@@ -26,6 +26,7 @@ enum store_part {
 	PART_CHECKPOINT = 32,
 	PART_DETAIL = 64,
 	PART_ALL = 127,
+	PARTS_OF_BIRTH = PART_INPUT | PART_METADATA, /* never change */
 	PARTS_TO_RUN = PART_INPUT | PART_METADATA | PART_OPTIONS | PART_CHECKPOINT,
 };
 
@@ -229,7 +230,8 @@ struct store_ops {
 	 * -ERRAND_FAILED_PRECONDITION several. Looks at every id: for people. */
 	int (*find_tail)(struct store *s, const char *tail, struct uuid *out);
 	/* Writes all members but id, method, queue, create_us, schedule and the buffers; of
-	 * those only these parts (an empty one is removed). */
+	 * those only these parts (an empty one is removed), and never what it was made with:
+	 * input and metadata stay. */
 	int (*update)(struct store *s, const struct task_row *t, unsigned parts);
 	int (*remove)(struct store *s, const struct uuid *id); /* with attempts and events */
 	/* Up to n QUEUED rows of `queue` whose turn is first (task_row_turn), with

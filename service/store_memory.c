@@ -282,6 +282,7 @@ static int memory_update(struct store *s, const struct task_row *row, unsigned p
 	if (t == NULL)
 		return 0;
 	u = changed(s, UNDO_UPDATE, t);
+	parts &= ~(unsigned)PARTS_OF_BIRTH;
 	memory_copy_row(&now, row, parts);
 	free(now.method);
 	free(now.queue);

@@ -4,7 +4,8 @@
  * statements live as long as the store. Store thread.
  *
  *   task       hot: what claims, lists and moves need; clustered by id
- *   task_data  input, result, error, metadata: written once, read rarely
+ *   task_data  input, result, error, metadata: written once, read rarely. Input and
+ *              metadata come together with every task, so they are one row
  *   attempt, event  history
  *
  * Four indexes: what can be claimed (queued ones by priority and age), what the clock
@@ -12,6 +13,10 @@
 #include "service/store_sqlite.h"
 
 #include <string.h>
+
+#include "base/pbuf.h"
+
+#define JOINED_MAX 4096 /* bytes; larger ones are not copied for it */
 
 /* --- values --- */
 
@@ -158,6 +163,45 @@ static int put_part(struct store *s, const struct task_row *t, unsigned part)
 	return sqlite_run(s, st);
 }
 
+/* The length of the metadata, they, and the input. */
+static int put_joined(struct store *s, const struct task_row *t)
+{
+	sqlite3_stmt *st = sqlite_statement(s, S_PUT_DATA);
+
+	buf_reset(&s->joined);
+	pbuf_put_varint(&s->joined, t->metadata.len);
+	buf_append(&s->joined, t->metadata.data, t->metadata.len);
+	buf_append(&s->joined, t->input.data, t->input.len);
+	sqlite_bind_id(st, 1, &t->id);
+	sqlite3_bind_int(st, 2, PARTS_OF_BIRTH);
+	sqlite_bind_buf(st, 3, &s->joined);
+	return sqlite_run(s, st);
+}
+
+static int put_birth(struct store *s, const struct task_row *t)
+{
+	int r = 0;
+
+	if (t->metadata.len > 0 && t->input.len > 0 && t->input.len + t->metadata.len <= JOINED_MAX)
+		return put_joined(s, t);
+	if (t->metadata.len > 0)
+		r = put_part(s, t, PART_METADATA);
+	return r == 0 && t->input.len > 0 ? put_part(s, t, PART_INPUT) : r;
+}
+
+static void split_joined(struct bytes joined, unsigned parts, struct task_row *t)
+{
+	struct pbuf_reader r = pbuf_reader(joined.data, joined.len);
+	uint64_t len = 0;
+
+	if (!pbuf_read_varint(&r, &len) || len > (uint64_t)(r.end - r.p))
+		return;
+	if (parts & PART_METADATA)
+		buf_append(&t->metadata, r.p, len);
+	if (parts & PART_INPUT)
+		buf_append(&t->input, r.p + len, (size_t)(r.end - r.p) - len);
+}
+
 int sqlite_read_parts(struct store *s, unsigned parts, struct task_row *t)
 {
 	sqlite3_stmt *st;
@@ -171,7 +215,10 @@ int sqlite_read_parts(struct store *s, unsigned parts, struct task_row *t)
 	while ((r = sqlite_next(s, st)) > 0) {
 		unsigned part = (unsigned)sqlite3_column_int(st, 0);
 
-		if (parts & part && part_of(t, part) != NULL)
+		if (part == PARTS_OF_BIRTH && parts & part)
+			split_joined((struct bytes){sqlite3_column_blob(st, 1), (size_t)sqlite3_column_bytes(st, 1)},
+				     parts, t);
+		else if (parts & part && part_of(t, part) != NULL)
 			sqlite_column_buf(st, 1, part_of(t, part));
 	}
 	return r;
@@ -190,8 +237,10 @@ static int sqlite_insert(struct store *s, const struct task_row *t)
 	sqlite3_bind_int64(st, 10, t->create_us);
 	sqlite_bind_text(st, 27, t->schedule);
 	r = sqlite_run(s, st);
+	if (r == 0)
+		r = put_birth(s, t);
 	for (unsigned part = 1; part < PART_ALL && r == 0; part <<= 1)
-		if (part_of((struct task_row *)t, part)->len)
+		if (!(part & PARTS_OF_BIRTH) && part_of((struct task_row *)t, part)->len)
 			r = put_part(s, t, part);
 	return r;
 }
@@ -221,7 +270,7 @@ static int sqlite_update(struct store *s, const struct task_row *t, unsigned par
 	bind_task(st, t);
 	r = sqlite_run(s, st);
 	for (unsigned part = 1; part < PART_ALL && r == 0; part <<= 1)
-		if (parts & part)
+		if (parts & part & ~PARTS_OF_BIRTH)
 			r = put_part(s, t, part);
 	return r;
 }

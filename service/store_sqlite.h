@@ -29,6 +29,7 @@ struct store {
 	struct store_file file;
 	struct store_reserve reserve;
 	sqlite3_stmt *statements[N_STATEMENTS]; /* prepared at first use */
+	struct buf joined; /* of store_sqlite.c */
 	int log_pages;    /* in the write-ahead log after the last commit */
 	bool sync_failed; /* an fsync failed: nothing it covered can be trusted, so
 			   * nothing is acknowledged any more (fsync is not retried) */

@@ -62,6 +62,9 @@ static const char *const upgrades[] = {
 
 	/* 3: what an attempt's program has used; older ones have not kept it. */
 	"ALTER TABLE attempt ADD COLUMN usage BLOB;",
+
+	/* 4: input and metadata of a new task are one row of task_data; older tasks keep two. */
+	"",
 };
 
 #define HOT "id, method, queue, state, priority, version, attempt, failures, crash_count," \
@@ -386,6 +389,7 @@ void sqlite_close(struct store *s)
 	sqlite3_close(s->db);
 	store_reserve_deinit(&s->reserve);
 	store_file_release(&s->file);
+	buf_deinit(&s->joined);
 	free(s);
 }
 

@@ -17,6 +17,10 @@ void task_pack(const struct task_row *row, const struct attempt_row *attempts, s
 /* The row's ETag, quotes included: "\"7\"". */
 #define TASK_ETAG_SIZE 24
 char *task_etag(const struct task_row *row, char out[TASK_ETAG_SIZE]);
+/* Where it is over HTTP. */
+#define TASK_PATH "/v1/tasks/"
+#define TASK_LOCATION_SIZE (sizeof TASK_PATH - 1 + UUID_TEXT_SIZE)
+char *task_location(const struct uuid *id, char out[TASK_LOCATION_SIZE]);
 /* Seconds to suggest as Retry-After while the task is live. */
 unsigned task_retry_after_s(const struct task_row *row);
 

@@ -6,11 +6,11 @@
 #include <stdio.h>
 
 #include "base/clock.h"
+#include "base/digits.h"
 #include "base/err.h"
 #include "base/json.h"
 #include "base/log.h"
 #include "base/pbuf.h"
-#include "base/trace.h"
 #include "service/task_api.h"
 #include "service/task_clock.h"
 
@@ -225,7 +225,19 @@ void task_pack(const struct task_row *row, const struct attempt_row *attempts, s
 
 char *task_etag(const struct task_row *row, char out[TASK_ETAG_SIZE])
 {
-	snprintf(out, TASK_ETAG_SIZE, "\"%llu\"", (unsigned long long)row->version);
+	char *end = out;
+
+	*end++ = '"';
+	end = decimal_put(end, row->version);
+	*end++ = '"';
+	*end = '\0';
+	return out;
+}
+
+char *task_location(const struct uuid *id, char out[TASK_LOCATION_SIZE])
+{
+	memcpy(out, TASK_PATH, strlen(TASK_PATH));
+	uuid_format(id, out + strlen(TASK_PATH));
 	return out;
 }
 
@@ -308,54 +320,4 @@ void task_problem_verdict(struct buf *problem, bool final, int64_t delay_us, con
 		buf_printf(&text, "%s%s(%s)", detail, *detail ? " " : "", reason);
 		put_message(problem, 4, &text);
 	}
-}
-
-/* --- request metadata: repeated KeyValue {key = 1, value = 2} --- */
-
-void task_pack_metadata(const struct wire_pair *pairs, size_t n, struct buf *out)
-{
-	for (size_t i = 0; i < n; i++) {
-		AUTO_BUF pair = BUF_INIT;
-
-		pbuf_put_bytes(&pair, 1, pairs[i].key.data, pairs[i].key.len);
-		pbuf_put_bytes(&pair, 2, pairs[i].value.data, pairs[i].value.len);
-		put_message(out, 1, &pair);
-	}
-}
-
-size_t task_read_metadata(const struct buf *in, struct wire_pair *pairs, size_t max)
-{
-	struct pbuf_reader r = pbuf_reader(in->data, in->len);
-	struct pbuf_field f, member;
-	size_t n = 0;
-
-	while (n < max && pbuf_next(&r, &f)) {
-		struct pbuf_reader inner = pbuf_reader(f.bytes.data, f.bytes.len);
-
-		pairs[n] = (struct wire_pair){0};
-		while (pbuf_next(&inner, &member))
-			*(member.number == 1 ? &pairs[n].key : &pairs[n].value) = member.bytes;
-		n++;
-	}
-	return n;
-}
-
-static char *copy_of(const struct wire_pair *pairs, size_t n, const char *key)
-{
-	for (size_t i = 0; i < n; i++)
-		if (pairs[i].key.len == strlen(key) && memcmp(pairs[i].key.data, key, pairs[i].key.len) == 0)
-			return xstrndup((const char *)pairs[i].value.data, pairs[i].value.len);
-	return NULL;
-}
-
-struct log_ids *task_read_ids(const struct buf *metadata, const struct uuid *task, unsigned attempt)
-{
-	struct wire_pair pairs[ENVELOPE_METADATA_MAX];
-	size_t n = task_read_metadata(metadata, pairs, ARRAY_LEN(pairs));
-	AUTO_FREE char *request = copy_of(pairs, n, "x-request-id");
-	AUTO_FREE char *parent = copy_of(pairs, n, "traceparent");
-	char trace[TRACE_ID_SIZE], id[UUID_TEXT_SIZE];
-	const struct log_ids ids = {request, uuid_format(task, id), trace_id_of(parent, trace), attempt};
-
-	return log_ids_copy(&ids);
 }

@@ -25,12 +25,4 @@ void task_pack_attempts(const struct attempt_row *rows, size_t n, uint32_t field
  * when (delay_us > 0); reason (may be NULL) is added to its detail. */
 void task_problem_verdict(struct buf *problem, bool final, int64_t delay_us, const char *reason);
 
-/* Metadata of a request as a row keeps it, and back: at most max pairs, borrowed
- * from the buffer. */
-struct wire_pair;
-void task_pack_metadata(const struct wire_pair *pairs, size_t n, struct buf *out);
-/* The request and the trace it came from, itself and an attempt of it; free() it. */
-struct log_ids *task_read_ids(const struct buf *metadata, const struct uuid *task, unsigned attempt);
-size_t task_read_metadata(const struct buf *in, struct wire_pair *pairs, size_t max);
-
 #endif

@@ -121,8 +121,7 @@ void task_request_status(struct task_request *r, unsigned status)
 
 void task_request_location(struct task_request *r, const struct task_row *row)
 {
-	char location[64], id[UUID_TEXT_SIZE];
+	char location[TASK_LOCATION_SIZE];
 
-	snprintf(location, sizeof location, "/v1/tasks/%s", uuid_format(&row->id, id));
-	errand_set_metadata(r->call, "location", location);
+	errand_set_metadata(r->call, "location", task_location(&row->id, location));
 }

@@ -24,6 +24,7 @@
 #include "service/task_clock.h"
 #include "service/task_engine.h"
 #include "service/task_flush.h"
+#include "service/task_metadata.h"
 #include "service/task_pack.h"
 #include "service/task_parent.h"
 #include "service/task_settings.h"
@@ -502,8 +503,8 @@ static bool is_on_loop(const struct method *m, const struct runner *of_queue)
 
 static void start_call(struct task_run *run, const struct task_row *row)
 {
-	struct wire_pair pairs[ENVELOPE_METADATA_MAX];
 	struct task_queue *q = run->queue;
+	struct task_metadata metadata;
 	int64_t timeout_ns = time_of(run, row);
 	struct task_options o = {0};
 	char id[UUID_TEXT_SIZE];
@@ -512,8 +513,7 @@ static void start_call(struct task_run *run, const struct task_row *row)
 		.source = &source,
 		.arg = (void *)feed_number(run->flush.feed),
 		.payload = buf_bytes(&row->input),
-		.metadata = pairs,
-		.n_metadata = task_read_metadata(&row->metadata, pairs, ARRAY_LEN(pairs)),
+		.metadata = metadata.pairs,
 		.deadline_ns = timeout_ns ? clock_mono_ns() + timeout_ns : 0,
 		.task_id = uuid_format(&run->id, id),
 		.attempt = run->attempt,
@@ -523,6 +523,8 @@ static void start_call(struct task_run *run, const struct task_row *row)
 		.runner_arg = q->runner_arg,
 	};
 
+	task_metadata_read(&row->metadata, &metadata);
+	p.n_metadata = metadata.n;
 	run->on_loop = is_on_loop(run->method, p.runner);
 	if (!run->on_loop)
 		p.pool = task_queue_pool(q);
@@ -574,7 +576,7 @@ void task_run_start(struct task_queue *q, struct task_row *row)
 	run->method = registry_method_by_name(row->method);
 	task_flush_init(&run->flush, &run->id, run->attempt);
 	run->limits = limits_of(row);
-	run->ids = task_read_ids(&row->metadata, &row->id, row->attempt);
+	run->ids = task_metadata_ids(&row->metadata, &row->id, row->attempt);
 	run->row = *row;
 	*row = (struct task_row){0};
 	map_put(&engine.runs, &run->id, sizeof run->id, run);

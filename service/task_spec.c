@@ -10,6 +10,7 @@
 #include "service/task_after.h"
 #include "service/task_clock.h"
 #include "service/task_engine.h"
+#include "service/task_metadata.h"
 #include "service/task_pack.h"
 #include "service/task_settings.h"
 #include "service/task_unique.h"
@@ -98,7 +99,7 @@ void task_new_init(struct task_new *n, const struct task_spec *spec)
 		add_callback(n);
 	for (size_t i = 0; i < spec->n_metadata; i++)
 		if (keep_metadata(spec->metadata[i].key))
-			task_pack_metadata(&spec->metadata[i], 1, &row->metadata);
+			task_metadata_put(&row->metadata, &spec->metadata[i]);
 	if (spec->key != NULL) {
 		n->key = xstrdup(spec->key);
 		memcpy(n->fingerprint, spec->fingerprint, sizeof n->fingerprint);

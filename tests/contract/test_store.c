@@ -90,12 +90,50 @@ static void update_writes_what_may_change(void **state)
 	assert_buf(&got.result, "result");
 	assert_buf(&got.error, "old error");
 	begin(f);
-	assert_int_equal(f->ops->update(f->s, &t, PART_ERROR), 0);
+	assert_int_equal(f->ops->update(f->s, &t, PART_ERROR | PARTS_OF_BIRTH), 0);
 	commit(f);
 	task_row_deinit(&got);
 	assert_int_equal(f->ops->get(f->s, &t.id, PART_ALL, &got), 0);
 	assert_int_equal(got.error.len, 0);
 	assert_buf(&got.result, "result");
+	assert_buf(&got.input, "input"); /* with it and its metadata it was made */
+	assert_buf(&got.metadata, "meta");
+}
+
+static void fill(struct buf *b, size_t len, char c)
+{
+	buf_reset(b);
+	memset(buf_reserve(b, len + 1), c, len);
+	b->len = len;
+}
+
+/* However long they are: some stores keep short ones together. */
+static void keeps_what_it_was_made_with(void **state)
+{
+	static const size_t lengths[] = {0, 1, 127, 128, 4000, 4096, 5000, 1 << 20};
+	struct fixture *f = *state;
+	unsigned n = 0;
+
+	for (size_t i = 0; i < ARRAY_LEN(lengths); i++)
+		for (size_t j = 0; j < ARRAY_LEN(lengths); j++) {
+			ROW t = row_of(++n);
+			ROW all = {0}, input = {0}, metadata = {0};
+
+			fill(&t.input, lengths[i], 'i');
+			fill(&t.metadata, lengths[j], 'm');
+			put(f, &t);
+			assert_int_equal(f->ops->get(f->s, &t.id, PART_ALL, &all), 0);
+			assert_true(all.input.len == lengths[i] && all.metadata.len == lengths[j]);
+			assert_memory_equal(all.input.data, t.input.data, lengths[i]);
+			assert_memory_equal(all.metadata.data, t.metadata.data, lengths[j]);
+			assert_int_equal(f->ops->get(f->s, &t.id, PART_INPUT, &input), 0);
+			assert_true(input.input.len == lengths[i] && input.metadata.len == 0);
+			assert_int_equal(f->ops->get(f->s, &t.id, PART_METADATA, &metadata), 0);
+			assert_true(metadata.metadata.len == lengths[j] && metadata.input.len == 0);
+			task_row_deinit(&all);
+			task_row_deinit(&input);
+			task_row_deinit(&metadata);
+		}
 }
 
 static void what_is_not_there_is_not_found(void **state)
@@ -627,6 +665,7 @@ int main(void)
 		BOTH(keeps_every_member),
 		BOTH(reads_only_the_parts_asked_for),
 		BOTH(update_writes_what_may_change),
+		BOTH(keeps_what_it_was_made_with),
 		BOTH(what_is_not_there_is_not_found),
 		BOTH(the_same_id_twice_is_refused),
 		BOTH(rollback_undoes_everything),
