@@ -11,6 +11,7 @@
 #include "base/clock.h"
 #include "base/json.h"
 #include "base/log.h"
+#include "base/trace.h"
 
 static int access_fd = STDERR_FILENO; /* -1 = off */
 static char *access_path;             /* owned; NULL when it is not a file */
@@ -110,6 +111,7 @@ void access_write(const struct http_request *r, const struct access_extra *x, in
 		  size_t bytes)
 {
 	AUTO_BUF line = BUF_INIT;
+	char trace[TRACE_ID_SIZE];
 
 	if (access_fd < 0)
 		return;
@@ -127,7 +129,7 @@ void access_write(const struct http_request *r, const struct access_extra *x, in
 	if (x->upstream_ns >= 0)
 		put_number(&line, "upstream_us", x->upstream_ns / 1000);
 	put_text(&line, "client", x->client, 256);
-	put_text(&line, "trace_id", x->trace_id, 64);
+	put_text(&line, "trace_id", trace_id_of(x->traceparent, trace), sizeof trace);
 	put_text(&line, "task", x->task, 64);
 	buf_append_byte(&line, '}');
 	log_line(access_fd, &line);

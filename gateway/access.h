@@ -24,7 +24,7 @@ void access_close(void);
 
 /* What http.h does not know of a request; all borrowed, all may be NULL or 0. */
 struct access_extra {
-	const char *request_id, *route, *trace_id, *client, *task;
+	const char *request_id, *route, *traceparent, *client, *task;
 	int64_t upstream_ns; /* < 0: never asked */
 };
 

@@ -24,10 +24,14 @@ const struct builtin *builtin_at(size_t n)
 	return n < ARRAY_LEN(builtins) ? &builtins[n] : NULL;
 }
 
+/* Asked of every request, most of which differ in the first letter. */
 static bool path_matches(const char *builtin, const char *path)
 {
-	size_t len = strlen(builtin);
+	size_t len;
 
+	if (path[0] != builtin[0] || path[1] != builtin[1])
+		return false;
+	len = strlen(builtin);
 	return builtin[len - 1] == '/' ? strncmp(path, builtin, len) == 0 : strcmp(path, builtin) == 0;
 }
 

@@ -9,8 +9,6 @@
 #define _GNU_SOURCE
 #include "gateway/exchange.h"
 
-#include <stdio.h>
-
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/log.h"
@@ -59,7 +57,6 @@ struct exchange {
 	unsigned n_again;           /* how often it was begun anew */
 	char id[REQUEST_ID_MAX + 1];       /* x-request-id */
 	char traceparent[TRACE_SIZE];      /* of the service: our span of it */
-	char trace_id[TRACE_ID_SIZE];
 	char task[UUID_TEXT_SIZE];  /* made by it; or "" */
 	struct log_ids log;         /* of these */
 };
@@ -108,7 +105,7 @@ static void on_done(struct http_request *r, int status, size_t sent, void *arg)
 	const struct access_extra extra = {
 		.request_id = x->id,
 		.route = route_name(x->route),
-		.trace_id = x->trace_id,
+		.traceparent = x->traceparent,
 		.task = x->task,
 		.upstream_ns = x->ended ? x->called_ns : -1,
 		.client = x->client.name,
@@ -163,17 +160,19 @@ void exchange_thread_deinit(struct gateway_thread *t)
 /* W3C Trace Context: our own span of the client's trace, or of a new one. */
 static void exchange_trace(struct exchange *x)
 {
-	const char *parent = http_header(x->http, "traceparent");
+	const char *given = http_header(x->http, "traceparent");
 	uint64_t *ids = x->t->ids, span = request_id_random(ids), high;
+	struct trace t;
 
-	x->request.keep_state = trace_is_good(parent) && http_header_nth(x->http, "traceparent", 1) == NULL;
+	x->request.keep_state = given != NULL && trace_read(given, strlen(given), &t) &&
+				http_header_nth(x->http, "traceparent", 1) == NULL;
 	if (x->request.keep_state) {
-		trace_child(parent, span, x->traceparent);
+		t = trace_child(&t, span);
 	} else {
 		high = request_id_random(ids);
-		trace_new(high, request_id_random(ids), span, x->traceparent);
+		t = trace_new(high, request_id_random(ids), span);
 	}
-	trace_id_of(x->traceparent, x->trace_id);
+	trace_write(&t, x->traceparent);
 }
 
 /* The ids of this request: x-request-id, echoed or made, and those of its trace. */
@@ -190,7 +189,7 @@ static void exchange_ids(struct exchange *x)
 	x->request.id = x->id;
 	x->request.traceparent = x->traceparent;
 	x->task[0] = '\0';
-	x->log = (struct log_ids){.request = x->id, .trace = x->trace_id};
+	x->log = (struct log_ids){.request = x->id, .traceparent = x->traceparent};
 	log_ids_set(&x->log);
 }
 
@@ -201,7 +200,7 @@ static void exchange_note_task(struct exchange *x, const struct wire_response *w
 	struct bytes at = wire_pair_get(w->metadata, w->n_metadata, "location");
 
 	if (at.len == sizeof path - 1 + UUID_TEXT_SIZE - 1 && memcmp(at.data, path, sizeof path - 1) == 0)
-		snprintf(x->task, sizeof x->task, "%.36s", (const char *)at.data + sizeof path - 1);
+		memcpy(x->task, at.data + sizeof path - 1, sizeof x->task - 1); /* its NUL is there */
 }
 
 /* --- the answer --- */

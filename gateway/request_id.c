@@ -6,6 +6,7 @@
 #include <sys/random.h>
 
 #include "base/clock.h"
+#include "base/digits.h"
 
 void request_id_init(uint64_t ids[2])
 {
@@ -34,10 +35,7 @@ uint64_t request_id_random(uint64_t ids[2])
 
 void request_id_make(uint64_t ids[2], char out[17])
 {
-	static const char digits[] = "0123456789abcdef";
 	uint64_t z = request_id_random(ids);
 
-	for (int i = 0; i < 16; i++, z >>= 4)
-		out[i] = digits[z & 15];
-	out[16] = '\0';
+	*hex_put(out, (const uint8_t *)&z, sizeof z) = '\0';
 }

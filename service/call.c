@@ -596,6 +596,37 @@ static struct errand_call *call_new(const struct call_params *p)
 	return call;
 }
 
+static char *copy_text(char **at, struct bytes text)
+{
+	char *out = *at;
+
+	if (text.len > 0)
+		memcpy(out, text.data, text.len);
+	out[text.len] = '\0';
+	*at += text.len + 1;
+	return out;
+}
+
+/* In one piece: an arena rounds each up. */
+static int copy_pairs(struct errand_call *call, const struct wire_pair *pairs, size_t n)
+{
+	size_t size = n * sizeof *call->metadata;
+	char *at;
+
+	for (size_t i = 0; i < n; i++)
+		size += pairs[i].key.len + pairs[i].value.len + 2;
+	call->metadata = arena_alloc(&call->arena, size);
+	if (call->metadata == NULL)
+		return -1;
+	at = (char *)(call->metadata + n);
+	for (size_t i = 0; i < n; i++) {
+		call->metadata[i].key = copy_text(&at, pairs[i].key);
+		call->metadata[i].value = copy_text(&at, pairs[i].value);
+	}
+	call->n_metadata = n;
+	return 0;
+}
+
 /* Metadata and task id into the arena. They are bounded by the frame. */
 static int copy_metadata(struct errand_call *call, const struct call_params *p)
 {
@@ -603,21 +634,7 @@ static int copy_metadata(struct errand_call *call, const struct call_params *p)
 	if (p->task_id != NULL)
 		call_task_init(call, p);
 	call->identity = p->identity ? arena_copy(&call->arena, p->identity, strlen(p->identity)) : NULL;
-	call->n_metadata = p->n_metadata;
-	if (p->n_metadata == 0)
-		return 0;
-	call->metadata = arena_alloc(&call->arena, p->n_metadata * sizeof *call->metadata);
-	if (call->metadata == NULL)
-		return -1;
-	for (size_t i = 0; i < p->n_metadata; i++) {
-		const struct wire_pair *m = &p->metadata[i];
-
-		call->metadata[i].key = arena_copy(&call->arena, m->key.data, m->key.len);
-		call->metadata[i].value = arena_copy(&call->arena, m->value.data, m->value.len);
-		if (call->metadata[i].key == NULL || call->metadata[i].value == NULL)
-			return -1;
-	}
-	return 0;
+	return p->n_metadata > 0 ? copy_pairs(call, p->metadata, p->n_metadata) : 0;
 }
 
 static int take_input(struct errand_call *call, struct bytes payload, char *why, size_t why_size)

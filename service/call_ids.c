@@ -30,7 +30,7 @@ void call_ids_init(struct errand_call *call)
 	call->ids = (struct log_ids){
 		.request = errand_request_id(call),
 		.task = call->task_id,
-		.trace = trace_id_of(errand_metadata(call, "traceparent"), call->trace_id),
+		.traceparent = errand_metadata(call, "traceparent"),
 		.attempt = call->attempt,
 	};
 }

@@ -57,7 +57,6 @@ struct errand_call {
 	const char *identity;       /* in the arena; NULL: nobody asks */
 	int64_t begun_ns;           /* clock_mono_ns */
 	struct log_ids ids;         /* of metadata and task */
-	char trace_id[TRACE_ID_SIZE];
 	int64_t deadline_ns;        /* 0 = none */
 	const char *task_id;        /* in the arena */
 	unsigned attempt;

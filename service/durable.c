@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/digits.h"
 #include "base/util.h"
 #include "errand/status.h"
 #include "service/fingerprint.h"
@@ -109,18 +110,17 @@ static void answer_task(struct durable *d, const struct task_row *row)
 	struct wire_response w;
 	struct ratelimit room;
 	struct request *r = d->request;
-	char location[64], etag[TASK_ETAG_SIZE], retry[16], applied[64];
+	char location[TASK_LOCATION_SIZE], etag[TASK_ETAG_SIZE], retry[DECIMAL_MAX + 1], applied[64];
 
 	task_pack(row, NULL, 0, &packed);
-	snprintf(location, sizeof location, "/v1/tasks/%s", d->id);
-	snprintf(retry, sizeof retry, "%u", task_retry_after_s(row));
+	*decimal_put(retry, task_retry_after_s(row)) = '\0';
 	w.code = 0;
 	w.message = w.details = (struct bytes){0};
 	w.payload = buf_bytes(&packed);
 	w.n_metadata = 0;
 	wire_pair_add(w.metadata, &w.n_metadata, "errand-message", text("errand.v1.Task"));
 	wire_pair_add(w.metadata, &w.n_metadata, "errand-http-status", text("202"));
-	wire_pair_add(w.metadata, &w.n_metadata, "location", text(location));
+	wire_pair_add(w.metadata, &w.n_metadata, "location", text(task_location(&row->id, location)));
 	wire_pair_add(w.metadata, &w.n_metadata, "retry-after", text(retry));
 	wire_pair_add(w.metadata, &w.n_metadata, "etag", text(task_etag(row, etag)));
 	wire_pair_add(w.metadata, &w.n_metadata, "cache-control", text("no-store"));

@@ -146,9 +146,9 @@ static int record_run(struct store_op *op, const struct store_ops *ops, struct s
 /* The host's name and the id only: URLs have secrets in them. */
 static void tell(const struct hook_flight *f)
 {
-	char id[HOOK_ID_SIZE], task[UUID_TEXT_SIZE], trace[TRACE_ID_SIZE];
+	char id[HOOK_ID_SIZE], task[UUID_TEXT_SIZE];
 	struct uuid of;
-	const struct log_ids ids = {.task = task, .trace = trace_id_of(f->d.traceparent, trace)};
+	const struct log_ids ids = {.task = task, .traceparent = f->d.traceparent};
 
 	hook_id_format(f->d.key, id);
 	memcpy(of.b, f->d.key, sizeof of.b); /* hook_key's */

@@ -2,10 +2,10 @@
 #define _GNU_SOURCE
 #include "service/identity.h"
 
-#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "base/digits.h"
 #include "base/err.h"
 #include "base/grants.h"
 #include "base/log.h"
@@ -36,11 +36,14 @@ bool identity_of(const struct sock_peer *peer, const struct wire_request *w, cha
 	struct bytes said = wire_pair_get(w->metadata, w->n_metadata, "errand-identity");
 
 	if (said.len == 0) {
-		snprintf(out, IDENTITY_MAX, "uid:%u", (unsigned)peer->uid);
+		memcpy(out, "uid:", 4);
+		*decimal_put(out + 4, peer->uid) = '\0';
 		return true;
 	}
 	if (may_speak_for_others(peer->uid)) {
-		snprintf(out, IDENTITY_MAX, "%.*s", (int)MIN(said.len, IDENTITY_MAX - 1), (const char *)said.data);
+		said.len = strnlen((const char *)said.data, MIN(said.len, IDENTITY_MAX - 1));
+		memcpy(out, said.data, said.len);
+		out[said.len] = '\0';
 		return true;
 	}
 	log_warn("a client says that it is somebody else", "pid=%d uid=%u advice=\"--gateway-uid, if it is a gateway\"",

@@ -13,6 +13,7 @@
 #include "base/clock.h"
 #include "base/json.h"
 #include "base/log_pairs.h"
+#include "base/trace.h"
 
 enum {
 	LINE_MAX_BYTES = 3900, /* so that a line is one write, also to a pipe */
@@ -106,13 +107,13 @@ struct log_ids *log_ids_copy(const struct log_ids *ids)
 	struct log_ids *copy;
 	char *at;
 
-	if (ids == NULL || (ids->request == NULL && ids->task == NULL && ids->trace == NULL))
+	if (ids == NULL || (ids->request == NULL && ids->task == NULL && ids->traceparent == NULL))
 		return NULL;
-	copy = xmalloc(sizeof *copy + size_of(ids->request) + size_of(ids->task) + size_of(ids->trace));
+	copy = xmalloc(sizeof *copy + size_of(ids->request) + size_of(ids->task) + size_of(ids->traceparent));
 	at = (char *)(copy + 1);
 	copy->request = copy_to(&at, ids->request);
 	copy->task = copy_to(&at, ids->task);
-	copy->trace = copy_to(&at, ids->trace);
+	copy->traceparent = copy_to(&at, ids->traceparent);
 	copy->attempt = ids->attempt;
 	return copy;
 }
@@ -262,7 +263,7 @@ static bool is_key(const struct log_pairs *p, const char *key)
 static void line_pairs(struct line *l, struct log_pairs *p)
 {
 	struct log_ids ids = current_ids != NULL ? *current_ids : (struct log_ids){0};
-	char attempt[12];
+	char attempt[12], trace[TRACE_ID_SIZE];
 
 	while (log_pairs_next(p)) {
 		line_pair(l, p);
@@ -276,7 +277,7 @@ static void line_pairs(struct line *l, struct log_pairs *p)
 	line_word(l, "task", ids.task);
 	if (ids.attempt > 0)
 		line_word(l, "attempt", attempt);
-	line_word(l, "trace_id", ids.trace);
+	line_word(l, "trace_id", trace_id_of(ids.traceparent, trace));
 }
 
 static void line_begin(struct line *l, enum log_level level)

@@ -25,9 +25,10 @@ int log_level_by_name(const char *word);
 /* "auto", "logfmt", "json", "journal"; -1 for another word. */
 int log_format_by_name(const char *word);
 
-/* What the work at hand belongs to; each may be NULL, attempt 0. */
+/* What the work at hand belongs to; each may be NULL, attempt 0. A traceparent (base/trace.h) is
+ * looked at when a line is written, and one that is none is left out. */
 struct log_ids {
-	const char *request, *task, *trace;
+	const char *request, *task, *traceparent;
 	unsigned attempt;
 };
 /* From now on each line of this thread carries them, as request_id, task, attempt and

@@ -101,7 +101,19 @@ static bool next(struct pbuf_reader *r, struct pbuf_field *f, int depth)
 	return fail(r);
 }
 
+/* Nearly all fields of a call's messages: text or bytes, their tag and length one byte each. */
+static bool next_short(struct pbuf_reader *r, struct pbuf_field *f)
+{
+	const uint8_t *p = r->p;
+
+	if (r->bad || r->end - p < 2 || (p[0] & 0x87) != PBUF_LEN || p[0] < 8 || p[1] > 0x7f || p[1] > r->end - p - 2)
+		return false;
+	*f = (struct pbuf_field){p[0] >> 3, PBUF_LEN, p[1], {p + 2, p[1]}, p};
+	r->p = p + 2 + p[1];
+	return true;
+}
+
 bool pbuf_next(struct pbuf_reader *r, struct pbuf_field *f)
 {
-	return next(r, f, 0);
+	return next_short(r, f) || next(r, f, 0);
 }

@@ -1,59 +1,83 @@
 /* trace.c: see trace.h. */
-#define _GNU_SOURCE
 #include "base/trace.h"
 
-#include <inttypes.h>
-#include <stddef.h>
-#include <stdio.h>
 #include <string.h>
 
-enum { VERSION_AT = 0, TRACE_AT = 3, SPAN_AT = 36, FLAGS_AT = 53, LENGTH = 55 };
+#include "base/digits.h"
+
+enum { TRACE_AT = 3, SPAN_AT = 36, FLAGS_AT = 53, LENGTH = 55 };
 enum { SAMPLED = 1, RANDOM = 2 };
 
-static bool is_hex(const char *s, size_t n)
+static bool is_zero(const uint8_t *id, size_t n)
 {
-	return strspn(s, "0123456789abcdef") >= n;
+	for (size_t i = 0; i < n; i++)
+		if (id[i] != 0)
+			return false;
+	return true;
 }
 
-static bool is_zero(const char *s, size_t n)
+bool trace_read(const char *text, size_t len, struct trace *out)
 {
-	return strspn(s, "0") >= n;
+	uint8_t version;
+
+	if (len < LENGTH || text[TRACE_AT - 1] != '-' || text[SPAN_AT - 1] != '-' || text[FLAGS_AT - 1] != '-')
+		return false;
+	if (!hex_read(text, &version, 1) || !hex_read(text + TRACE_AT, out->id, sizeof out->id) ||
+	    !hex_read(text + SPAN_AT, out->span, sizeof out->span) || !hex_read(text + FLAGS_AT, &out->flags, 1))
+		return false;
+	if (version == 0xff || is_zero(out->id, sizeof out->id) || is_zero(out->span, sizeof out->span))
+		return false;
+	return len == LENGTH || (text[LENGTH] == '-' && version != 0);
 }
 
-bool trace_is_good(const char *s)
+void trace_write(const struct trace *t, char out[TRACE_SIZE])
 {
-	if (s == NULL || strlen(s) < LENGTH)
-		return false;
-	if (!is_hex(s, 2) || s[2] != '-' || !is_hex(s + TRACE_AT, 32) || s[35] != '-' ||
-	    !is_hex(s + SPAN_AT, 16) || s[52] != '-' || !is_hex(s + FLAGS_AT, 2))
-		return false;
-	if (is_zero(s + TRACE_AT, 32) || is_zero(s + SPAN_AT, 16) || memcmp(s, "ff", 2) == 0)
-		return false;
-	return s[LENGTH] == '\0' || (s[LENGTH] == '-' && memcmp(s, "00", 2) != 0);
+	memcpy(out, "00-", TRACE_AT);
+	*hex_put(out + TRACE_AT, t->id, sizeof t->id) = '-';
+	*hex_put(out + SPAN_AT, t->span, sizeof t->span) = '-';
+	*hex_put(out + FLAGS_AT, &t->flags, 1) = '\0';
 }
 
-const char *trace_id_of(const char *traceparent, char out[TRACE_ID_SIZE])
+bool trace_is_good(const char *text)
 {
+	struct trace t;
+
+	return text != NULL && trace_read(text, strlen(text), &t);
+}
+
+const char *trace_id_of(const char *text, char out[TRACE_ID_SIZE])
+{
+	struct trace t;
+
 	out[0] = '\0';
-	if (trace_is_good(traceparent))
-		snprintf(out, TRACE_ID_SIZE, "%.32s", traceparent + TRACE_AT);
+	if (text != NULL && trace_read(text, strlen(text), &t))
+		*hex_put(out, t.id, sizeof t.id) = '\0';
 	return out;
 }
 
-static unsigned digit(char c)
+/* Never zero, which is no id. */
+static void put_number(uint8_t out[8], uint64_t v)
 {
-	return (unsigned)(c <= '9' ? c - '0' : c - 'a' + 10);
+	v = v != 0 ? v : 1;
+	for (int i = 7; i >= 0; i--, v >>= 8)
+		out[i] = (uint8_t)v;
 }
 
-void trace_child(const char *parent, uint64_t span, char out[TRACE_SIZE])
+struct trace trace_child(const struct trace *parent, uint64_t span)
 {
-	unsigned flags = digit(parent[FLAGS_AT + 1]) & (SAMPLED | RANDOM);
+	struct trace t = *parent;
 
-	snprintf(out, TRACE_SIZE, "00-%.32s-%016" PRIx64 "-%02x", parent + TRACE_AT, span != 0 ? span : 1, flags);
+	put_number(t.span, span);
+	t.flags &= SAMPLED | RANDOM;
+	return t;
 }
 
-void trace_new(uint64_t high, uint64_t low, uint64_t span, char out[TRACE_SIZE])
+struct trace trace_new(uint64_t high, uint64_t low, uint64_t span)
 {
-	snprintf(out, TRACE_SIZE, "00-%016" PRIx64 "%016" PRIx64 "-%016" PRIx64 "-%02x", high,
-		 low != 0 ? low : 1, span != 0 ? span : 1, SAMPLED | RANDOM);
+	struct trace t = {.flags = SAMPLED | RANDOM};
+
+	put_number(t.id, high);
+	put_number(t.id + 8, low);
+	put_number(t.span, span);
+	return t;
 }

@@ -5,6 +5,7 @@
 #include <sys/random.h>
 
 #include "base/clock.h"
+#include "base/digits.h"
 
 /* Guards pool, used, last_ms: random bytes are fetched 4 KiB at a time, since
  * a system call per task would show in the accept rate. */
@@ -45,16 +46,15 @@ void uuid_new(struct uuid *out)
 
 char *uuid_format(const struct uuid *u, char out[UUID_TEXT_SIZE])
 {
-	static const char hex[] = "0123456789abcdef";
+	static const uint8_t groups[] = {4, 2, 2, 2, 6};
+	const uint8_t *b = u->b;
 	char *p = out;
 
-	for (int i = 0; i < 16; i++) {
-		if (i == 4 || i == 6 || i == 8 || i == 10)
-			*p++ = '-';
-		*p++ = hex[u->b[i] >> 4];
-		*p++ = hex[u->b[i] & 15];
+	for (size_t i = 0; i < sizeof groups; b += groups[i++]) {
+		p = hex_put(p, b, groups[i]);
+		*p++ = '-';
 	}
-	*p = 0;
+	p[-1] = '\0';
 	return out;
 }
 

@@ -279,21 +279,3 @@ void envelope_write_response(struct buf *b, const struct wire_response *r, bool 
 }
 
 /* --- pairs --- */
-
-struct bytes wire_pair_get(const struct wire_pair *pairs, size_t n, const char *key)
-{
-	size_t len = strlen(key);
-
-	for (size_t i = 0; i < n; i++)
-		if (pairs[i].key.len == len && memcmp(pairs[i].key.data, key, len) == 0)
-			return pairs[i].value;
-	return (struct bytes){NULL, 0};
-}
-
-void wire_pair_add(struct wire_pair *pairs, size_t *np, const char *key, struct bytes value)
-{
-	if (*np == ENVELOPE_METADATA_MAX)
-		return;
-	pairs[*np].key = (struct bytes){(const uint8_t *)key, strlen(key)};
-	pairs[(*np)++].value = value;
-}

@@ -12,6 +12,7 @@
 #define WIRE_ENVELOPE_H
 
 #include <stdbool.h>
+#include <string.h>
 
 #include "base/buf.h"
 
@@ -51,8 +52,21 @@ void envelope_write_request(struct buf *b, const struct wire_request *r);
 void envelope_write_response(struct buf *b, const struct wire_response *r, bool with_metadata);
 
 /* The value of the first pair with this key (exact), or NULL bytes. */
-struct bytes wire_pair_get(const struct wire_pair *pairs, size_t n, const char *key);
+static inline struct bytes wire_pair_get(const struct wire_pair *pairs, size_t n, const char *key)
+{
+	size_t len = strlen(key);
+
+	for (size_t i = 0; i < n; i++)
+		if (pairs[i].key.len == len && memcmp(pairs[i].key.data, key, len) == 0)
+			return pairs[i].value;
+	return (struct bytes){NULL, 0};
+}
+
 /* Adds a pair when there is room; value borrowed. */
-void wire_pair_add(struct wire_pair *pairs, size_t *np, const char *key, struct bytes value);
+static inline void wire_pair_add(struct wire_pair *pairs, size_t *np, const char *key, struct bytes value)
+{
+	if (*np < ENVELOPE_METADATA_MAX)
+		pairs[(*np)++] = (struct wire_pair){{(const uint8_t *)key, strlen(key)}, value};
+}
 
 #endif

@@ -10,6 +10,7 @@
 
 #include "base/buf.h"
 #include "base/clock.h"
+#include "base/digits.h"
 #include "base/err.h"
 #include "base/list.h"
 #include "base/log.h"
@@ -292,6 +293,26 @@ static void test_pbuf_bad(void **state)
 
 /* --- uuid --- */
 
+static void test_digits(void **state)
+{
+	static const uint64_t numbers[] = {0, 9, 10, 255, 1000000, UINT64_MAX};
+	const uint8_t bytes[] = {0x00, 0x0f, 0xa5, 0xff};
+	uint8_t back[4];
+	char text[DECIMAL_MAX + 1], as[32];
+
+	for (size_t i = 0; i < ARRAY_LEN(numbers); i++) {
+		*decimal_put(text, numbers[i]) = '\0';
+		snprintf(as, sizeof as, "%llu", (unsigned long long)numbers[i]);
+		assert_string_equal(text, as);
+	}
+	*hex_put(text, bytes, 4) = '\0';
+	assert_string_equal(text, "000fa5ff");
+	assert_true(hex_read(text, back, 4));
+	assert_memory_equal(back, bytes, 4);
+	assert_false(hex_read("000Fa5ff", back, 4) || hex_read("000fa5f", back, 4) || hex_read("0g", back, 1) ||
+		     hex_read("/0", back, 1) || hex_read(":0", back, 1) || hex_read("0`", back, 1));
+}
+
 static void test_uuid(void **state)
 {
 	char text[UUID_TEXT_SIZE], upper[UUID_TEXT_SIZE];
@@ -371,6 +392,7 @@ int main(void)
 		cmocka_unit_test(test_pbuf_varint),
 		cmocka_unit_test(test_pbuf_fields),
 		cmocka_unit_test(test_pbuf_bad),
+		cmocka_unit_test(test_digits),
 		cmocka_unit_test(test_uuid),
 		cmocka_unit_test(test_clock),
 		cmocka_unit_test(test_err),

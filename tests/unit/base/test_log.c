@@ -111,15 +111,19 @@ static void test_json(void **state)
 
 static void test_ids(void **state)
 {
-	const struct log_ids ids = {"r1", "t1", "0af7", 2};
+	const struct log_ids ids = {"r1", "t1", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", 2};
+	const struct log_ids forged = {.request = "r1", .traceparent = "x level=error"};
 	struct log_ids *copy = log_ids_copy(&ids);
 
 	assert_null(log_ids_set(copy));
 	log_info("m", "k=1");
-	assert_string_equal(tail(), "msg=m k=1 request_id=r1 task=t1 attempt=2 trace_id=0af7");
+	assert_string_equal(tail(), "msg=m k=1 request_id=r1 task=t1 attempt=2 trace_id=0af7651916cd43dd8448eb211c80319c");
 	log_info("m", "task=other");
-	assert_string_equal(tail(), "msg=m task=other request_id=r1 attempt=2 trace_id=0af7");
-	assert_ptr_equal(log_ids_set(NULL), copy);
+	assert_string_equal(tail(), "msg=m task=other request_id=r1 attempt=2 trace_id=0af7651916cd43dd8448eb211c80319c");
+	assert_ptr_equal(log_ids_set(&forged), copy);
+	log_info("m", NULL);
+	assert_string_equal(tail(), "msg=m request_id=r1");
+	assert_ptr_equal(log_ids_set(NULL), &forged);
 	log_info("m", "k=1");
 	assert_string_equal(tail(), "msg=m k=1");
 	free(copy);
@@ -149,6 +153,16 @@ static void test_journal(void **state)
 
 #define GOOD "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
+static const char *next_hop(const char *parent, uint64_t span, char out[TRACE_SIZE])
+{
+	struct trace t;
+
+	assert_true(trace_read(parent, strlen(parent), &t));
+	t = trace_child(&t, span);
+	trace_write(&t, out);
+	return out;
+}
+
 static void test_traceparent(void **state)
 {
 	static const char *const bad[] = {
@@ -163,6 +177,7 @@ static void test_traceparent(void **state)
 		"00-0af7651916cd43dd8448eb211c80319-cb7ad6b7169203331-01",
 	};
 	char out[TRACE_SIZE], id[TRACE_ID_SIZE];
+	struct trace t;
 
 	for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
 		assert_false(trace_is_good(bad[i]));
@@ -171,12 +186,12 @@ static void test_traceparent(void **state)
 	assert_false(trace_is_good(NULL));
 	assert_true(trace_is_good(GOOD));
 	assert_string_equal(trace_id_of(GOOD, id), "0af7651916cd43dd8448eb211c80319c");
-	trace_child(GOOD, 0x1234, out);
-	assert_string_equal(out, "00-0af7651916cd43dd8448eb211c80319c-0000000000001234-01");
+	assert_string_equal(next_hop(GOOD, 0x1234, out), "00-0af7651916cd43dd8448eb211c80319c-0000000000001234-01");
 	/* of a later version: what we know of it, flags we know, nothing else */
-	trace_child("cc-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-ff-more", 0, out);
-	assert_string_equal(out, "00-0af7651916cd43dd8448eb211c80319c-0000000000000001-03");
-	trace_new(0, 0, 0, out);
+	assert_string_equal(next_hop("cc-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-ff-more", 0, out),
+			    "00-0af7651916cd43dd8448eb211c80319c-0000000000000001-03");
+	t = trace_new(0, 0, 0);
+	trace_write(&t, out);
 	assert_true(trace_is_good(out));
 	assert_string_equal(out + 52, "-03");
 }
