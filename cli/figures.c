@@ -4,7 +4,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "base/clock.h"
 #include "base/pbuf.h"
 
 static void take_text(struct bytes text, char *out, size_t size)
@@ -16,16 +15,17 @@ static void take_text(struct bytes text, char *out, size_t size)
 	out[n] = '\0';
 }
 
-/* Timestamp and Duration */
-static int64_t read_time(struct bytes wire)
+/* The next of a reply's items, which are its field 1. */
+static bool next_item(struct pbuf_reader *r, struct bytes *item)
 {
-	struct pbuf_reader r = pbuf_reader(wire.data, wire.len);
 	struct pbuf_field f;
-	int64_t us = 0;
 
-	while (pbuf_next(&r, &f))
-		us += f.number == 1 ? (int64_t)f.value * US_PER_S : (int64_t)(int32_t)f.value / 1000;
-	return us;
+	while (pbuf_next(r, &f)) {
+		*item = f.bytes;
+		if (f.number == 1 && f.wire == PBUF_LEN)
+			return true;
+	}
+	return false;
 }
 
 /* --- Server --- */
@@ -53,8 +53,8 @@ void figures_server(struct bytes wire, struct figures_server *out)
 		switch (f.number) {
 		case 1: take_text(f.bytes, out->version, sizeof out->version); break;
 		case 2: out->pid = (int64_t)f.value; break;
-		case 3: out->start_us = read_time(f.bytes); break;
-		case 4: out->uptime_us = read_time(f.bytes); break;
+		case 3: out->start_us = task_view_time(f.bytes); break;
+		case 4: out->uptime_us = task_view_time(f.bytes); break;
 		case 5: out->draining = f.value; break;
 		case 6: read_store_state(f.bytes, out); break;
 		case 7: out->calls = f.value; break;
@@ -78,13 +78,13 @@ static void read_stats(struct bytes wire, struct figures_queue *out)
 		switch (f.number) {
 		case 1: out->queued = f.value; break;
 		case 2: out->running = f.value; break;
-		case 3: out->age_us = read_time(f.bytes); break;
+		case 3: out->age_us = task_view_time(f.bytes); break;
 		case 4: out->done = pbuf_double(f.value); break;
 		case 6: out->ended = f.value; break;
 		}
 }
 
-static void read_queue(struct bytes wire, struct figures_queue *out)
+void figures_queue(struct bytes wire, struct figures_queue *out)
 {
 	struct pbuf_reader r = pbuf_reader(wire.data, wire.len);
 	struct pbuf_field f;
@@ -103,16 +103,12 @@ static void read_queue(struct bytes wire, struct figures_queue *out)
 size_t figures_queues(struct bytes wire, struct figures_queue *out, size_t max)
 {
 	struct pbuf_reader r = pbuf_reader(wire.data, wire.len);
-	struct pbuf_field f;
+	struct bytes item;
 	size_t n = 0;
 
-	while (pbuf_next(&r, &f)) {
-		if (f.number != 1 || f.wire != PBUF_LEN)
-			continue;
+	for (; next_item(&r, &item); n++)
 		if (n < max)
-			read_queue(f.bytes, &out[n]);
-		n++;
-	}
+			figures_queue(item, &out[n]);
 	return n;
 }
 
@@ -139,16 +135,12 @@ static void read_worker(struct bytes wire, struct figures_worker *out)
 size_t figures_workers(struct bytes wire, struct figures_worker *out, size_t max)
 {
 	struct pbuf_reader r = pbuf_reader(wire.data, wire.len);
-	struct pbuf_field f;
+	struct bytes item;
 	size_t n = 0;
 
-	while (pbuf_next(&r, &f)) {
-		if (f.number != 1 || f.wire != PBUF_LEN)
-			continue;
+	for (; next_item(&r, &item); n++)
 		if (n < max)
-			read_worker(f.bytes, &out[n]);
-		n++;
-	}
+			read_worker(item, &out[n]);
 	return n;
 }
 

@@ -19,17 +19,18 @@ struct figures_server {
 void figures_server(struct bytes wire, struct figures_server *out);
 
 struct figures_queue {
-	char name[64];
+	char name[104]; /* the longest there are have 100 */
 	uint64_t slots, queued, running, ended; /* ended: attempts, since the service started */
 	bool paused;
 	double limit, done;  /* begun a second at most, 0 = any; ended a second */
 	int64_t age_us;
 };
+void figures_queue(struct bytes wire, struct figures_queue *out);
 /* The queues of a ListQueuesReply, at most max; how many there are. */
 size_t figures_queues(struct bytes wire, struct figures_queue *out, size_t max);
 
 struct figures_worker {
-	char name[64];
+	char name[104];
 	uint64_t running, places; /* tasks and calls */
 	bool connected, draining;
 };

@@ -3,10 +3,10 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "base/clock.h"
 #include "base/pbuf.h"
 #include "cli/backend.h"
 #include "cli/call_input.h"
+#include "cli/figures.h"
 #include "cli/pages.h"
 #include "cli/select.h"
 #include "cli/show.h"
@@ -59,49 +59,6 @@ struct queue {
 
 /* --- the table --- */
 
-/* What a row of it shows. */
-struct row {
-	struct bytes name;
-	uint64_t slots, paused, queued, running;
-	double rate, ended_rate;
-	int64_t age_us;
-};
-
-static void read_stats(struct bytes stats, struct row *row)
-{
-	struct pbuf_reader r = pbuf_reader(stats.data, stats.len), age;
-	struct pbuf_field f, part;
-
-	while (pbuf_next(&r, &f))
-		switch (f.number) {
-		case 1: row->queued = f.value; break;
-		case 2: row->running = f.value; break;
-		case 3:
-			age = pbuf_reader(f.bytes.data, f.bytes.len);
-			while (pbuf_next(&age, &part))
-				row->age_us += part.number == 1 ? (int64_t)part.value * US_PER_S :
-					       (int64_t)part.value / 1000;
-			break;
-		case 4: row->ended_rate = pbuf_double(f.value); break;
-		}
-}
-
-static void read_row(struct bytes queue, struct row *row)
-{
-	struct pbuf_reader r = pbuf_reader(queue.data, queue.len);
-	struct pbuf_field f;
-
-	*row = (struct row){0};
-	while (pbuf_next(&r, &f))
-		switch (f.number) {
-		case 1: row->name = f.bytes; break;
-		case 2: row->slots = f.value; break;
-		case 3: row->rate = pbuf_double(f.value); break;
-		case 6: row->paused = f.value; break;
-		case 16: read_stats(f.bytes, row); break;
-		}
-}
-
 enum { COL_QUEUE, COL_QUEUED, COL_RUNNING, COL_OLDEST, COL_DONE, COL_SLOTS, COL_LIMIT, COL_STATE, N_COLUMNS };
 
 static const struct table_column columns[] = {
@@ -118,21 +75,21 @@ static const struct table_column columns[] = {
 static void put_row(struct table *t, struct bytes queue)
 {
 	char text[40] = "-";
-	struct row row;
+	struct figures_queue q;
 
-	read_row(queue, &row);
+	figures_queue(queue, &q);
 	table_row(t);
-	table_text(t, COL_QUEUE, (const char *)row.name.data, row.name.len);
-	table_number(t, COL_QUEUED, row.queued);
-	table_number(t, COL_RUNNING, row.running);
-	table_cell(t, COL_OLDEST, row.age_us > 0 ? show_duration(row.age_us, text) : "-", (double)row.age_us);
-	snprintf(text, sizeof text, "%.1f/s", row.ended_rate);
-	table_cell(t, COL_DONE, text, row.ended_rate);
-	table_number(t, COL_SLOTS, row.slots);
-	snprintf(text, sizeof text, "%g/s", row.rate);
-	table_cell(t, COL_LIMIT, row.rate > 0 ? text : "-", row.rate);
-	table_cell(t, COL_STATE, row.paused ? "paused" : "open", (double)row.paused);
-	table_color(t, COL_STATE, row.paused ? "yellow" : NULL);
+	table_text(t, COL_QUEUE, q.name, strlen(q.name));
+	table_number(t, COL_QUEUED, q.queued);
+	table_number(t, COL_RUNNING, q.running);
+	table_cell(t, COL_OLDEST, q.age_us > 0 ? show_duration(q.age_us, text) : "-", (double)q.age_us);
+	snprintf(text, sizeof text, "%.1f/s", q.done);
+	table_cell(t, COL_DONE, text, q.done);
+	table_number(t, COL_SLOTS, q.slots);
+	snprintf(text, sizeof text, "%g/s", q.limit);
+	table_cell(t, COL_LIMIT, q.limit > 0 ? text : "-", q.limit);
+	table_cell(t, COL_STATE, q.paused ? "paused" : "open", q.paused);
+	table_color(t, COL_STATE, q.paused ? "yellow" : NULL);
 }
 
 static int list(const struct list_conf *conf, struct table *t)

@@ -3,11 +3,11 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "base/clock.h"
 #include "base/pbuf.h"
 #include "cli/pages.h"
 #include "cli/show.h"
 #include "cli/table.h"
+#include "cli/task_view.h"
 
 struct schedules_conf {
 	struct cli_common common;
@@ -50,18 +50,12 @@ static const struct {
 	{17, COL_ERROR, TEXT},
 };
 
-/* google.protobuf.Timestamp's seconds, which is all that cron has. */
 static void put_time(struct table *t, enum column column, struct bytes time)
 {
-	struct pbuf_reader r = pbuf_reader(time.data, time.len);
-	int64_t seconds = 0;
-	struct pbuf_field f;
+	int64_t us = task_view_time(time);
 	char text[24];
 
-	while (pbuf_next(&r, &f))
-		if (f.number == 1)
-			seconds = (int64_t)f.value;
-	table_cell(t, column, show_time(seconds * US_PER_S, text), (double)seconds);
+	table_cell(t, column, show_time(us, text), (double)us);
 }
 
 static void put_row(struct table *t, struct bytes schedule)

@@ -40,20 +40,19 @@ int task_view_exit(int state)
 									     CLI_FAILED;
 }
 
-/* google.protobuf.Timestamp, and Duration, which is laid out the same */
-static int64_t read_time(struct bytes wire)
+int64_t task_view_time(struct bytes wire)
 {
 	struct pbuf_reader r = pbuf_reader(wire.data, wire.len);
-	int64_t us = 0;
 	struct pbuf_field f;
+	uint64_t us = 0;
 
 	while (pbuf_next(&r, &f)) {
 		if (f.number == 1)
-			us += (int64_t)f.value * US_PER_S;
+			us += f.value * (uint64_t)US_PER_S;
 		else if (f.number == 2)
-			us += (int64_t)(int32_t)f.value / 1000;
+			us += (uint64_t)((int32_t)f.value / 1000);
 	}
-	return us;
+	return (int64_t)us;
 }
 
 /* errand.v1.Progress */
@@ -89,7 +88,7 @@ static struct task_usage read_usage(struct bytes wire)
 		else if (f.number == 2)
 			u.peak_memory = MAX((int64_t)f.value, 0);
 		else if (f.number == 3)
-			u.cpu_us = read_time(f.bytes);
+			u.cpu_us = task_view_time(f.bytes);
 	}
 	return u;
 }
@@ -141,11 +140,11 @@ static void load_field(struct task_view *v, const struct pbuf_field *f)
 		v->has_progress = true;
 		set(&v->message, read_progress(f->bytes, &v->fraction));
 		break;
-	case 9: v->create_us = read_time(f->bytes); break;
-	case 10: v->start_us = read_time(f->bytes); break;
-	case 11: v->end_us = read_time(f->bytes); break;
+	case 9: v->create_us = task_view_time(f->bytes); break;
+	case 10: v->start_us = task_view_time(f->bytes); break;
+	case 11: v->end_us = task_view_time(f->bytes); break;
 	case 12:
-	case 19: v->next_us = read_time(f->bytes); break; /* of a retry, of its time: never both */
+	case 19: v->next_us = task_view_time(f->bytes); break; /* of a retry, of its time: never both */
 	case 13: add_label(&v->labels, f->bytes); break;
 	case 16:
 		buf_reset(&v->error);
@@ -226,7 +225,7 @@ bool task_event_load(struct task_event *e, struct bytes wire)
 		switch (f.number) {
 		case 1: e->seq = f.value; break;
 		case 2: e->event = f.bytes; break;
-		case 3: e->time_us = read_time(f.bytes); break;
+		case 3: e->time_us = task_view_time(f.bytes); break;
 		case 5: e->state = (int)f.value; break;
 		case 6: e->attempt = (unsigned)f.value; break;
 		case 7:

@@ -27,6 +27,9 @@ struct task_usage {
 	int64_t peak_memory, cpu_us;
 };
 
+/* Microseconds of a Timestamp, and of a Duration, which is laid out the same. */
+int64_t task_view_time(struct bytes wire);
+
 struct task_view {
 	char *id, *method, *queue; /* owned, never NULL after a load */
 	int state;

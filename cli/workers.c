@@ -8,6 +8,7 @@
 #include "cli/pages.h"
 #include "cli/show.h"
 #include "cli/table.h"
+#include "cli/task_view.h"
 
 #define SERVICE "errand.v1.Workers"
 
@@ -35,17 +36,6 @@ struct row {
 	bool connected;
 };
 
-static int64_t read_time(struct bytes time)
-{
-	struct pbuf_reader r = pbuf_reader(time.data, time.len);
-	struct pbuf_field f;
-	int64_t us = 0;
-
-	while (pbuf_next(&r, &f))
-		us += f.number == 1 ? (int64_t)f.value * US_PER_S : (int64_t)f.value / 1000;
-	return us;
-}
-
 static void read_row(struct bytes worker, struct row *row)
 {
 	struct pbuf_reader r = pbuf_reader(worker.data, worker.len);
@@ -62,7 +52,7 @@ static void read_row(struct bytes worker, struct row *row)
 		case 7: row->running_tasks = f.value; break;
 		case 8: row->running_calls = f.value; break;
 		case 9: row->pid = f.value; break;
-		case 10: row->since_us = read_time(f.bytes); break;
+		case 10: row->since_us = task_view_time(f.bytes); break;
 		case 12: row->draining = f.value; break;
 		default: break;
 		}
