@@ -205,15 +205,26 @@ static void answer_unknown(struct request *r, const struct wire_request *w)
 	session_answer_error(r, ERRAND_UNIMPLEMENTED, why);
 }
 
-/* A task keeps who has made it. */
+/* A task keeps who has made it: as we know it, whatever stands there, and however often. */
 static void make_task(struct request *r, const struct method *method, const struct wire_request *w, bool asked,
 		      const char *identity)
 {
+	static const char key[] = "errand-identity";
 	struct wire_request named = *w;
 
-	if (wire_pair_get(w->metadata, w->n_metadata, "errand-identity").len == 0)
-		wire_pair_add(named.metadata, &named.n_metadata, "errand-identity",
-			      (struct bytes){(const uint8_t *)identity, strlen(identity)});
+	named.n_metadata = 0;
+	wire_pair_add(named.metadata, &named.n_metadata, key, (struct bytes){(const uint8_t *)identity, strlen(identity)});
+	for (size_t i = 0; i < w->n_metadata; i++) {
+		const struct wire_pair *p = &w->metadata[i];
+
+		if (p->key.len == sizeof key - 1 && memcmp(p->key.data, key, p->key.len) == 0)
+			continue;
+		if (named.n_metadata == ENVELOPE_METADATA_MAX) {
+			session_answer_error(r, ERRAND_INVALID_ARGUMENT, "too much metadata: a task adds who has made it");
+			return;
+		}
+		named.metadata[named.n_metadata++] = *p;
+	}
 	durable_request(r, method, &named, asked);
 }
 

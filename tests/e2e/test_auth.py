@@ -489,6 +489,24 @@ def test_a_task_keeps_who_has_made_it(make_pair, tokens):
     c.close()
 
 
+def test_no_task_without_its_maker(pair):
+    """Nor by metadata that says nobody, or leaves no room."""
+    def who(*metadata):
+        c = rawworker.Client(pair.socket)
+        try:
+            return dict(rawworker.fields(c.call("errandtest.v1.Test/TaskWho", metadata=metadata)))[1].decode()
+        finally:
+            c.close()
+    me, some = f"uid:{os.geteuid()}", [(f"key-{i}", "x") for i in range(64)]
+    assert who(("errand-identity", "")) == me
+    assert who(("errand-identity", ""), ("errand-identity", "token:admin")) == me
+    assert who(*some[:63]) == me
+    assert who(*some[:63], ("errand-identity", "")) == me
+    with pytest.raises(rawworker.Failed, match="too much metadata") as e:
+        who(*some)
+    assert e.value.code == 3
+
+
 # --- no secret gets out ---
 
 @pytest.fixture
