@@ -207,11 +207,11 @@ static bool is_loopback(const struct sockaddr *addr)
 	return addr->sa_family == AF_INET6 ? IN6_IS_ADDR_LOOPBACK(v6) : v4 >> 24 == 127;
 }
 
-/* Any of what a name stands for counts; what stands for nothing cannot be bound anyway. */
+/* Any of what a name stands for counts; what stands for nothing may do so later, and is asked again when it is bound. */
 bool listen_is_open(const struct listener *l)
 {
 	static const struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE};
-	const char *address = tcp_address(l), *colon = address != NULL ? strrchr(address, ':') : NULL;
+	const char *address = l->kind == LISTEN_TCP && *l->name != '\0' ? l->name : tcp_address(l), *colon = address != NULL ? strrchr(address, ':') : NULL;
 	AUTO_FREE char *host = NULL;
 	struct addrinfo *list = NULL;
 	bool open = false;

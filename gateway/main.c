@@ -76,6 +76,13 @@ static int worker_listen_all(struct gateway *g, unsigned index)
 	return 0;
 }
 
+/* May others reach what is open, by this configuration? That of a reload has other listeners, which are not there. */
+static int may_listen(const struct gateway *g, const struct gateway_config *c, char *why, size_t size)
+{
+	return g->config.insecure_listen ? 0 : listen_check(&g->config.listeners, c->tokens != NULL,
+							    c->client_auth == TLS_CLIENT_REQUIRED, why, size);
+}
+
 static int gateway_open(struct gateway *g)
 {
 	char why[1024];
@@ -87,7 +94,8 @@ static int gateway_open(struct gateway *g)
 			return EXIT_CONFIG;
 		}
 	}
-	if (listen_open(&g->config.listeners, (unsigned)g->config.threads, why, sizeof why) < 0)
+	if (listen_open(&g->config.listeners, (unsigned)g->config.threads, why, sizeof why) < 0 ||
+	    may_listen(g, &g->config, why, sizeof why) < 0)
 		return complain_listen(why);
 	return 0;
 }
@@ -166,7 +174,7 @@ static bool all_have_reloaded(const struct gateway *g)
 static void reload_settings(struct gateway *g)
 {
 	struct gateway_config *next;
-	char why[512];
+	char why[1024];
 
 	if (!all_have_reloaded(g)) {
 		log_warn("SIGHUP: a thread is busy with the last one, send it again", NULL);
@@ -175,6 +183,11 @@ static void reload_settings(struct gateway *g)
 	next = gateway_options_reload(g->current, g->argc, g->argv);
 	if (next == NULL)
 		return;
+	if (may_listen(g, next, why, sizeof why) < 0) {
+		log_error("the configuration cannot be used before a restart, the former one stays", "reason=\"%s\"", why);
+		config_free(g, next);
+		return;
+	}
 	if (auth_load(next, why, sizeof why) < 0)
 		log_error("authentication stays as it was", "reason=\"%s\"", why);
 	config_free(g, g->former);

@@ -12,7 +12,7 @@ import threading
 import time
 
 import pytest
-from conftest import BUILD, SANITIZED, Pair, fd_count, in_threads, need, read_events, rss_kb, wait_until
+from conftest import BUILD, SANITIZED, Daemon, Pair, fd_count, in_threads, need, read_events, rss_kb, wait_until
 from test_auth import Tokens
 
 GATEWAY = os.path.join(BUILD, "errand-gateway")
@@ -268,6 +268,42 @@ def test_scopes_of_certificates(make_tls, certs, tmp_path):
     assert status_with(tls, "mallory") is None
     assert {a["client"] for a in tls.access() if a.get("client")} >= {"cert:alice", "cert:ops", "token:reader"}
     tls.pair.service.wait_line('operator action.*identity="?cert:ops"? method=errand.v1.Queues/PauseQueue')
+
+
+def test_a_reload_opens_nothing(certs, tmp_path):
+    """The tokens are gone from the configuration, and so is the address that wanted them; but that one still listens."""
+    tokens, conf = Tokens(str(tmp_path / "tokens"), one="read"), tmp_path / "errand.conf"
+    rest = f"tls-cert = {certs.path('server.pem')}\ntls-key = {certs.path('server.key')}\n"
+    pair = Pair()
+    gateway = None
+
+    def configure(*lines):
+        conf.write_text("\n".join(["[gateway]", rest, *lines, ""]), encoding="utf-8")
+        if gateway is not None:
+            gateway.popen.send_signal(signal.SIGHUP)
+    try:
+        pair.start_service()
+        configure("listen = tls:0.0.0.0:0", f"tokens = {tokens.path}")
+        gateway = Daemon([GATEWAY, "--config", str(conf), "--socket", pair.socket], str(tmp_path / "log"), pair.env)
+
+        def status():
+            c = http.client.HTTPSConnection("localhost", int(gateway.ready), timeout=60,
+                                            context=ssl.create_default_context(cafile=certs.path("ca.pem")))
+            c.request("GET", "/v1/server")
+            try:
+                return c.getresponse().status
+            finally:
+                c.close()
+        assert status() == 401
+        configure("listen = tls:127.0.0.1:0")
+        gateway.wait_line("cannot be used before a restart.*tls:0.0.0.0:0.*lacks authentication")
+        assert status() == 401
+        configure("listen = tls:127.0.0.1:0", f"tokens = {tokens.path}", "anonymous = read")
+        wait_until(lambda: status() == 200, what="one that can be used")
+    finally:
+        if gateway is not None:
+            gateway.stop()
+        pair.close()
 
 
 # --- rotation ---

@@ -5,6 +5,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
+#include <stdio.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -57,6 +58,26 @@ static void test_forms(void **state)
 			assert_int_equal(set.items[0].mode, cases[i].mode);
 		listen_deinit_set(&set);
 	}
+}
+
+/* What it has been bound to counts, once it is: a name may have been nobody's when it was looked at. */
+static void test_bound(void **state)
+{
+	static const struct {
+		const char *name;
+		bool open;
+	} cases[] = {{"127.0.0.1:80", false}, {"[::1]:80", false}, {"0.0.0.0:80", true}, {"[::]:80", true}, {"10.1.2.3:80", true}};
+	struct listen_set set;
+	char why[1024] = "";
+
+	assert_int_equal(read_one(&set, "nobody.invalid:80", why, sizeof why), 0);
+	assert_int_equal(listen_check(&set, false, false, why, sizeof why), 0);
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		snprintf(set.items[0].name, sizeof set.items[0].name, "%s", cases[i].name);
+		assert_int_equal(listen_is_open(&set.items[0]), cases[i].open);
+		assert_int_equal(listen_check(&set, false, false, why, sizeof why) < 0, cases[i].open);
+	}
+	listen_deinit_set(&set);
 }
 
 static void test_refused(void **state)
@@ -138,6 +159,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_forms),
+		cmocka_unit_test(test_bound),
 		cmocka_unit_test(test_refused),
 		cmocka_unit_test(test_many),
 		cmocka_unit_test(test_check),
