@@ -252,14 +252,16 @@ def scoped(tls, client, token=None):
 
 def test_scopes_of_certificates(make_tls, certs, tmp_path):
     """--cert: allowed, refused, unknown; the name is all of it, and a token counts before it."""
-    for name, subject in (("ops", "/CN=ops"), ("upper", "/CN=Alice"), ("longer", "/CN=alice.example"), ("two", "/CN=other/CN=alice")):
+    for name, subject in (("ops", "/CN=ops"), ("upper", "/CN=Alice"), ("longer", "/CN=alice.example"), ("two", "/CN=other/CN=alice"),
+                          ("quotes", '/CN=x" identity="root=y')):
         if not os.path.exists(certs.path(name + ".pem")):
             certs.make(name, subject, "ca")
     tokens = Tokens(str(tmp_path / "tokens"), reader="read")
     tls = make_tls("--tls-client-ca", certs.path("ca.pem"), "--tls-client-auth", "optional", "--tokens", tokens.path,
-                   "--cert", "alice=call:article.v1.Article", "--cert", "bob@example.org=read", "--cert", "ops=operate")
+                   "--cert", "alice=call:article.v1.Article", "--cert", "bob@example.org=read", "--cert", "ops=operate",
+                   "--cert", 'x" identity="root=y=operate')
     for client, statuses in (("alice", [403, 200, 403]), ("mailbox", [200, 403, 403]), ("ops", [200, 200, 200]),
-                             ("upper", [401] * 3), ("longer", [401] * 3), ("two", [401] * 3), ("nameless", None),
+                             ("upper", [401] * 3), ("longer", [401] * 3), ("two", [401] * 3), ("quotes", [200] * 3), ("nameless", None),
                              (None, [401] * 3)):
         if statuses is not None:
             assert scoped(tls, client) == statuses, client
@@ -268,6 +270,8 @@ def test_scopes_of_certificates(make_tls, certs, tmp_path):
     assert status_with(tls, "mallory") is None
     assert {a["client"] for a in tls.access() if a.get("client")} >= {"cert:alice", "cert:ops", "token:reader"}
     tls.pair.service.wait_line('operator action.*identity="?cert:ops"? method=errand.v1.Queues/PauseQueue')
+    tls.pair.service.wait_line(r'operator action.*identity="cert:x\\" identity=\\"root=y" method=')  # as a value, whatever it is
+    assert 'cert:x" identity="root=y' in {a.get("client") for a in tls.access()}
 
 
 def test_a_reload_opens_nothing(certs, tmp_path):
