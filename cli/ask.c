@@ -17,15 +17,14 @@ int ask(bool yes, const char *command, const char *fmt, ...)
 	if (yes)
 		return CLI_OK;
 	va_start(ap, fmt);
-	if (vasprintf(&what, fmt, ap) < 0)
-		what = NULL;
+	what = xvasprintf(fmt, ap);
 	va_end(ap);
 	if (!isatty(STDIN_FILENO) || !isatty(STDERR_FILENO)) {
 		cli_error("%s: %s? There is no terminal to ask on: --yes does it, --dry-run only counts",
-			  command, what != NULL ? what : "go on");
+			  command, what);
 		return CLI_USAGE;
 	}
-	fprintf(stderr, "%s? [y/N] ", what != NULL ? what : "Go on");
+	fprintf(stderr, "%s? [y/N] ", what);
 	fflush(stderr);
 	if (fgets(answer, sizeof answer, stdin) != NULL &&
 	    (strcasecmp(answer, "y\n") == 0 || strcasecmp(answer, "yes\n") == 0))

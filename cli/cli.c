@@ -33,15 +33,14 @@ void cli_error(const char *fmt, ...)
 
 	fflush(stdout);
 	va_start(ap, fmt);
-	if (vasprintf(&text, fmt, ap) < 0)
-		text = NULL;
+	text = xvasprintf(fmt, ap);
 	va_end(ap);
 	if (!json_errors) {
-		fprintf(stderr, "errand: %s\n", text != NULL ? text : fmt);
+		fprintf(stderr, "errand: %s\n", text);
 		return;
 	}
 	buf_printf(&line, "{\"detail\":");
-	json_put_cstr(&line, text != NULL ? text : fmt);
+	json_put_cstr(&line, text);
 	fprintf(stderr, "%s}\n", buf_cstr(&line));
 }
 

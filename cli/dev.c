@@ -94,11 +94,8 @@ static void say(const struct dev *d, const char *event, const char *name, const 
 	va_list ap;
 
 	va_start(ap, fmt);
-	if (vasprintf(&text, fmt, ap) < 0)
-		text = NULL;
+	text = xvasprintf(fmt, ap);
 	va_end(ap);
-	if (text == NULL)
-		return;
 	if (!d->conf.json) {
 		printf("%s %s\n", name, text);
 	} else {

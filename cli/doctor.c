@@ -80,11 +80,10 @@ void doctor_say(struct doctor *d, enum doctor_level level, const char *check, co
 	va_list ap;
 
 	va_start(ap, fmt);
-	if (vasprintf(&found, fmt, ap) < 0)
-		found = NULL;
+	found = xvasprintf(fmt, ap);
 	va_end(ap);
 	d->worst = MAX(d->worst, level);
-	(d->conf->common.json ? say_json : say_text)(level, check, advice, found != NULL ? found : fmt);
+	(d->conf->common.json ? say_json : say_text)(level, check, advice, found);
 	fflush(stdout);
 }
 

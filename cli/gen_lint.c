@@ -118,15 +118,14 @@ static void fault(struct lint *l, const char *fmt, ...)
 	va_list ap;
 
 	va_start(ap, fmt);
-	if (vasprintf(&text, fmt, ap) < 0)
-		text = NULL;
+	text = xvasprintf(fmt, ap);
 	va_end(ap);
 	find_place(l, &line, &column);
 	buf_append_str(l->out, l->file->name);
 	if (line > 0)
 		buf_printf(l->out, ":%llu:%llu", (unsigned long long)line,
 			   (unsigned long long)column);
-	buf_printf(l->out, ": %s\n", text != NULL ? text : "a bad name");
+	buf_printf(l->out, ": %s\n", text);
 	l->n_faults++;
 }
 

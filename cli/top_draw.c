@@ -45,10 +45,9 @@ static void PRINTF(3, 4) line(struct drawing *d, const char *style, const char *
 	va_list ap;
 
 	va_start(ap, fmt);
-	if (vasprintf(&text, fmt, ap) < 0)
-		text = NULL;
+	text = xvasprintf(fmt, ap);
 	va_end(ap);
-	put_line(d, style, text != NULL ? text : "");
+	put_line(d, style, text);
 }
 
 static const char bold[] = "\033[1m", reverse[] = "\033[7m", red[] = "\033[31m", faint[] = "\033[2m";

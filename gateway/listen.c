@@ -8,7 +8,6 @@
 #include <grp.h>
 #include <netdb.h>
 #include <netinet/in.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,16 +18,6 @@
 #include "base/activation.h"
 #include "base/sock.h"
 #include "base/util.h"
-
-static int PRINTF(3, 4) refuse(char *why, size_t size, const char *fmt, ...)
-{
-	va_list ap;
-
-	va_start(ap, fmt);
-	vsnprintf(why, size, fmt, ap);
-	va_end(ap);
-	return -1;
-}
 
 /* --- reading --- */
 
@@ -67,17 +56,17 @@ static int read_unix(struct listener *l, char *words, char *why, size_t size)
 	char *path = strsep(&words, ","), *word;
 
 	if (*path != '/')
-		return refuse(why, size, "%.100s: give the socket's whole path, as unix:/run/errand/http.sock",
+		return util_refuse(why, size, "%.100s: give the socket's whole path, as unix:/run/errand/http.sock",
 			      l->text);
 	l->address = xstrdup(path);
 	while ((word = strsep(&words, ",")) != NULL) {
 		if (strncmp(word, "mode=", 5) == 0 && !read_mode(word + 5, &l->mode))
-			return refuse(why, size, "%.100s: mode is octal and has rw for the owner, as mode=0660",
+			return util_refuse(why, size, "%.100s: mode is octal and has rw for the owner, as mode=0660",
 				      l->text);
 		if (strncmp(word, "group=", 6) == 0 && !read_group(word + 6, &l->gid))
-			return refuse(why, size, "%.100s: there is no group %.64s", l->text, word + 6);
+			return util_refuse(why, size, "%.100s: there is no group %.64s", l->text, word + 6);
 		if (strncmp(word, "mode=", 5) != 0 && strncmp(word, "group=", 6) != 0)
-			return refuse(why, size, "%.100s: %.64s is neither mode=OCTAL nor group=NAME", l->text, word);
+			return util_refuse(why, size, "%.100s: %.64s is neither mode=OCTAL nor group=NAME", l->text, word);
 	}
 	return 0;
 }
@@ -95,10 +84,10 @@ static int add_given(struct listen_set *set, const char *text, const char *name,
 	if (getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &len) < 0 || type != SOCK_STREAM ||
 	    getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listening, &len) < 0 || !listening ||
 	    sock_name(fd, l->name, sizeof l->name) < 0)
-		return refuse(why, size, "%.100s: descriptor %d is no listening stream socket: use ListenStream= and "
+		return util_refuse(why, size, "%.100s: descriptor %d is no listening stream socket: use ListenStream= and "
 			      "Accept=no in its .socket unit", text, fd);
 	if (tls && *l->name == '/')
-		return refuse(why, size, "%.100s is the UNIX socket %.100s: TLS is for TCP", text, l->name);
+		return util_refuse(why, size, "%.100s is the UNIX socket %.100s: TLS is for TCP", text, l->name);
 	return 0;
 }
 
@@ -122,17 +111,17 @@ static int read_one(struct listen_set *set, const char *text, char *why, size_t 
 	int n;
 
 	if (set->n == LISTEN_MAX)
-		return refuse(why, size, "%.100s: at most %d addresses", text, LISTEN_MAX);
+		return util_refuse(why, size, "%.100s: at most %d addresses", text, LISTEN_MAX);
 	if (strncmp(rest, "systemd:", 8) == 0) {
 		n = add_all_given(set, text, rest + 8, tls, why, size);
 		if (n == 0)
-			return refuse(why, size, "%.100s: no socket of that name was given at the start: is it "
+			return util_refuse(why, size, "%.100s: no socket of that name was given at the start: is it "
 				      "FileDescriptorName= of a .socket unit of this service?", text);
 		return n < 0 ? n : 0;
 	}
 	if (strncmp(rest, "unix:", 5) == 0 || *rest == '/') {
 		if (tls)
-			return refuse(why, size, "%.100s: TLS is for TCP; who may use a UNIX socket says its mode", text);
+			return util_refuse(why, size, "%.100s: TLS is for TCP; who may use a UNIX socket says its mode", text);
 		return read_unix(set_add(set, text, LISTEN_UNIX, false), rest + (*rest == '/' ? 0 : 5), why, size);
 	}
 	set_add(set, text, LISTEN_TCP, tls)->address = xstrdup(rest);
@@ -242,7 +231,7 @@ int listen_check(const struct listen_set *set, bool has_tokens, bool has_certs, 
 
 		if (!listen_is_open(l) || (knows_who && l->tls))
 			continue;
-		return refuse(why, size, "%.100s: others can reach this address, and it lacks %s%s%s%.100s%s; give that, or "
+		return util_refuse(why, size, "%.100s: others can reach this address, and it lacks %s%s%s%.100s%s; give that, or "
 			      "listen on 127.0.0.1 or a UNIX socket, or say --insecure-listen", l->text,
 			      knows_who ? "" : authentication, knows_who || l->tls ? "" : ", and ",
 			      l->tls ? "" : "TLS (tls:", l->tls ? "" : l->text, l->tls ? "" : ", --tls-cert and --tls-key)");
@@ -254,7 +243,7 @@ int listen_check(const struct listen_set *set, bool has_tokens, bool has_certs, 
 
 static int say_which(const struct listener *l, const char *reason, char *why, size_t size)
 {
-	return refuse(why, size, "%.100s: %s", l->text, reason);
+	return util_refuse(why, size, "%.100s: %s", l->text, reason);
 }
 
 /* The name appears with the owner's rights alone; those of others come with the group. */
@@ -267,7 +256,7 @@ static int open_unix(struct listener *l, char *why, size_t size)
 	if (l->fd < 0)
 		return say_which(l, reason, why, size);
 	if (others && (lchown(l->address, (uid_t)-1, l->gid) < 0 || chmod(l->address, l->mode) < 0))
-		return refuse(why, size, "%.100s: cannot give it to the group: %s; is this user in it?", l->text,
+		return util_refuse(why, size, "%.100s: cannot give it to the group: %s; is this user in it?", l->text,
 			      strerror(errno));
 	snprintf(l->name, sizeof l->name, "%s", l->address);
 	return 0;

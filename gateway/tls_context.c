@@ -12,7 +12,6 @@
 #include <openssl/err.h>
 #include <openssl/pem.h>
 #include <openssl/x509v3.h>
-#include <stdarg.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -28,16 +27,6 @@ struct tls_context {
 	size_t n;
 };
 
-static int PRINTF(3, 4) refuse(char *why, size_t size, const char *fmt, ...)
-{
-	va_list ap;
-
-	va_start(ap, fmt);
-	vsnprintf(why, size, fmt, ap);
-	va_end(ap);
-	return -1;
-}
-
 /* What libssl says was wrong; the first error is the cause. */
 static const char *ssl_why(void)
 {
@@ -52,10 +41,10 @@ static const char *ssl_why(void)
 static int check_secret(const char *path, const struct stat *st, char *why, size_t size)
 {
 	if (st->st_mode & (S_IRWXO | S_IWGRP))
-		return refuse(why, size, "--tls-key %.200s: its mode is %03o, so that others may read or change "
+		return util_refuse(why, size, "--tls-key %.200s: its mode is %03o, so that others may read or change "
 			      "it: chmod 600 it, or 640", path, (unsigned)st->st_mode & 0777);
 	if (st->st_uid != 0 && st->st_uid != geteuid())
-		return refuse(why, size, "--tls-key %.200s belongs to user %u: it must be root's or ours", path,
+		return util_refuse(why, size, "--tls-key %.200s belongs to user %u: it must be root's or ours", path,
 			      (unsigned)st->st_uid);
 	return 0;
 }
@@ -68,11 +57,11 @@ static BIO *file_open(const char *option, const char *path, bool secret, char *w
 	BIO *bio;
 
 	if (fd < 0) {
-		refuse(why, size, "%s %.200s: %s", option, path, strerror(errno));
+		util_refuse(why, size, "%s %.200s: %s", option, path, strerror(errno));
 		return NULL;
 	}
 	if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode)) {
-		refuse(why, size, "%s %.200s: not a regular file", option, path);
+		util_refuse(why, size, "%s %.200s: not a regular file", option, path);
 		close(fd);
 		return NULL;
 	}
@@ -103,14 +92,14 @@ static int load_chain(SSL_CTX *ctx, const char *path, char *why, size_t size)
 	if (bio == NULL)
 		return -1;
 	if (own == NULL || SSL_CTX_use_certificate(ctx, own) != 1)
-		r = refuse(why, size, "--tls-cert %.200s: no certificate in PEM form (%s)", path, ssl_why());
+		r = util_refuse(why, size, "--tls-cert %.200s: no certificate in PEM form (%s)", path, ssl_why());
 	while (r == 0 && (more = PEM_read_bio_X509(bio, NULL, no_passphrase, NULL)) != NULL)
 		if (SSL_CTX_add0_chain_cert(ctx, more) != 1) {
 			X509_free(more);
-			r = refuse(why, size, "--tls-cert %.200s: %s", path, ssl_why());
+			r = util_refuse(why, size, "--tls-cert %.200s: %s", path, ssl_why());
 		}
 	if (r == 0 && ERR_GET_REASON(ERR_peek_last_error()) != PEM_R_NO_START_LINE)
-		r = refuse(why, size, "--tls-cert %.200s: its chain cannot be read (%s)", path, ssl_why());
+		r = util_refuse(why, size, "--tls-cert %.200s: its chain cannot be read (%s)", path, ssl_why());
 	ERR_clear_error();
 	X509_free(own);
 	BIO_free(bio);
@@ -126,10 +115,10 @@ static int load_key(SSL_CTX *ctx, const char *cert, const char *path, char *why,
 	if (bio == NULL)
 		return -1;
 	if (key == NULL)
-		r = refuse(why, size, "--tls-key %.200s: no key in PEM form, or one with a passphrase (%s)",
+		r = util_refuse(why, size, "--tls-key %.200s: no key in PEM form, or one with a passphrase (%s)",
 			   path, ssl_why());
 	else if (SSL_CTX_use_PrivateKey(ctx, key) != 1 || SSL_CTX_check_private_key(ctx) != 1)
-		r = refuse(why, size, "--tls-key %.200s does not belong to --tls-cert %.200s", path, cert);
+		r = util_refuse(why, size, "--tls-key %.200s does not belong to --tls-cert %.200s", path, cert);
 	ERR_clear_error();
 	EVP_PKEY_free(key);
 	BIO_free(bio);
@@ -148,7 +137,7 @@ static int load_client_ca(SSL_CTX *ctx, const struct tls_files *f, char *why, si
 		return 0;
 	names = SSL_load_client_CA_file(f->client_ca);
 	if (names == NULL || SSL_CTX_load_verify_locations(ctx, f->client_ca, NULL) != 1) {
-		refuse(why, size, "--tls-client-ca %.200s: no certificates in PEM form (%s)", f->client_ca,
+		util_refuse(why, size, "--tls-client-ca %.200s: no certificates in PEM form (%s)", f->client_ca,
 		       ssl_why());
 		sk_X509_NAME_pop_free(names, X509_NAME_free);
 		ERR_clear_error();
@@ -218,7 +207,7 @@ static SSL_CTX *pair_new(struct tls_context *c, const struct tls_files *f, size_
 
 	ERR_clear_error();
 	if (ctx == NULL || !set_rules(ctx, c))
-		refuse(why, size, "libssl cannot be set up: %s", ssl_why());
+		util_refuse(why, size, "libssl cannot be set up: %s", ssl_why());
 	else if (load_chain(ctx, f->certs[i], why, size) == 0 &&
 		 load_key(ctx, f->certs[i], f->keys[i], why, size) == 0 &&
 		 load_client_ca(ctx, f, why, size) == 0)

@@ -264,8 +264,7 @@ void command_fault(const struct command_input *in, size_t param, size_t i, const
 		if (strcmp(faults->items[k].where, where) == 0)
 			return;
 	va_start(ap, fmt);
-	if (vasprintf(&text, fmt, ap) < 0)
-		abort();
+	text = xvasprintf(fmt, ap);
 	va_end(ap);
 	fault_add(faults, FAULT_SCHEMA, FAULT_POINTER, where, rule, t->data, t->len, "%s", text);
 }

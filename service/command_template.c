@@ -28,8 +28,7 @@ static void PRINTF(3, 4) fault(struct parser *s, const char *at, const char *fmt
 	va_list ap;
 
 	va_start(ap, fmt);
-	if (vasprintf(&text, fmt, ap) < 0)
-		abort();
+	text = xvasprintf(fmt, ap);
 	va_end(ap);
 	conf_fault(s->conf, s->entry, at, "%s", text);
 	s->bad = true;

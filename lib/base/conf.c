@@ -50,10 +50,8 @@ static void fault_add(struct conf *c, size_t file, int line, int column, char *t
 /* One line, whatever the value in it was. */
 static char *format(const char *fmt, va_list ap)
 {
-	char *text;
+	char *text = xvasprintf(fmt, ap);
 
-	if (vasprintf(&text, fmt, ap) < 0)
-		abort();
 	for (char *p = text; *p != '\0'; p++)
 		if (iscntrl((unsigned char)*p))
 			*p = ' ';

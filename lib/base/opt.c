@@ -324,10 +324,9 @@ static int complain(const struct parse *p, const char *fmt, ...)
 	va_list ap;
 
 	va_start(ap, fmt);
-	if (vasprintf(&text, fmt, ap) < 0)
-		text = NULL;
+	text = xvasprintf(fmt, ap);
 	va_end(ap);
-	fprintf(stderr, "%s: %s\n", program(p->argv), text != NULL ? text : "bad option");
+	fprintf(stderr, "%s: %s\n", program(p->argv), text);
 	return -1;
 }
 

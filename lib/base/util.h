@@ -2,6 +2,7 @@
 #ifndef BASE_UTIL_H
 #define BASE_UTIL_H
 
+#include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -43,5 +44,9 @@ void *xrealloc(void *p, size_t size);
 char *xstrdup(const char *s);
 char *xstrndup(const char *s, size_t n);
 char *xasprintf(const char *fmt, ...) PRINTF(1, 2);
+char *xvasprintf(const char *fmt, va_list ap) PRINTF(1, 0);
+
+/* Says in `why` (of `size` bytes) what is wrong, and returns -1. */
+int util_refuse(char *why, size_t size, const char *fmt, ...) PRINTF(3, 4);
 
 #endif
