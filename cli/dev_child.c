@@ -39,15 +39,10 @@ void dev_child_deinit(struct dev_child *c)
 	c->argv = NULL;
 }
 
-/* In the child, between fork and exec. */
-static void become(const struct dev_child *c, pid_t parent, int fd)
+void dev_child_begin(pid_t parent)
 {
-	char number[16];
 	sigset_t none;
 
-	snprintf(number, sizeof number, "%d", fd);
-	c->argv[c->fd_at] = number;
-	/* Its own group: ^C goes to us alone, so that the order of stopping is ours. */
 	setpgid(0, 0);
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	if (getppid() != parent)
@@ -55,6 +50,16 @@ static void become(const struct dev_child *c, pid_t parent, int fd)
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
 	signal(SIGPIPE, SIG_DFL);
+}
+
+/* In the child, between fork and exec. */
+static void become(const struct dev_child *c, pid_t parent, int fd)
+{
+	char number[16];
+
+	snprintf(number, sizeof number, "%d", fd);
+	c->argv[c->fd_at] = number;
+	dev_child_begin(parent);
 	/* stdout is for our own lines */
 	if (fcntl(fd, F_SETFD, 0) < 0 || dup2(STDERR_FILENO, STDOUT_FILENO) < 0)
 		_exit(127);

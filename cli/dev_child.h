@@ -28,6 +28,9 @@ void dev_child_init(struct dev_child *c, const char *name, const char *program);
 void dev_child_arg(struct dev_child *c, const char *text);
 void dev_child_deinit(struct dev_child *c);
 
+/* Between fork and exec of what `errand dev` starts: in its own group, since ^C goes to us alone, so that the order
+ * of stopping is ours; ends when its parent does; no signal blocked or ignored. */
+void dev_child_begin(pid_t parent);
 /* 0, or -errno. */
 int dev_child_start(struct dev_child *c);
 /* Reads the pipe; sets ready. */

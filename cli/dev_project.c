@@ -3,18 +3,17 @@
 
 #include <dirent.h>
 #include <errno.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/clock.h"
 #include "cli/cli.h"
+#include "cli/dev_child.h"
 
 /* Editors and version control change several files at once. */
 #define SETTLE_NS (100 * NS_PER_MS)
@@ -23,15 +22,7 @@
 
 static void become_make(const struct dev_project *p, pid_t parent)
 {
-	sigset_t none;
-
-	setpgid(0, 0);
-	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	if (getppid() != parent)
-		_exit(127);
-	sigemptyset(&none);
-	sigprocmask(SIG_SETMASK, &none, NULL);
-	signal(SIGPIPE, SIG_DFL);
+	dev_child_begin(parent);
 	if (dup2(p->output, STDOUT_FILENO) < 0 || dup2(p->output, STDERR_FILENO) < 0)
 		_exit(127);
 	execlp("make", "make", "-C", p->dir, "--no-print-directory", (char *)NULL);
