@@ -67,6 +67,11 @@ def test_its_owner_stays(token):
     os.chmod(token.path, 0o640)
     token("create", "b", "--scope", "read")
     assert os.stat(token.path).st_mode & 0o777 == 0o640
+    if os.geteuid() == 0:
+        os.chown(token.path, 65534, 65533)
+        token("revoke", "a")
+        assert (os.stat(token.path).st_uid, os.stat(token.path).st_gid) == (65534, 65533)
+        assert os.stat(token.path).st_mode & 0o777 == 0o640
 
 
 @pytest.mark.parametrize("args, status, text", [
