@@ -66,7 +66,7 @@ def protobuf(*names):
 
 
 @pytest.mark.parametrize("body", [
-    protobuf(OPERATE), protobuf(ECHO, OPERATE), protobuf(OPERATE, ECHO), b"\xfa\x81\x00" + protobuf(OPERATE)[2:],
+    protobuf(OPERATE), protobuf(OPERATE + "\0"), protobuf(OPERATE + "\0x"), protobuf("/" + OPERATE), protobuf(ECHO, OPERATE), protobuf(OPERATE, ECHO), b"\xfa\x81\x00" + protobuf(OPERATE)[2:],
     protobuf(ECHO) + b"\x0a\xff\xff\xff\xff\x0f" + protobuf(OPERATE), protobuf(ECHO) + b"\x0b" + protobuf(OPERATE) + b"\x0c",
 ])
 def test_the_same_in_bytes(guarded, tokens, body):
