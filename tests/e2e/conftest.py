@@ -425,3 +425,19 @@ def in_threads(n, work):
     if failures:
         raise failures[0]
     return results
+
+
+def in_threads_during(change, n, work):
+    """change() while n threads do work(i) over and over; the first failure of any of them."""
+    over = threading.Event()
+
+    def run(i):
+        if i < n:
+            while not over.is_set():
+                work(i)
+            return
+        try:
+            change()
+        finally:
+            over.set()
+    in_threads(n + 1, run)

@@ -8,11 +8,10 @@ import re
 import socket
 import subprocess
 import sys
-import threading
 import time
 
 import pytest
-from conftest import ARTICLE, BUILD, SANITIZED, Daemon, Pair, in_threads, wait_until
+from conftest import ARTICLE, BUILD, SANITIZED, Daemon, Pair, in_threads_during, wait_until
 
 GATEWAY = os.path.join(BUILD, "errand-gateway")
 ROOT = os.geteuid() == 0
@@ -286,35 +285,25 @@ def test_restart_under_load(service):
     with tcp_socket() as web:
         gateway = start_given(service, [("web", web)])
         wait_until(lambda: ask(http.client.HTTPConnection(*web.getsockname(), timeout=20), "/readyz")[0] == 200)
-        stop, counts = threading.Event(), [0] * 8
+        counts = [0] * 8
+        connections = [http.client.HTTPConnection(*web.getsockname(), timeout=60) for _ in counts]
 
         def load(i):
-            c = http.client.HTTPConnection(*web.getsockname(), timeout=60)
-            while not stop.is_set():
-                if i % 4 == 0:
-                    c.close()  # a new connection each time
-                status, _ = ask(c, f"/search?q={i}")
-                assert status == 200, status
-                counts[i] += 1
+            if i % 4 == 0:
+                connections[i].close()  # a new connection each time
+            status, _ = ask(connections[i], f"/search?q={i}")
+            assert status == 200, status
+            counts[i] += 1
 
         def replace():
-            try:
-                for _ in range(3):
-                    before = sum(counts)
-                    wait_until(lambda b=before: sum(counts) > b + 50, 60, "load")
-                    service.gateway.stop()
-                    start_given(service, [("web", web)])
+            for _ in range(3):
                 before = sum(counts)
-                wait_until(lambda: sum(counts) > before + 50, 60, "load")
-            finally:
-                stop.set()
-        t = threading.Thread(target=replace)
-        t.start()
-        try:
-            in_threads(8, load)
-        finally:
-            stop.set()
-            t.join()
+                wait_until(lambda b=before: sum(counts) > b + 50, 60, "load")
+                service.gateway.stop()
+                start_given(service, [("web", web)])
+            before = sum(counts)
+            wait_until(lambda: sum(counts) > before + 50, 60, "load")
+        in_threads_during(replace, 8, load)
         assert service.gateway is not gateway and min(counts) > 3, counts
 
 

@@ -3,7 +3,7 @@
 import socket
 
 from conftest import wait_until
-from prometheus_client.parser import text_string_to_metric_families
+from scrape import read_page
 
 G = "errand_gateway_"
 
@@ -14,17 +14,7 @@ def scrape(pair):
     assert r.status == 200, r
     assert r.headers["Content-Type"] == "text/plain; version=0.0.4; charset=utf-8"
     assert r.headers["Cache-Control"] == "no-store"
-    families = list(text_string_to_metric_families(r.body.decode()))
-    names = [f.name for f in families]
-    assert len(names) == len(set(names)), "a family in two places"
-    samples = {}
-    for f in families:
-        assert f.documentation, f.name
-        for s in f.samples:
-            key = (s.name, tuple(sorted(s.labels.items())))
-            assert key not in samples, key
-            samples[key] = s.value
-    return samples, {f.name: f.type for f in families}
+    return read_page(r.body.decode())
 
 
 def value(samples, name, **labels):

@@ -7,7 +7,7 @@ import re
 import resource
 
 from conftest import TOP, wait_until
-from prometheus_client.parser import text_string_to_metric_families
+from scrape import read_page
 
 S = "errand_service_"
 
@@ -15,16 +15,7 @@ S = "errand_service_"
 def scrape(pair, path="/v1/metrics"):
     r = pair.get(path)
     assert r.status == 200 and r.headers["Content-Type"].startswith("text/plain; version=0.0.4"), r
-    families = list(text_string_to_metric_families(r.body.decode()))
-    assert len({f.name for f in families}) == len(families)
-    samples = {}
-    for f in families:
-        assert f.documentation, f.name
-        for s in f.samples:
-            key = (s.name, tuple(sorted(s.labels.items())))
-            assert key not in samples, key
-            samples[key] = s.value
-    return samples
+    return read_page(r.body.decode())[0]
 
 
 def value(samples, name, **labels):

@@ -12,7 +12,8 @@ import threading
 import time
 
 import pytest
-from conftest import BUILD, SANITIZED, Daemon, Pair, fd_count, in_threads, need, read_events, rss_kb, wait_until
+from conftest import (BUILD, SANITIZED, Daemon, Pair, fd_count, in_threads, in_threads_during, need, read_events,
+                      rss_kb, wait_until)
 from test_auth import Tokens
 
 GATEWAY = os.path.join(BUILD, "errand-gateway")
@@ -81,6 +82,18 @@ class Tls:
 
     def http(self, context=None):
         return http.client.HTTPSConnection("localhost", self.port, timeout=60, context=context or self.context())
+
+    def get_resumed(self, path, context):
+        """GET on a second connection, whose session is that of a first."""
+        with self.connect(context) as s:
+            s.sendall(b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n")
+            s.recv(1000)
+            session = s.session
+        raw = socket.create_connection(("127.0.0.1", self.port))
+        with context.wrap_socket(raw, server_hostname="localhost", session=session) as s:
+            assert s.session_reused
+            s.sendall(f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+            assert s.recv(1000).startswith(b"HTTP/1.1 200")
 
     def get(self, path, context=None):
         c = self.http(context)
@@ -185,16 +198,7 @@ def test_curl(tls):
 
 
 def test_resumption(tls):
-    c = tls.context()
-    with tls.connect(c) as s:
-        s.sendall(b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n")
-        s.recv(1000)
-        session = s.session
-    raw = socket.create_connection(("127.0.0.1", tls.port))
-    with c.wrap_socket(raw, server_hostname="localhost", session=session) as s:
-        assert s.session_reused
-        s.sendall(b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n")
-        assert s.recv(1000).startswith(b"HTTP/1.1 200")
+    tls.get_resumed("/livez", tls.context())
 
 
 # --- certificates of clients ---
@@ -223,16 +227,8 @@ def test_client_certificates_optional(make_tls, certs):
     assert status_with(tls, "alice") == 200
     assert status_with(tls, "mallory") is None
     assert [a.get("cert") for a in tls.access() if a["path"] == "/livez"] == [None, "alice"]
-    c = tls.context("alice")  # a resumed session has the certificate of its first handshake
-    with tls.connect(c) as s:
-        s.sendall(b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n")
-        s.recv(1000)
-        session = s.session
-    raw = socket.create_connection(("127.0.0.1", tls.port))
-    with c.wrap_socket(raw, server_hostname="localhost", session=session) as s:
-        assert s.session_reused
-        s.sendall(b"GET /livez?resumed HTTP/1.1\r\nHost: x\r\n\r\n")
-        assert s.recv(1000).startswith(b"HTTP/1.1 200")
+    # a resumed session has the certificate of its first handshake
+    tls.get_resumed("/livez?resumed", tls.context("alice"))
     assert tls.access()[-1]["cert"] == "alice"
 
 
@@ -365,27 +361,17 @@ def test_rotation_under_load(make_tls, certs):
     """Handshakes all the while: each gets one certificate or the other, none fails."""
     copy(certs, "server", "busy")
     tls = make_tls(name="busy")
-    stop, seen = threading.Event(), set()
+    seen = set()
 
     def handshakes(i):
-        while not stop.is_set():
-            assert tls.get(f"/livez?{i}")[0] == 200
-            seen.add(subject_of(tls))
+        assert tls.get(f"/livez?{i}")[0] == 200
+        seen.add(subject_of(tls))
 
     def rotate():
-        try:
-            for n in range(6):
-                copy(certs, ("second", "server")[n % 2], "busy")
-                reload(tls, "TLS certificates loaded", n + 2)
-        finally:
-            stop.set()
-    t = threading.Thread(target=rotate)
-    t.start()
-    try:
-        in_threads(4, handshakes)
-    finally:
-        stop.set()
-        t.join()
+        for n in range(6):
+            copy(certs, ("second", "server")[n % 2], "busy")
+            reload(tls, "TLS certificates loaded", n + 2)
+    in_threads_during(rotate, 4, handshakes)
     assert seen <= {"first", "second"} and seen
 
 
