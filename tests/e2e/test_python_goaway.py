@@ -17,7 +17,7 @@ from rawworker import field, fields
 sys.path.insert(0, f"{TOP}/clients/python")
 import errand  # pylint: disable=wrong-import-position
 
-REQUEST, RESPONSE, GOAWAY = 1, 2, 0x43
+REQUEST, RESPONSE, DATA, GOAWAY = 1, 2, 3, 0x43
 UNAVAILABLE = 14
 SAY = "goaway.v1.Goaway/Say"
 
@@ -26,7 +26,9 @@ def schema():
     files = descriptor_pb2.FileDescriptorSet()
     file = files.file.add(name="goaway.proto", package="goaway.v1", syntax="proto3")
     file.message_type.add(name="Word").field.add(name="text", number=1, type="TYPE_STRING", label="LABEL_OPTIONAL")
-    file.service.add(name="Goaway").method.add(name="Say", input_type=".goaway.v1.Word", output_type=".goaway.v1.Word")
+    methods = file.service.add(name="Goaway").method
+    methods.add(name="Say", input_type=".goaway.v1.Word", output_type=".goaway.v1.Word")
+    methods.add(name="Tell", input_type=".goaway.v1.Word", output_type=".goaway.v1.Word", server_streaming=True)
     return files.SerializeToString()
 
 
@@ -171,6 +173,43 @@ def test_what_may_have_begun_is_not(tmp_path, call, first):
 def test_what_was_answered_is_not(tmp_path, call):
     with service(tmp_path, answers_and_goes, answers) as s:
         assert call(s.path) == str(os.getpid())
+        assert len(s.calls) == 1
+
+
+def tells(conn, stream):
+    for word in ("a", "b"):
+        send(conn, stream, DATA, field(1, word))
+    send(conn, stream, RESPONSE, b"")
+    return ON
+
+
+def tells_one(conn, stream):
+    send(conn, stream, DATA, field(1, "a"))
+    covers(conn, stream)
+
+
+def stream_blocking(path):
+    with errand.Client(path, patience=20) as client:
+        return [word.text for word in client.stream("goaway.v1.Goaway/Tell", text="x")]
+
+
+def stream_asyncio(path):
+    async def main():
+        async with errand.AsyncClient(path, patience=20) as client:
+            return [word.text async for word in await client.stream("goaway.v1.Goaway/Tell", text="x")]
+    return asyncio.run(main())
+
+
+@pytest.mark.parametrize("call_stream", [stream_blocking, stream_asyncio])
+def test_streams(tmp_path, call_stream):
+    with service(tmp_path, crosses, crosses_and_is_refused, tells, of="Tell") as s:
+        assert call_stream(s.path) == ["a", "b"]
+        assert len(s.calls) == 3
+    os.unlink(s.path)
+    with service(tmp_path, tells_one, tells, of="Tell") as s:
+        with pytest.raises(errand.Error) as e:
+            call_stream(s.path)
+        assert e.value.name == "UNAVAILABLE"
         assert len(s.calls) == 1
 
 

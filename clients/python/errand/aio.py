@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import Any, AsyncIterator, Mapping, Optional
+from typing import Any, AsyncIterator, Awaitable, Callable, Mapping, Optional
 
 from . import wire
 from .client import (TERMINAL, Service, _STEP, default_socket, read_answer, read_error, state_name, task_failed,
@@ -88,12 +88,16 @@ class _Link:
             pass
 
 
+_Begun = tuple[_Link, int, "asyncio.Queue[Any]"]
+
+
 class AsyncStream:
     """The messages of a streaming call: `async for`, in `async with` when it may be left early."""
 
-    def __init__(self, schema: Schema, method: Any, link: _Link, stream: int, events: asyncio.Queue[Any],
+    def __init__(self, schema: Schema, method: Any, begin: Callable[[], Awaitable[_Begun]], begun: _Begun,
                  until: Optional[float]):
-        self._schema, self._link, self._stream, self._events, self._until = schema, link, stream, events, until
+        self._schema, self._begin, self._until = schema, begin, until
+        self._link, self._stream, self._events = begun
         self._message = schema.message(method.output_type.full_name)
         self._used = 0
         self._ended = False
@@ -112,6 +116,9 @@ class AsyncStream:
         try:
             async with asyncio.timeout_at(self._until):
                 event = await self._events.get()
+                while isinstance(event, wire.End) and event.unseen:  # as in Client.call
+                    self._link, self._stream, self._events = await self._begin()
+                    event = await self._events.get()
         except TimeoutError:
             await self.aclose()
             raise Error(wire.DEADLINE_EXCEEDED, "the call's time is over") from None
@@ -285,9 +292,13 @@ class AsyncClient:
             raise TypeError(f"{method} answers with one message: use call()")
         timeout = self.timeout if timeout is None else timeout
         payload = schema.input(d, value, fields).SerializeToString()
-        until = None if timeout is None else asyncio.get_running_loop().time() + timeout + GRACE
-        link, stream, events = await self._start(method, payload, timeout, metadata, True)
-        return AsyncStream(schema, d, link, stream, events, until)
+        now = asyncio.get_running_loop().time
+        until = None if timeout is None else now() + timeout
+
+        async def begin() -> _Begun:
+            left = None if until is None else max(0.0, until - now())
+            return await self._start(method, payload, left, metadata, True)
+        return AsyncStream(schema, d, begin, await begin(), None if until is None else until + GRACE)
 
     async def service(self, name: str) -> Service:
         """await (await client.service("pkg.Service")).Method(field=value)"""

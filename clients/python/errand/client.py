@@ -7,7 +7,7 @@ import os
 import queue
 import threading
 import time
-from typing import Any, Iterator, Mapping, Optional
+from typing import Any, Callable, Iterator, Mapping, Optional
 
 from . import wire
 from .link import Link, Pending
@@ -111,11 +111,11 @@ class Stream:
     """The messages of a streaming call as they come. Closed (or left by `with`) before its end,
     the service stops."""
 
-    def __init__(self, schema: Schema, method: Any, pending: Pending):
-        self._schema, self._pending = schema, pending
+    def __init__(self, schema: Schema, method: Any, begin: Callable[[], Pending], begun: Pending):
+        self._schema, self._begin, self._pending = schema, begin, begun
         self._message = schema.message(method.output_type.full_name)
         self._used = 0
-        self._ended = False
+        self._ended = self._cancelled = False
         self.metadata: dict[str, str] = {}
 
     def __iter__(self) -> Stream:
@@ -128,6 +128,11 @@ class Stream:
         if self._ended:
             raise StopIteration
         event = self._pending.next()
+        while isinstance(event, wire.End) and event.unseen:  # as in Client.call
+            self._pending = self._begin()
+            if self._cancelled:
+                self._pending.cancel()
+            event = self._pending.next()
         if isinstance(event, wire.Message):
             self._used = len(event.data)
             return self._message.FromString(event.data)
@@ -143,6 +148,7 @@ class Stream:
 
     def cancel(self) -> None:
         """From any thread: who iterates gets CANCELLED."""
+        self._cancelled = True
         self._pending.cancel()
 
     def __enter__(self) -> Stream:
@@ -268,7 +274,13 @@ class Client:
         if not schema.streams(d):
             raise TypeError(f"{method} answers with one message: use call()")
         payload = schema.input(d, value, fields).SerializeToString()
-        return Stream(schema, d, self._start(method, payload, timeout, metadata, True))
+        timeout = self.timeout if timeout is None else timeout
+        until = None if timeout is None else time.monotonic() + timeout
+
+        def begin() -> Pending:
+            left = None if until is None else max(0.0, until - time.monotonic())
+            return self._start(method, payload, left, metadata, True)
+        return Stream(schema, d, begin, begin())
 
     def call(self, method: str, value: Any = None, /, *, timeout: Optional[float] = None,
              metadata: Mapping[str, str] = {}, **fields: Any) -> Any:
