@@ -17,222 +17,10 @@
 #include "base/log.h"
 #include "base/pbuf.h"
 #include "gateway/upstream.h"
-#include "gateway/wheel.h"
+#include "upstream_server.h"
 #include "wire/conn.h"
 
 #define PING_NS (50 * NS_PER_MS)
-
-/* --- the service --- */
-
-struct server {
-	struct event_base *base;
-	char dir[64], path[96];
-	int listener, fd;       /* fd: the one connection; -1 */
-	struct conn *conn;
-	struct event *accepting, *reading;
-	struct conn_stream *silent; /* the last call that is not answered */
-	unsigned n_frames;      /* when plain */
-	unsigned n_calls, n_cancelled, n_accepted, n_schema;
-	struct conn_stream *watch; /* of the schema; NULL */
-	bool no_watch;          /* an older one */
-	bool no_schema;         /* Get fails */
-	size_t to_send;         /* messages of a Stream call that wait for credit */
-	struct conn_stream *stream;
-	bool plain;             /* knows no Hello */
-	bool mute;              /* takes connections, says nothing */
-};
-
-static void server_write(struct server *s)
-{
-	struct iovec iov[2];
-	int n;
-
-	while (s->fd >= 0 && (n = conn_output(s->conn, iov)) > 0) {
-		ssize_t sent = writev(s->fd, iov, n);
-
-		if (sent <= 0)
-			return;
-		conn_sent(s->conn, (size_t)sent);
-	}
-}
-
-static void server_hang_up(struct server *s)
-{
-	if (s->fd < 0)
-		return;
-	event_free(s->reading);
-	s->conn = conn_free(s->conn);
-	close(s->fd);
-	s->fd = -1;
-}
-
-static struct bytes text(const char *s)
-{
-	return (struct bytes){(const uint8_t *)s, strlen(s)};
-}
-
-static bool is(struct bytes b, const char *s)
-{
-	return b.len == strlen(s) && memcmp(b.data, s, b.len) == 0;
-}
-
-static void respond(struct conn *c, struct conn_stream *st, int code, struct bytes payload)
-{
-	struct wire_response w = {.code = code, .payload = payload};
-
-	conn_respond(c, st, &w);
-}
-
-static void stream_some(struct server *s)
-{
-	static uint8_t message[64 * 1024];
-
-	while (s->to_send > 0) {
-		s->to_send--;
-		if (conn_send_data(s->conn, s->stream, (struct bytes){message, sizeof message}) == 1)
-			return;
-	}
-	respond(s->conn, s->stream, ERRAND_OK, text(""));
-	s->stream = NULL;
-}
-
-static void server_request(struct conn *c, struct conn_stream *st, const struct wire_request *r, bool open,
-			   void *arg)
-{
-	struct server *s = arg;
-	AUTO_BUF schema = BUF_INIT;
-
-	s->n_calls++;
-	if (is(r->method, "Watch")) {
-		s->n_calls--;
-		if (s->no_watch)
-			respond(c, st, ERRAND_UNIMPLEMENTED, text(""));
-		else
-			s->watch = st;
-	} else if (is(r->service, "errand.v1.Schema") && s->no_schema) {
-		s->n_schema++;
-		respond(c, st, ERRAND_RESOURCE_EXHAUSTED, text(""));
-	} else if (is(r->service, "errand.v1.Schema")) {
-		s->n_schema++;
-		pbuf_put_str(&schema, 1, "0123456789abcdef0123456789abcdef");
-		pbuf_put_str(&schema, 2, "the set");
-		respond(c, st, ERRAND_OK, buf_bytes(&schema));
-	} else if (is(r->method, "Echo")) {
-		respond(c, st, ERRAND_OK, r->payload);
-	} else if (is(r->method, "Fail")) {
-		respond(c, st, ERRAND_NOT_FOUND, text(""));
-	} else if (is(r->method, "Stream")) {
-		s->stream = st;
-		s->to_send = 64;
-		stream_some(s);
-	} else {
-		s->silent = st;
-	}
-}
-
-static void server_cancelled(struct conn *c, struct conn_stream *st, void *user, void *arg)
-{
-	struct server *s = arg;
-
-	s->n_cancelled += st != s->watch;
-	if (st == s->watch)
-		s->watch = NULL;
-	if (s->silent == st)
-		s->silent = NULL;
-}
-
-static void server_writable(struct conn *c, struct conn_stream *st, void *user, void *arg)
-{
-	stream_some(arg);
-}
-
-static const struct conn_ops server_ops = {
-	.request = server_request,
-	.cancelled = server_cancelled,
-	.writable = server_writable,
-};
-
-/* Plain ttrpc: every Hello is UNIMPLEMENTED, everything else is answered. */
-static void plain_feed(struct server *s, const uint8_t *in, size_t len)
-{
-	while (len >= FRAME_HEADER) {
-		struct frame f;
-		struct wire_request r;
-		struct wire_response w = {.code = 0};
-		AUTO_BUF out = BUF_INIT;
-		uint8_t head[FRAME_HEADER];
-
-		frame_unpack(in, &f);
-		s->n_frames++;
-		assert_true(len >= FRAME_HEADER + f.length);
-		assert_int_equal(envelope_read_request((struct bytes){in + FRAME_HEADER, f.length}, &r), 0);
-		w.code = is(r.method, "Hello") ? ERRAND_UNIMPLEMENTED : ERRAND_OK;
-		w.payload = r.payload;
-		envelope_write_response(&out, &w, false);
-		frame_pack(&(struct frame){(uint32_t)out.len, f.stream, FRAME_RESPONSE, 0}, head);
-		assert_int_equal(write(s->fd, head, sizeof head), sizeof head);
-		assert_int_equal(write(s->fd, out.data, out.len), out.len);
-		in += FRAME_HEADER + f.length;
-		len -= FRAME_HEADER + f.length;
-	}
-}
-
-static void server_read(evutil_socket_t fd, short what, void *arg)
-{
-	struct server *s = arg;
-	static uint8_t in[1 << 20];
-	ssize_t n = read(fd, in, sizeof in);
-
-	if (n <= 0) {
-		server_hang_up(s);
-	} else if (s->plain) {
-		plain_feed(s, in, (size_t)n);
-	} else if (!s->mute) {
-		assert_int_equal(conn_feed(s->conn, in, (size_t)n), 0);
-		server_write(s);
-	}
-}
-
-static void server_accept(evutil_socket_t fd, short what, void *arg)
-{
-	struct server *s = arg;
-	AUTO_BUF hello = BUF_INIT;
-
-	s->n_accepted++;
-	server_hang_up(s);
-	s->fd = accept4(fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
-	assert_true(s->fd >= 0);
-	s->conn = conn_new(CONN_SERVER, &server_ops, NULL, s);
-	pbuf_put_uint(&hello, 1, 1);
-	pbuf_put_uint(&hello, 2, 65536);
-	pbuf_put_str(&hello, 4, "0123456789abcdef0123456789abcdef");
-	conn_set_hello(s->conn, buf_bytes(&hello));
-	s->reading = event_new(s->base, s->fd, EV_READ | EV_PERSIST, server_read, s);
-	event_add(s->reading, NULL);
-}
-
-static void server_listen(struct server *s)
-{
-	struct sockaddr_un a = {.sun_family = AF_UNIX};
-
-	snprintf(a.sun_path, sizeof a.sun_path, "%s", s->path);
-	s->listener = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-	assert_int_equal(bind(s->listener, (struct sockaddr *)&a, sizeof a), 0);
-	assert_int_equal(listen(s->listener, 16), 0);
-	s->accepting = event_new(s->base, s->listener, EV_READ | EV_PERSIST, server_accept, s);
-	event_add(s->accepting, NULL);
-}
-
-static void server_stop(struct server *s)
-{
-	if (s->listener < 0)
-		return;
-	server_hang_up(s);
-	event_free(s->accepting);
-	close(s->listener);
-	unlink(s->path);
-	s->listener = -1;
-}
 
 /* --- the upstream and its owner --- */
 
@@ -317,9 +105,9 @@ static struct upstream_call *call(struct world *w, const char *method, const cha
 				  struct outcome *o)
 {
 	struct wire_request r = {
-		.service = text("test.Service"),
-		.method = text(method),
-		.payload = text(payload),
+		.service = server_text("test.Service"),
+		.method = server_text(method),
+		.payload = server_text(payload),
 		.timeout_ns = timeout,
 		.streaming = strcmp(method, "Stream") == 0,
 	};
@@ -585,7 +373,7 @@ static void test_goaway(void **state)
 	call(w, "Echo", "", 0, &refused);
 	UNTIL(w, refused.n == 1);
 	assert_int_equal(refused.code, ERRAND_UNAVAILABLE);
-	respond(old, w->server.silent, ERRAND_OK, text("late"));
+	server_respond(old, w->server.silent, ERRAND_OK, server_text("late"));
 	server_write(&w->server);
 	UNTIL(w, o.n == 1);
 	assert_string_equal(o.payload, "late");
@@ -632,7 +420,7 @@ static void test_silent(void **state)
 	UNTIL(w, w->up);
 	assert_int_equal(upstream_down_since(w->u), 0);
 	assert_int_equal(under_way.n, 0);
-	respond(w->server.conn, w->server.silent, ERRAND_OK, text("late"));
+	server_respond(w->server.conn, w->server.silent, ERRAND_OK, server_text("late"));
 	server_write(&w->server);
 	UNTIL(w, under_way.n == 1);
 	assert_string_equal(under_way.payload, "late");
@@ -673,7 +461,7 @@ static void test_too_large(void **state)
 {
 	struct world *w = *state;
 	struct outcome o = {0}, echo = {0};
-	struct wire_request r = {.service = text("test.Service"), .method = text("Echo")};
+	struct wire_request r = {.service = server_text("test.Service"), .method = server_text("Echo")};
 	const struct upstream_callbacks cb = {on_message, on_reply, &o};
 	AUTO_BUF big = BUF_INIT;
 
@@ -687,35 +475,6 @@ static void test_too_large(void **state)
 	call(w, "Echo", "still", 0, &echo); /* on the same connection */
 	UNTIL(w, echo.n == 1);
 	assert_int_equal(w->server.n_accepted, 1);
-}
-
-static void test_wheel(void **state)
-{
-	static struct wheel wheel;
-	struct wheel_node n[4];
-	struct list due;
-	const int64_t now = 1000 * NS_PER_S;
-
-	wheel_init(&wheel, now);
-	list_init(&due);
-	assert_int_equal(wheel_next(&wheel), -1);
-	wheel_add(&wheel, &n[0], now + NS_PER_S);
-	wheel_add(&wheel, &n[1], now + 2 * NS_PER_S);
-	wheel_add(&wheel, &n[2], now + 100 * NS_PER_S); /* three turns */
-	wheel_add(&wheel, &n[3], now - 5);
-	assert_in_range(wheel_next(&wheel), now, now + WHEEL_SLOT_NS);
-	wheel_expire(&wheel, now + WHEEL_SLOT_NS, &due);
-	assert_ptr_equal(list_pop_front(&due), &n[3].link);
-	assert_true(list_empty(&due));
-	wheel_expire(&wheel, now + NS_PER_S - 1, &due);
-	assert_true(list_empty(&due));
-	wheel_expire(&wheel, wheel_when(&n[0]), &due);
-	assert_ptr_equal(list_pop_front(&due), &n[0].link);
-	wheel_remove(&n[1]);
-	wheel_expire(&wheel, now + 99 * NS_PER_S, &due);
-	assert_true(list_empty(&due));
-	wheel_expire(&wheel, now + 200 * NS_PER_S, &due);
-	assert_ptr_equal(list_pop_front(&due), &n[2].link);
 }
 
 #define WORLD_TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
@@ -737,7 +496,6 @@ int main(void)
 		WORLD_TEST(test_silent),
 		WORLD_TEST(test_stream_credit),
 		WORLD_TEST(test_too_large),
-		cmocka_unit_test(test_wheel),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
