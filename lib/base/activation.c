@@ -50,13 +50,14 @@ int activation_take(const char *name, int *fds, int max)
 
 	if (number_of("LISTEN_PID") != (long)getpid() || n > MOST)
 		return 0;
-	for (long i = 0; i < n && taken < max; i++) {
+	for (long i = 0; i < n; i++) {
 		int fd = FIRST + (int)i, flags = fcntl(fd, F_GETFD);
 
-		if ((name != NULL && !has_name(names, i, name)) || flags < 0)
+		if (flags < 0)
 			continue;
 		fcntl(fd, F_SETFD, flags | FD_CLOEXEC);
-		fds[taken++] = fd;
+		if (taken < max && (name == NULL || has_name(names, i, name)))
+			fds[taken++] = fd;
 	}
 	return taken;
 }

@@ -8,8 +8,8 @@
 #ifndef BASE_ACTIVATION_H
 #define BASE_ACTIVATION_H
 
-/* Those of that name (NULL: all), at most max, in their order; they are close-on-exec then.
- * Returns how many. The environment stays, so it can be asked again. */
+/* Those of that name (NULL: all), at most max, in their order. All that were given are close-on-exec
+ * then: no program that is started has a socket of ours. Returns how many. The environment stays, so it can be asked again. */
 int activation_take(const char *name, int *fds, int max);
 
 #endif

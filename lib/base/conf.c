@@ -76,6 +76,13 @@ static size_t file_of(const struct conf *c, const char *path)
 	return i;
 }
 
+static size_t add_file(struct conf *c, const char *path)
+{
+	c->files = xrealloc(c->files, (c->n_files + 1) * sizeof(char *));
+	c->files[c->n_files] = xstrdup(path);
+	return c->n_files++;
+}
+
 static int characters(const char *s, size_t len)
 {
 	int n = 0;
@@ -110,6 +117,16 @@ void conf_fault_section(struct conf *c, const struct conf_section *s, const char
 
 	va_start(ap, fmt);
 	fault_add(c, file_of(c, s->file), s->line, 1, format(fmt, ap));
+	va_end(ap);
+}
+
+void conf_fault_file(struct conf *c, const char *path, const char *fmt, ...)
+{
+	size_t file = add_file(c, path);
+	va_list ap;
+
+	va_start(ap, fmt);
+	fault_add(c, file, 0, 0, format(fmt, ap));
 	va_end(ap);
 }
 
@@ -366,13 +383,11 @@ static char *read_whole(const char *path, size_t *lenp, char *why, size_t size)
 
 void conf_read(struct conf *c, const char *path)
 {
-	struct reading r = {.conf = c, .file = c->n_files};
+	struct reading r = {.conf = c, .file = add_file(c, path)};
 	char why[160];
 	AUTO_FREE char *text = NULL;
 	size_t len;
 
-	c->files = xrealloc(c->files, (c->n_files + 1) * sizeof(char *));
-	c->files[c->n_files++] = xstrdup(path);
 	text = read_whole(path, &len, why, sizeof why);
 	if (text == NULL) {
 		fault_add(c, r.file, 0, 0, xstrdup(why));

@@ -58,6 +58,8 @@ void conf_deinit(struct conf *c);
  * a section as such. */
 void PRINTF(4, 5) conf_fault(struct conf *c, const struct conf_entry *e, const char *at, const char *fmt, ...);
 void PRINTF(3, 4) conf_fault_section(struct conf *c, const struct conf_section *s, const char *fmt, ...);
+/* With a file or directory as such: it is one of the files from then on. */
+void PRINTF(3, 4) conf_fault_file(struct conf *c, const char *path, const char *fmt, ...);
 /* Writes them as "FILE:LINE:COLUMN: text", sorted; returns how many. */
 size_t conf_report(const struct conf *c, FILE *to);
 

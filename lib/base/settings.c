@@ -86,12 +86,20 @@ static int by_name(const struct dirent **a, const struct dirent **b)
 	return strcmp((*a)->d_name, (*b)->d_name);
 }
 
-/* All *.conf of a directory, in the order of their names in every locale. */
+static bool is_absent(int err)
+{
+	return err == ENOENT || err == ENOTDIR;
+}
+
+/* All *.conf of a directory, in the order of their names in every locale. One that is not there has
+ * none; one that cannot be read may have what would be missed. */
 static void read_dir(struct settings *s, const char *dir)
 {
 	struct dirent **names = NULL;
 	int n = scandir(dir, &names, is_conf, by_name);
 
+	if (n < 0 && !is_absent(errno))
+		conf_fault_file(&s->files, dir, "cannot be read: %s", strerror(errno));
 	for (int i = 0; i < n; i++) {
 		AUTO_FREE char *path = xasprintf("%s/%s", dir, names[i]->d_name);
 
@@ -120,7 +128,7 @@ static void read_files(struct settings *s, const struct opt_list *paths)
 			read_path(s, paths->items[i]);
 		return;
 	}
-	if (access(CONFIG_DIR "/errand.conf", F_OK) == 0)
+	if (access(CONFIG_DIR "/errand.conf", F_OK) == 0 || !is_absent(errno))
 		conf_read(&s->files, CONFIG_DIR "/errand.conf");
 	read_dir(s, CONFIG_DIR "/conf.d");
 }

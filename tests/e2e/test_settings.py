@@ -4,6 +4,7 @@ import os
 import re
 import signal
 import subprocess
+import tempfile
 import time
 
 import pytest
@@ -126,6 +127,20 @@ def test_files_that_cannot_be_used(work):
     assert status == 78
     assert err.splitlines()[:2] == ["open.conf: everybody can write it: chmod o-w",
                                     "away.conf: cannot be read: No such file or directory"]
+
+
+def test_a_directory_that_cannot_be_read():
+    """What is in it would be missed without a word."""
+    as_other = {"user": 65534, "group": 65534, "extra_groups": []} if os.geteuid() == 0 else {}
+    with tempfile.TemporaryDirectory() as d:
+        os.chmod(d, 0o755)
+        os.mkdir(f"{d}/conf.d", 0o700 if as_other else 0)
+        check = [os.path.join(BUILD, "errand-gateway"), "-t", "-c"]
+        if subprocess.run([*check, "none"], capture_output=True, check=False, cwd=d, **as_other).returncode != 0:
+            pytest.skip("the build is not for other users")
+        r = subprocess.run([*check, "conf.d"], capture_output=True, text=True, check=False, cwd=d, **as_other)
+    assert r.returncode == 78
+    assert r.stderr.splitlines()[0] == "conf.d: cannot be read: Permission denied"
 
 
 def test_a_wrong_environment():
