@@ -8,10 +8,11 @@
 #include "base/clock.h"
 #include "base/json.h"
 #include "base/util.h"
+#include "service/audit.h"
 #include "service/call.h"
 #include "service/durable.h"
-#include "service/identity.h"
 #include "service/enqueue.h"
+#include "service/identity.h"
 #include "service/registry.h"
 #include "service/task_api.h"
 #include "service/worker.h"
@@ -123,7 +124,7 @@ static void commit(struct errand_call *call, struct answer *a, struct request *r
 
 static void on_answered(struct errand_call *call, struct answer *a, void *arg)
 {
-	identity_audit(call, a->code);
+	audit_call(call, a->code);
 	if (a->code == 0 && a->tasks != NULL)
 		commit(call, a, arg);
 	else

@@ -18,7 +18,5 @@ enum { IDENTITY_MAX = 256 };
 void identity_allow(const uid_t *uids, size_t n);
 /* Who asks, into out; false: this peer says that it is somebody, and may not (logged). */
 bool identity_of(const struct sock_peer *peer, const struct wire_request *w, char out[IDENTITY_MAX]);
-/* A line of the log when the call, or the attempt of a task, was of a method for operators. */
-void identity_audit(struct errand_call *call, int code);
 
 #endif

@@ -14,9 +14,9 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "errand/status.h"
+#include "service/audit.h"
 #include "service/call.h"
 #include "service/enqueue.h"
-#include "service/identity.h"
 #include "service/lease.h"
 #include "service/metrics.h"
 #include "service/pool.h"
@@ -382,7 +382,7 @@ static void run_audit(const struct task_run *run, struct errand_call *call, int 
 {
 	const struct log_ids *before = log_ids_set(run->ids);
 
-	identity_audit(call, code);
+	audit_call(call, code);
 	log_ids_set(before);
 }
 

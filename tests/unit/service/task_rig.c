@@ -10,7 +10,7 @@
 #include "base/clock.h"
 #include "base/pbuf.h"
 #include "errand/status.h"
-#include "service/identity.h"
+#include "service/audit.h"
 #include "service/loop.h"
 #include "service/pool.h"
 
@@ -76,6 +76,10 @@ int call_cancel_code(const struct errand_call *c)
 	return c->cancel_code;
 }
 
+void audit_call(struct errand_call *c, int code)
+{
+}
+
 bool call_has_after(struct errand_call *c)
 {
 	return false;
@@ -86,10 +90,6 @@ void call_hold(struct errand_call *c)
 }
 
 void call_delivered(struct errand_call *c)
-{
-}
-
-void identity_audit(struct errand_call *c, int code)
 {
 }
 
