@@ -97,87 +97,88 @@ static void test_valid(void **state)
 	}
 }
 
+/* A filter, and what is said of it. */
+static const char *const invalid[][2] = {
+	{"running", "column 1: \"running\" alone is no test: write FIELD = VALUE, such as "
+	 "state = running"},
+	{"state", "column 6: expected =, !=, <, <=, >, >= or : after state"},
+	{"state = running and queue = a", "column 17: write AND in capitals"},
+	{"state = running or queue = a", "column 17: write OR in capitals"},
+	{"not state = running", "column 1: write NOT in capitals"},
+	{"state = running AND AND queue = a", "column 21: nothing stands before this AND"},
+	{"OR queue = a", "column 1: nothing stands before this OR"},
+	{"state = running AND", "column 20: expected a test such as state = running, the filter "
+	 "ends here"},
+	{"state = running OR ", "column 20: expected a test such as state = running, the filter "
+	 "ends here"},
+	{"state =", "column 8: expected a value, the filter ends here"},
+	{"state = )", "column 9: expected a value, found \")\""},
+	{"state == running", "column 7: equal is =, not =="},
+	{"state > running", "column 7: states have no order: use = or !="},
+	{"state = runing", "column 9: \"runing\" is no state: did you mean RUNNING? There are "
+	 "QUEUED, RUNNING, RETRYING, CANCELLING, SUCCEEDED, FAILED, CANCELLED, SCHEDULED, BLOCKED, "
+	 "HELD, EXPIRED"},
+	{"state = xyzzyxyzzy", "column 9: \"xyzzyxyzzy\" is no state: there are "
+	 "QUEUED, RUNNING, RETRYING, CANCELLING, SUCCEEDED, FAILED, CANCELLED, SCHEDULED, BLOCKED, "
+	 "HELD, EXPIRED"},
+	{"state = run*", "column 9: state takes no *"},
+	{"priority = high", "column 12: priority is a whole number, not \"high\""},
+	{"priority = 1.5", "column 12: priority is a whole number, not \"1.5\""},
+	{"priority = 99999999999999999999", "column 12: priority is a whole number, not "
+	 "\"99999999999999999999\""},
+	{"priority = \"\"", "column 12: priority is a whole number, not \"\""},
+	{"priority:5", "column 10: priority:* asks whether there is one; to compare write priority "
+	 "= VALUE"},
+	{"create_time > yesterday", "column 15: create_time is a time such as "
+	 "\"2026-01-31T12:00:00Z\", not \"yesterday\""},
+	{"create_time > 2026-01-01", "column 15: create_time is a time such as "
+	 "\"2026-01-31T12:00:00Z\", not \"2026-01-01\""},
+	{"create_tme > 1", "column 1: a task has no field \"create_tme\": did you mean create_time?"},
+	{"qeue = a", "column 1: a task has no field \"qeue\": did you mean queue?"},
+	{"colour = red", "column 1: a task has no field \"colour\": there are state, method, queue, "
+	 "priority, attempt, crash_count, create_time, start_time, end_time, run_at, schedule, "
+	 "reason, labels.KEY"},
+	{"state-x = 1", "column 1: a task has no field \"state-x\": did you mean state?"},
+	{"queue.name = a", "column 6: queue has no members"},
+	{"labels = a", "column 8: which label? Write labels.KEY = VALUE, or labels:KEY for tasks "
+	 "that have it"},
+	{"labels. = a", "column 8: expected the key of a label"},
+	{"labels.\"\" = a", "column 8: expected the key of a label"},
+	{"labels:*", "column 8: labels: takes the key of one label"},
+	{"labels.a", "column 9: expected =, !=, <, <=, >, >= or :, the filter ends here"},
+	{"queue = a*b", "column 10: a * stands at the start or the end of a text only: write \"\\*\" "
+	 "for the sign itself"},
+	{"queue > a*", "column 9: a * is for = and != only: write \"\\*\" for the sign itself"},
+	{"queue = \"abc", "column 9: this \" has no end"},
+	{"queue = 'abc", "column 9: this ' has no end"},
+	{"queue = \"a\\n\"", "column 11: a \\ takes a quote, * or \\ after it: write \\\\ for the "
+	 "sign itself"},
+	{"(priority = 1", "column 14: expected AND, OR or ), the filter ends here"},
+	{"priority = 1)", "column 13: no ( belongs to this )"},
+	{"()", "column 2: expected a test such as state = running, found \")\""},
+	{"NOT", "column 4: expected a test such as state = running, the filter ends here"},
+	{"-", "column 2: expected a test such as state = running, the filter ends here"},
+	{"f(x) = 1", "column 1: \"f\" alone is no test: write FIELD = VALUE, such as state = "
+	 "running"},
+	{"\"running\"", "column 1: expected a test such as state = running, found \"\"\""},
+	{"queue = \"\xc3\xa4\" AND \xc3\xb6 = 1", "column 17: a task has no field \"\xc3\xb6\": there are "
+	 "state, method, queue, priority, attempt, crash_count, create_time, start_time, end_time, "
+	 "run_at, schedule, reason, labels.KEY"},
+	{"priority = 1, priority = 2", "column 13: expected a test such as state = running, found "
+	 "\",\""},
+	{"priority ! 1", "column 9: expected =, !=, <, <=, >, >= or : after priority"},
+};
+
 static void test_invalid(void **state)
 {
-	static const char *const table[][2] = {
-		{"running", "column 1: \"running\" alone is no test: write FIELD = VALUE, such as "
-		 "state = running"},
-		{"state", "column 6: expected =, !=, <, <=, >, >= or : after state"},
-		{"state = running and queue = a", "column 17: write AND in capitals"},
-		{"state = running or queue = a", "column 17: write OR in capitals"},
-		{"not state = running", "column 1: write NOT in capitals"},
-		{"state = running AND AND queue = a", "column 21: nothing stands before this AND"},
-		{"OR queue = a", "column 1: nothing stands before this OR"},
-		{"state = running AND", "column 20: expected a test such as state = running, the filter "
-		 "ends here"},
-		{"state = running OR ", "column 20: expected a test such as state = running, the filter "
-		 "ends here"},
-		{"state =", "column 8: expected a value, the filter ends here"},
-		{"state = )", "column 9: expected a value, found \")\""},
-		{"state == running", "column 7: equal is =, not =="},
-		{"state > running", "column 7: states have no order: use = or !="},
-		{"state = runing", "column 9: \"runing\" is no state: did you mean RUNNING? There are "
-		 "QUEUED, RUNNING, RETRYING, CANCELLING, SUCCEEDED, FAILED, CANCELLED, SCHEDULED, BLOCKED, "
-		 "HELD, EXPIRED"},
-		{"state = xyzzyxyzzy", "column 9: \"xyzzyxyzzy\" is no state: there are "
-		 "QUEUED, RUNNING, RETRYING, CANCELLING, SUCCEEDED, FAILED, CANCELLED, SCHEDULED, BLOCKED, "
-		 "HELD, EXPIRED"},
-		{"state = run*", "column 9: state takes no *"},
-		{"priority = high", "column 12: priority is a whole number, not \"high\""},
-		{"priority = 1.5", "column 12: priority is a whole number, not \"1.5\""},
-		{"priority = 99999999999999999999", "column 12: priority is a whole number, not "
-		 "\"99999999999999999999\""},
-		{"priority = \"\"", "column 12: priority is a whole number, not \"\""},
-		{"priority:5", "column 10: priority:* asks whether there is one; to compare write priority "
-		 "= VALUE"},
-		{"create_time > yesterday", "column 15: create_time is a time such as "
-		 "\"2026-01-31T12:00:00Z\", not \"yesterday\""},
-		{"create_time > 2026-01-01", "column 15: create_time is a time such as "
-		 "\"2026-01-31T12:00:00Z\", not \"2026-01-01\""},
-		{"create_tme > 1", "column 1: a task has no field \"create_tme\": did you mean create_time?"},
-		{"qeue = a", "column 1: a task has no field \"qeue\": did you mean queue?"},
-		{"colour = red", "column 1: a task has no field \"colour\": there are state, method, queue, "
-		 "priority, attempt, crash_count, create_time, start_time, end_time, run_at, schedule, "
-		 "reason, labels.KEY"},
-		{"state-x = 1", "column 1: a task has no field \"state-x\": did you mean state?"},
-		{"queue.name = a", "column 6: queue has no members"},
-		{"labels = a", "column 8: which label? Write labels.KEY = VALUE, or labels:KEY for tasks "
-		 "that have it"},
-		{"labels. = a", "column 8: expected the key of a label"},
-		{"labels.\"\" = a", "column 8: expected the key of a label"},
-		{"labels:*", "column 8: labels: takes the key of one label"},
-		{"labels.a", "column 9: expected =, !=, <, <=, >, >= or :, the filter ends here"},
-		{"queue = a*b", "column 10: a * stands at the start or the end of a text only: write \"\\*\" "
-		 "for the sign itself"},
-		{"queue > a*", "column 9: a * is for = and != only: write \"\\*\" for the sign itself"},
-		{"queue = \"abc", "column 9: this \" has no end"},
-		{"queue = 'abc", "column 9: this ' has no end"},
-		{"queue = \"a\\n\"", "column 11: a \\ takes a quote, * or \\ after it: write \\\\ for the "
-		 "sign itself"},
-		{"(priority = 1", "column 14: expected AND, OR or ), the filter ends here"},
-		{"priority = 1)", "column 13: no ( belongs to this )"},
-		{"()", "column 2: expected a test such as state = running, found \")\""},
-		{"NOT", "column 4: expected a test such as state = running, the filter ends here"},
-		{"-", "column 2: expected a test such as state = running, the filter ends here"},
-		{"f(x) = 1", "column 1: \"f\" alone is no test: write FIELD = VALUE, such as state = "
-		 "running"},
-		{"\"running\"", "column 1: expected a test such as state = running, found \"\"\""},
-		{"queue = \"\xc3\xa4\" AND \xc3\xb6 = 1", "column 17: a task has no field \"\xc3\xb6\": there are "
-		 "state, method, queue, priority, attempt, crash_count, create_time, start_time, end_time, "
-		 "run_at, schedule, reason, labels.KEY"},
-		{"priority = 1, priority = 2", "column 13: expected a test such as state = running, found "
-		 "\",\""},
-		{"priority ! 1", "column 9: expected =, !=, <, <=, >, >= or : after priority"},
-	};
-
-	for (size_t i = 0; i < ARRAY_LEN(table); i++) {
+	for (size_t i = 0; i < ARRAY_LEN(invalid); i++) {
 		struct task_filter *f = (struct task_filter *)&f;
 		char why[512] = "";
 
-		if (task_filter_parse(table[i][0], &f, why, sizeof why) != -ERRAND_INVALID_ARGUMENT)
-			fail_msg("%s: taken", table[i][0]);
+		if (task_filter_parse(invalid[i][0], &f, why, sizeof why) != -ERRAND_INVALID_ARGUMENT)
+			fail_msg("%s: taken", invalid[i][0]);
 		assert_null(f);
-		assert_string_equal(why, table[i][1]);
+		assert_string_equal(why, invalid[i][1]);
 	}
 }
 
