@@ -33,7 +33,8 @@ struct auth_client {
 	char name[AUTH_NAME_MAX + 1]; /* "token:ci"; "" where nobody asks */
 };
 
-/* At the start and after SIGHUP, on the main thread. 0; or -1 with the reason in why: the rules before stay. */
+/* At the start and after SIGHUP, on the main thread. 0; or -1 with the reason in why: the rules before stay, and c must not be
+ * used. */
 int auth_load(const struct gateway_config *c, char *why, size_t why_size);
 void auth_deinit(void);
 /* Does anybody have to say who he is? */

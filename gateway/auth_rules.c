@@ -205,18 +205,18 @@ static struct auth_rules *publish(const struct gateway_config *c, struct auth_ru
 int auth_load(const struct gateway_config *c, char *why, size_t why_size)
 {
 	struct look now = look_at(c->tokens); /* before it is read: what comes between is seen next time */
-	struct auth_rules *rules = rules_new(c, why, why_size), *old = NULL;
+	struct auth_rules *rules = rules_new(c, why, why_size), *old;
 
+	if (rules == NULL)
+		return -1;
 	if (c->tokens != NULL)
 		secret_held(); /* requests have them */
 	pthread_mutex_lock(&lock);
 	current = c;
-	last = now;
-	if (rules != NULL)
-		old = publish(c, rules, &now);
+	old = publish(c, rules, &now);
 	pthread_mutex_unlock(&lock);
 	auth_rules_unref(old);
-	return rules != NULL ? 0 : -1;
+	return 0;
 }
 
 void auth_deinit(void)

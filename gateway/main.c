@@ -36,6 +36,7 @@ struct gateway {
 	size_t n_workers;
 	struct supervise supervise;
 	struct tls *tls; /* NULL: no listener has it */
+	bool had_no_certs; /* not all connections, now or before, had to have a client certificate */
 };
 
 /* A directory that was asked for should have what it is for. */
@@ -79,14 +80,16 @@ static int worker_listen_all(struct gateway *g, unsigned index)
 /* May others reach what is open, by this configuration? That of a reload has other listeners, which are not there. */
 static int may_listen(const struct gateway *g, const struct gateway_config *c, char *why, size_t size)
 {
-	return g->config.insecure_listen ? 0 : listen_check(&g->config.listeners, c->tokens != NULL,
-							    c->client_auth == TLS_CLIENT_REQUIRED, why, size);
+	bool has_certs = c->client_auth == TLS_CLIENT_REQUIRED && !g->had_no_certs;
+
+	return g->config.insecure_listen ? 0 : listen_check(&g->config.listeners, c->tokens != NULL, has_certs, why, size);
 }
 
 static int gateway_open(struct gateway *g)
 {
 	char why[1024];
 
+	g->had_no_certs = g->config.client_auth != TLS_CLIENT_REQUIRED;
 	if (listen_has_tls(&g->config.listeners)) {
 		g->tls = tls_new(&g->config.tls, why, sizeof why);
 		if (g->tls == NULL) {
@@ -188,8 +191,12 @@ static void reload_settings(struct gateway *g)
 		config_free(g, next);
 		return;
 	}
-	if (auth_load(next, why, sizeof why) < 0)
-		log_error("authentication stays as it was", "reason=\"%s\"", why);
+	if (auth_load(next, why, sizeof why) < 0) { /* not by halves: it may rely on what it lacks */
+		log_error("the configuration cannot be used, the former one stays", "reason=\"%s\"", why);
+		config_free(g, next);
+		return;
+	}
+	g->had_no_certs |= next->client_auth != TLS_CLIENT_REQUIRED;
 	config_free(g, g->former);
 	g->former = g->current;
 	g->current = next;

@@ -298,6 +298,12 @@ def test_a_reload_opens_nothing(certs, tmp_path):
         configure("listen = tls:127.0.0.1:0")
         gateway.wait_line("cannot be used before a restart.*tls:0.0.0.0:0.*lacks authentication")
         assert status() == 401
+        configure("listen = tls:0.0.0.0:0", f"tls-client-ca = {certs.path('ca.pem')}")  # who has none is connected already
+        wait_until(lambda: gateway.text().count("cannot be used before a restart") == 2, what="the second refusal")
+        assert status() == 401
+        configure("listen = tls:0.0.0.0:0", f"tokens = {tmp_path}/away")
+        gateway.wait_line("the configuration cannot be used, the former one stays.*away: No such file")
+        assert status() == 401
         configure("listen = tls:127.0.0.1:0", f"tokens = {tokens.path}", "anonymous = read")
         wait_until(lambda: status() == 200, what="one that can be used")
     finally:
