@@ -82,7 +82,8 @@ static bool is_http_body(struct bytes result, struct bytes *valuep)
 	       memcmp(url.data + url.len - len, HTTP_BODY, len) == 0;
 }
 
-int result_of_task(struct backend *b, const char *id, const struct result_options *o)
+/* What the task has answered, which must have succeeded. */
+static int result_of_task(struct backend *b, const char *id, const struct result_options *o)
 {
 	const struct schema_message *m = schema_message(b->schema, "errand.v1.TaskResult", 20);
 	const struct schema_field *f = m != NULL ? schema_field_by_number(m, 1) : NULL;

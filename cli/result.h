@@ -14,8 +14,6 @@ struct result_options {
 /* One message of that type; CLI_OK, or said. */
 int result_show(struct backend *b, const struct schema_message *m, struct bytes wire,
 		const struct result_options *o);
-/* What the task has answered, which must have succeeded. */
-int result_of_task(struct backend *b, const char *id, const struct result_options *o);
 /* Follows a task on stderr, unless quiet, to its end, then its answer; the exit status is the
  * task's. v is loaded. */
 int result_follow(struct backend *b, struct task_view *v, bool quiet, const struct result_options *o);

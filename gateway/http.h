@@ -91,7 +91,6 @@ const char *http_peer(const struct http_request *r); /* "127.0.0.1:51234", "unix
 /* Who is at the other end, as far as the connection says: */
 int64_t http_peer_uid(const struct http_request *r);     /* the user of a UNIX socket's client; -1 over TCP */
 const char *http_peer_cert(const struct http_request *r); /* its checked certificate's name; NULL: none */
-bool http_is_tls(const struct http_request *r);
 int64_t http_begun_ns(const struct http_request *r);  /* clock_mono_ns at the head's end */
 bool http_is_custom(const struct http_request *r); /* any other method: has a route it? */
 bool http_is_head(const struct http_request *r); /* HEAD; http_verb says GET then */

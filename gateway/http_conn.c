@@ -54,7 +54,8 @@ static void conn_todo(struct http_conn *c)
 	event_active(c->server->work_ev, EV_TIMEOUT, 1);
 }
 
-bool conn_is_quiet(const struct http_conn *c)
+/* Nothing the client asked for is still to be answered. */
+static bool is_quiet(const struct http_conn *c)
 {
 	return c->current == NULL && c->n_begun == c->guard.n_complete;
 }
@@ -66,7 +67,7 @@ void conn_next(struct http_conn *c)
 	};
 	enum conn_wait wait = waits[guard_phase(&c->guard)];
 
-	if (!conn_is_quiet(c))
+	if (!is_quiet(c))
 		return;
 	if (c->server->draining && wait == WAIT_IDLE)
 		wait = WAIT_DRAIN;
@@ -319,9 +320,9 @@ void conn_resume(struct http_conn *c)
 {
 	if (c->state >= CONN_LINGER || c->current != NULL)
 		return;
-	if (c->half_closed || c->state == CONN_REFUSED || !conn_is_quiet(c))
+	if (c->half_closed || c->state == CONN_REFUSED || !is_quiet(c))
 		bufferevent_disable(c->bev, EV_READ);
-	if (c->half_closed && c->state == CONN_OPEN && conn_is_quiet(c))
+	if (c->half_closed && c->state == CONN_OPEN && is_quiet(c))
 		conn_kill(c);
 }
 
@@ -501,7 +502,7 @@ static void work(evutil_socket_t fd, short what, void *arg)
 
 		if (c->state == CONN_KILLED)
 			conn_abort(c);
-		else if (c->state == CONN_REFUSED && conn_is_quiet(c))
+		else if (c->state == CONN_REFUSED && is_quiet(c))
 			conn_refuse(c);
 	}
 }

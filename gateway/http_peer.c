@@ -199,8 +199,3 @@ const char *http_peer_cert(const struct http_request *r)
 {
 	return r->conn->cert;
 }
-
-bool http_is_tls(const struct http_request *r)
-{
-	return r->conn->listener->tls != NULL;
-}

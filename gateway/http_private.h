@@ -204,8 +204,6 @@ void conn_stream(struct http_conn *c);
 void conn_resume(struct http_conn *c);
 void conn_clog(struct http_conn *c);
 void conn_unclog(struct http_conn *c);
-/* Nothing the client asked for is still to be answered. */
-bool conn_is_quiet(const struct http_conn *c);
 
 /* --- http_gate.c --- */
 void gate_attach(struct http_conn *c);

@@ -251,7 +251,7 @@ static void put_text(struct buf *b, const struct conf_section *s)
 		buf_printf(b, "%s = %s\n", s->entries[i]->key, s->entries[i]->value);
 }
 
-bool command_config_is(const struct conf_section *section)
+static bool is_command(const struct conf_section *section)
 {
 	return strcspn(section->name, " \t") == strlen("command") && begins(section->name, "command");
 }
@@ -263,7 +263,7 @@ void command_config_read(struct conf *c, struct command_set *out)
 
 	*out = (struct command_set){0};
 	for (size_t i = 0; i < c->n_sections; i++) {
-		if (!command_config_is(c->sections[i]))
+		if (!is_command(c->sections[i]))
 			continue;
 		read_command(&g, c->sections[i]);
 		put_text(&text, c->sections[i]);

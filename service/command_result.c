@@ -119,7 +119,9 @@ static bool find_member(struct bytes object, const char *name, size_t name_len, 
 	return false;
 }
 
-bool command_result_member(struct bytes json, const char *path, struct bytes *out)
+/* A member of a JSON object, "a.b" for one further in, as its text. json is valid.
+ * False when it is not there. */
+static bool member_at(struct bytes json, const char *path, struct bytes *out)
 {
 	*out = json;
 	for (size_t len; *path != '\0'; path += len + (path[len] == '.')) {
@@ -290,7 +292,7 @@ static int put_member(const struct command_output *o, const struct command_resul
 {
 	struct bytes member;
 
-	if (!command_result_member(o->text, r->arg, &member))
+	if (!member_at(o->text, r->arg, &member))
 		return wrong(why, why_size, "%s: stdout's JSON has no member %s", r->name, r->arg);
 	return put_field_json(o, f, member, out, why, why_size);
 }

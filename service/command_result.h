@@ -19,8 +19,4 @@ struct command_output {
  * configuration says it is. Text that is not UTF-8 gets U+FFFD where it is not. */
 int command_result_make(const struct command_output *o, struct buf *out, char *why, size_t why_size);
 
-/* A member of a JSON object, "a.b" for one further in, as its text. json is valid.
- * False when it is not there. */
-bool command_result_member(struct bytes json, const char *path, struct bytes *out);
-
 #endif

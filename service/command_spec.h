@@ -160,8 +160,6 @@ struct command_set {
 	char *text;               /* the sections as they stand there: equal texts are equal sets; owned */
 };
 struct conf;
-struct conf_section;
-bool command_config_is(const struct conf_section *section);
 void command_config_read(struct conf *c, struct command_set *out);
 void command_set_deinit(struct command_set *set);
 

@@ -36,11 +36,6 @@ static struct loop_timer look_timer;
 static struct event *signals[3];
 static bool recorded; /* all tasks are INTERRUPTED in the store */
 
-bool drain_started(void)
-{
-	return phase != RUNNING;
-}
-
 static void look(void *arg);
 
 static void look_again(void)

@@ -17,6 +17,5 @@ void drain_init(int64_t timeout_ns);
 /* Of a drain that begins later. */
 void drain_set_timeout(int64_t timeout_ns);
 void drain_deinit(void);
-bool drain_started(void);
 
 #endif

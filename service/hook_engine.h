@@ -51,8 +51,6 @@ extern struct hook_engine hooks;
 
 /* hook_host.c */
 struct hook_host *hook_host_get(const struct hook_url *where);
-/* Begins what may be; what its breaker forbids is put off. */
-void hook_host_pump(struct hook_host *h);
 void hook_host_pump_all(void);
 /* Is there room for one more to wait for it? */
 bool hook_host_has_room(const struct hook_host *h);

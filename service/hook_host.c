@@ -83,7 +83,8 @@ static void put_off_waiting(struct hook_host *h)
 	}
 }
 
-void hook_host_pump(struct hook_host *h)
+/* Begins what may be; what its breaker forbids is put off. */
+static void pump(struct hook_host *h)
 {
 	int64_t when;
 
@@ -109,7 +110,7 @@ void hook_host_pump_all(void)
 	size_t pos = 0;
 
 	while (hooks.n_flight < hooks.config.max_flight && (h = map_next(&hooks.hosts, &pos)) != NULL)
-		hook_host_pump(h);
+		pump(h);
 }
 
 void hook_hosts_free(void)

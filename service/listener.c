@@ -28,7 +28,6 @@ static int fd = -1, lock_fd = -1; /* without a lock it was given */
 static char name[128];
 static struct event *readable;
 static struct loop_timer back_off;
-static uint64_t n_refused;
 
 static bool has_gid(gid_t gid)
 {
@@ -67,7 +66,6 @@ static void take(int peer_fd)
 	struct sock_peer peer;
 
 	if (sock_peer(peer_fd, &peer) < 0 || !is_allowed(peer_fd, &peer)) {
-		n_refused++;
 		log_warn("connection refused: this user may not connect",
 			 "pid=%d uid=%u gid=%u advice=\"--allow-uid or --allow-gid\"", (int)peer.pid,
 			 (unsigned)peer.uid, (unsigned)peer.gid);
@@ -198,9 +196,4 @@ void listener_close(void)
 	if (lock_fd >= 0)
 		close(lock_fd);
 	fd = lock_fd = -1;
-}
-
-uint64_t listener_n_refused(void)
-{
-	return n_refused;
 }

@@ -33,6 +33,5 @@ void listener_start(void);
 void listener_close(void);
 /* Where clients connect. */
 const char *listener_name(void);
-uint64_t listener_n_refused(void);
 
 #endif

@@ -263,6 +263,16 @@ static int read_values(struct options *o)
 	return 0;
 }
 
+/* Of a queue that --queue does not name: what the configuration says. Copies. */
+static void add_queue(struct options *o, const char *name, unsigned slots)
+{
+	for (size_t i = 0; i < o->n_queue_configs; i++)
+		if (strcmp(o->queue_configs[i].name, name) == 0)
+			return;
+	o->queue_configs = xrealloc(o->queue_configs, (o->n_queue_configs + 1) * sizeof *o->queue_configs);
+	o->queue_configs[o->n_queue_configs++] = (struct task_queue_config){xstrdup(name), slots};
+}
+
 /* The files' faults are told together: those of settings and those of commands. */
 static int read_commands(struct options *o)
 {
@@ -271,7 +281,7 @@ static int read_commands(struct options *o)
 		return EX_CONFIG;
 	for (size_t i = 0; i < o->commands.n; i++)
 		if (o->commands.specs[i].slots > 0)
-			options_add_queue(o, o->commands.specs[i].queue, o->commands.specs[i].slots);
+			add_queue(o, o->commands.specs[i].queue, o->commands.specs[i].slots);
 	return 0;
 }
 
@@ -300,15 +310,6 @@ int options_show(const struct options *o)
 	else if (!settings_describe(&program, o->describe, stdout))
 		return settings_wrong(&o->settings, "describe", "%s: conf, mdoc or tsv", o->describe);
 	return 0;
-}
-
-void options_add_queue(struct options *o, const char *name, unsigned slots)
-{
-	for (size_t i = 0; i < o->n_queue_configs; i++)
-		if (strcmp(o->queue_configs[i].name, name) == 0)
-			return;
-	o->queue_configs = xrealloc(o->queue_configs, (o->n_queue_configs + 1) * sizeof *o->queue_configs);
-	o->queue_configs[o->n_queue_configs++] = (struct task_queue_config){xstrdup(name), slots};
 }
 
 struct session_limits options_session_limits(const struct options *o)

@@ -52,8 +52,6 @@ int options_show(const struct options *o);
 /* What the configuration says now, in fresh (zero before); what needs a restart is what live has, which has to
  * live on. Negative after having logged that it cannot be used. */
 int options_reload(const struct options *live, struct options *fresh, int argc, char **argv);
-/* Of a queue that --queue does not name: what the configuration says. Copies. */
-void options_add_queue(struct options *o, const char *name, unsigned slots);
 struct session_limits options_session_limits(const struct options *o);
 struct listener_config options_listener(const struct options *o); /* borrows from o */
 void options_deinit(struct options *o);

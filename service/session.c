@@ -529,7 +529,8 @@ void session_init(const struct session_limits *l)
 
 void session_deinit(void)
 {
-	session_close_all();
+	LIST_FOREACH(node, &sessions)
+		session_close(LIST_ENTRY(node, struct session, node));
 	map_deinit(&users);
 	users = MAP_INIT;
 	free(read_buf);
@@ -587,10 +588,4 @@ bool session_flushed(void)
 			return false;
 	}
 	return true;
-}
-
-void session_close_all(void)
-{
-	LIST_FOREACH(node, &sessions)
-		session_close(LIST_ENTRY(node, struct session, node));
 }

@@ -80,7 +80,5 @@ void session_goaway_all(void);
 void session_each_request(void (*fn)(struct request *r));
 /* Is anything queued that could still be written? */
 bool session_flushed(void);
-/* Closes all connections. */
-void session_close_all(void);
 
 #endif

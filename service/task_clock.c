@@ -26,11 +26,6 @@ int64_t task_clock_to_wall(int64_t clock_us)
 	return clock_us == 0 ? 0 : clock_us + atomic_load_explicit(&steps_us, memory_order_relaxed);
 }
 
-int64_t task_clock_from_wall(int64_t wall_us)
-{
-	return wall_us == 0 ? 0 : wall_us - atomic_load_explicit(&steps_us, memory_order_relaxed);
-}
-
 static int read_steps(const struct store_ops *ops, struct store *s, int64_t *out)
 {
 	struct record r = {0};

@@ -16,7 +16,6 @@ int task_clock_init(const struct store_ops *ops, struct store *s);
 /* Any thread; microseconds. */
 int64_t task_clock_us(void);
 int64_t task_clock_to_wall(int64_t clock_us); /* for people; 0 stays 0 */
-int64_t task_clock_from_wall(int64_t wall_us);
 /* Store thread, in a transaction: was the wall clock stepped (by more than a second)?
  * Then that is recorded. */
 int task_clock_check(const struct store_ops *ops, struct store *s);

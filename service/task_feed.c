@@ -33,7 +33,7 @@ static uintptr_t last_number;
 static struct loop_job job;
 static bool posted;
 
-void feed_batch_init(struct feed_batch *b)
+static void feed_batch_init(struct feed_batch *b)
 {
 	*b = (struct feed_batch){0};
 	list_init(&b->lines);

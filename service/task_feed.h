@@ -31,7 +31,6 @@ struct feed_batch {
 	struct buf detail; /* a packed Any; may be empty */
 	struct buf checkpoint; /* the same; empty: none has come */
 };
-void feed_batch_init(struct feed_batch *b);
 void feed_batch_deinit(struct feed_batch *b);
 static inline bool feed_batch_empty(const struct feed_batch *b)
 {

@@ -45,7 +45,7 @@ const struct filter_field task_filter_fields[] = {
 	{NULL, FIELD_TEXT, NULL, NULL},
 };
 
-const char *const task_filter_ops[] = {"=", "!=", "<", "<=", ">", ">=", ":"};
+static const char *const op_names[] = {"=", "!=", "<", "<=", ">", ">=", ":"};
 
 static struct filter_node *node_free(struct filter_node *n)
 {
@@ -287,7 +287,7 @@ static void print_test(const struct filter_node *n, struct buf *out)
 		print_quoted(out, n->key);
 		buf_append_byte(out, '"');
 	}
-	buf_printf(out, n->op == OP_HAS ? "%s" : " %s ", task_filter_ops[n->op]);
+	buf_printf(out, n->op == OP_HAS ? "%s" : " %s ", op_names[n->op]);
 	print_value(n, out);
 }
 

@@ -16,7 +16,6 @@ struct filter_field {
 extern const struct filter_field task_filter_fields[];
 
 enum filter_op { OP_EQ, OP_NE, OP_LT, OP_LE, OP_GT, OP_GE, OP_HAS };
-extern const char *const task_filter_ops[]; /* as they are written */
 
 struct filter_node {
 	enum { FILTER_TEST, FILTER_AND, FILTER_OR, FILTER_NOT } kind;

@@ -73,11 +73,6 @@ const char *errand_test_error(void)
 	return t.error;
 }
 
-unsigned test_slots(void)
-{
-	return t.slots;
-}
-
 static bool keep_line(const struct buf *line)
 {
 	pthread_mutex_lock(&t.lock);

@@ -14,7 +14,6 @@
 void test_enter(const char *function);
 /* Sets the last error. Gives code. */
 int test_refuse(int code, const char *fmt, ...) PRINTF(2, 3);
-unsigned test_slots(void);
 
 /* Runs the loop until nothing is under way on any thread. */
 void test_settle(void);

@@ -22,12 +22,6 @@ void grants_add(struct grants *g, enum scope scope, const char *service)
 	g->items[g->n++] = (struct grant){scope, service != NULL ? xstrdup(service) : NULL};
 }
 
-void grants_copy(struct grants *to, const struct grants *from)
-{
-	for (size_t i = 0; i < from->n; i++)
-		grants_add(to, from->items[i].scope, from->items[i].service);
-}
-
 void grants_deinit(struct grants *g)
 {
 	for (size_t i = 0; i < g->n; i++)

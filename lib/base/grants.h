@@ -36,7 +36,6 @@ struct grants {
 /* "read,call:shop.v1.Shop": adds them. 0, or -1 with the reason in why. */
 int grants_parse(struct grants *g, const char *text, char *why, size_t why_size);
 void grants_add(struct grants *g, enum scope scope, const char *service);
-void grants_copy(struct grants *to, const struct grants *from);
 void grants_deinit(struct grants *g);
 /* May it call a method that wants one of these scopes (SCOPE_BITs; 0: SCOPE_CALL), of this service? */
 bool grants_allow(const struct grants *g, unsigned scopes, const char *service);

@@ -239,7 +239,8 @@ static void help_one(const struct opt *o)
 	printf("\n");
 }
 
-void opt_help(const struct opt *table, size_t n, const char *usage)
+/* On stdout. `usage` may be several lines; "Usage: " goes in front when it does not begin with it. */
+static void show_help(const struct opt *table, size_t n, const char *usage)
 {
 	static const struct opt common[] = {
 		{.name = "help", .letter = 'h', .help = "show this and exit"},
@@ -379,7 +380,7 @@ static int parse_long(struct parse *p, const char *arg)
 	const struct opt *o = find(p->table, p->n, arg, len);
 
 	if (o == NULL && strcmp(arg, "help") == 0) {
-		opt_help(p->table, p->n, p->usage);
+		show_help(p->table, p->n, p->usage);
 		exit(0);
 	}
 	if (o == NULL && strcmp(arg, "__options") == 0) {
@@ -402,7 +403,7 @@ static int parse_letters(struct parse *p, const char *arg)
 		const struct opt *o = find_letter(p->table, p->n, *arg);
 
 		if (o == NULL && *arg == 'h') {
-			opt_help(p->table, p->n, p->usage);
+			show_help(p->table, p->n, p->usage);
 			exit(0);
 		}
 		if (o == NULL)

@@ -60,9 +60,6 @@ void opt_defaults(const struct opt *table, size_t n, void *conf);
 /* Frees the lists in conf. */
 void opt_deinit(const struct opt *table, size_t n, void *conf);
 
-/* What --help prints, to stdout. `usage` may be several lines; "Usage: " goes in
- * front when it does not begin with it. */
-void opt_help(const struct opt *table, size_t n, const char *usage);
 /* Edit distance of two words, for "did you mean"; SIZE_MAX for long ones. */
 size_t opt_distance(const char *a, size_t a_len, const char *b);
 

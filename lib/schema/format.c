@@ -100,7 +100,7 @@ static bool is_number(struct bytes s, unsigned max, unsigned *out)
 	return s.len > 0 && take_number(s, max, out) == s.len;
 }
 
-bool format_is_ipv4(struct bytes s, uint8_t out[4])
+static bool is_ipv4(struct bytes s, uint8_t out[4])
 {
 	for (int i = 0; i < 4; i++) {
 		unsigned octet;
@@ -137,7 +137,7 @@ static bool take_groups(struct bytes s, uint8_t out[16], int *np, int *gapp)
 			s = part(s, 2, s.len);
 			continue;
 		}
-		if (*np <= 6 && format_is_ipv4(s, out + 2 * *np)) {
+		if (*np <= 6 && is_ipv4(s, out + 2 * *np)) {
 			*np += 2;
 			return true;
 		}
@@ -178,7 +178,7 @@ static bool is_ip(struct bytes s, bool v4, bool v6)
 {
 	uint8_t address[16];
 
-	return (v4 && format_is_ipv4(s, address)) || (v6 && format_is_ipv6(s, true, address));
+	return (v4 && is_ipv4(s, address)) || (v6 && format_is_ipv6(s, true, address));
 }
 
 /* The bits behind the first n are zero. */
@@ -200,7 +200,7 @@ static bool is_prefix(struct bytes s, bool v4, bool v6, bool masked)
 	if (slash == s.len)
 		return false;
 	bits = part(s, slash + 1, s.len);
-	if (v4 && format_is_ipv4(host, address))
+	if (v4 && is_ipv4(host, address))
 		return is_number(bits, 32, &n) && (!masked || is_masked(address, 4, n));
 	if (v6 && format_is_ipv6(host, false, address))
 		return is_number(bits, 128, &n) && (!masked || is_masked(address, 16, n));
@@ -219,7 +219,7 @@ static bool is_host_and_port(struct bytes s)
 	host = part(s, 0, colon);
 	if (host.len > 0 && host.data[0] == '[')
 		return host.data[host.len - 1] == ']' && format_is_ipv6(part(host, 1, host.len - 1), true, address);
-	return is_hostname(host) || format_is_ipv4(host, address);
+	return is_hostname(host) || is_ipv4(host, address);
 }
 
 /* --- identifiers --- */

@@ -14,7 +14,6 @@ const char *format_name(enum rule_format format);
 
 /* --- between format.c and format_uri.c --- */
 
-bool format_is_ipv4(struct bytes text, uint8_t out[4]);
 /* zone: "%eth0" may follow. */
 bool format_is_ipv6(struct bytes text, bool zone, uint8_t out[16]);
 bool format_is_uri(struct bytes text);
