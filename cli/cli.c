@@ -1,6 +1,7 @@
 #define _GNU_SOURCE
 #include "cli/cli.h"
 
+#include <errno.h>
 #include <limits.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -55,6 +56,19 @@ void cli_hint(const char *fmt, ...)
 	vfprintf(stderr, fmt, ap);
 	va_end(ap);
 	fputc('\n', stderr);
+}
+
+int cli_flush(void)
+{
+	static bool said;
+
+	errno = 0;
+	if (fflush(stdout) == 0 && !ferror(stdout))
+		return CLI_OK;
+	if (!said)
+		cli_error("the output could not be written: %s", errno != 0 ? strerror(errno) : "some of it is missing");
+	said = true;
+	return CLI_FAILED;
 }
 
 char *cli_folder(void)

@@ -91,6 +91,10 @@ void cli_error(const char *fmt, ...) PRINTF(1, 2);
 /* What to do about it, in words for people: nothing where errors are JSON. */
 void cli_hint(const char *fmt, ...) PRINTF(1, 2);
 
+/* Writes what is left for stdout. CLI_FAILED when that, or anything before, could not be written (a full disk),
+ * which is said once. It happens at the end anyway: for those who go on, or have to know it earlier. */
+int cli_flush(void);
+
 /* From now on errors are JSON: {"detail":...} on one line. */
 void cli_errors_as_json(bool on);
 bool cli_has_json_errors(void);

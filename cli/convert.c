@@ -134,11 +134,9 @@ static int run(struct convert *c)
 	r = convert(c, &in, &out);
 	if (r != CLI_OK)
 		return r;
-	if ((out.len > 0 && fwrite(out.data, out.len, 1, stdout) != 1) || fflush(stdout) != 0) {
-		cli_error("stdout: %m");
-		return CLI_FAILED;
-	}
-	return CLI_OK;
+	if (out.len > 0)
+		fwrite(out.data, out.len, 1, stdout);
+	return cli_flush();
 }
 
 int convert_command(int argc, char **argv)

@@ -35,6 +35,7 @@ struct events {
 	struct buf filter;
 	const struct schema_message *message; /* for --json */
 	char *id;                             /* of the last event; owned */
+	int failed;                           /* it could not be shown: what to exit with, said */
 };
 
 /* What errand.v1.Event has besides TaskEvent's. */
@@ -92,19 +93,23 @@ static int on_event(const void *message, size_t len, void *arg)
 	struct events *x = arg;
 	struct task_event e;
 	struct names n;
-	int r = CLI_OK;
+	int r;
 
-	if (!task_event_load(&e, wire))
-		return -1;
+	if (!task_event_load(&e, wire)) {
+		cli_error("the service sent an event that cannot be read");
+		return x->failed = CLI_FAILED;
+	}
 	load_names(&n, wire);
 	free(x->id);
 	x->id = xstrndup((const char *)n.id.data, n.id.len);
-	if (x->conf->common.json)
+	if (x->conf->common.json) {
 		r = show_json(x->backend->schema, x->message, wire, false);
-	else if (x->conf->logs || !task_event_is(&e, "log"))
-		show(&e, &n);
-	fflush(stdout);
-	return r;
+	} else {
+		if (x->conf->logs || !task_event_is(&e, "log"))
+			show(&e, &n);
+		r = cli_flush();
+	}
+	return x->failed = r;
 }
 
 static void put_request(struct events *x, struct buf *in)
@@ -128,7 +133,9 @@ static int follow_once(struct events *x)
 		r = backend_stream(x->backend, TASKS_SERVICE, "WatchAll", &in, &o, on_event, x, &reply);
 	if (r == 0 && reply->code != ERRAND_OK)
 		r = -reply->code;
-	if (r == 0 || r == -ERRAND_UNAVAILABLE || r == -ERRAND_CANCELLED)
+	if (x->failed != CLI_OK)
+		r = x->failed;
+	else if (r == 0 || r == -ERRAND_UNAVAILABLE || r == -ERRAND_CANCELLED)
 		r = CLI_OK;
 	else if (r == -ERRAND_DEADLINE_EXCEEDED)
 		r = CLI_TIMEOUT;

@@ -33,6 +33,7 @@ struct logs {
 	size_t n;                          /* lines that came so far */
 	uint64_t seq;                      /* of the newest one; those up to it are not shown again */
 	uint64_t shown;
+	int failed;                        /* a line could not be shown: what to exit with, said */
 };
 
 static int show_line(struct logs *l, struct bytes line)
@@ -42,15 +43,15 @@ static int show_line(struct logs *l, struct bytes line)
 	struct pbuf_field f;
 
 	if (l->conf->common.json)
-		return show_json(l->backend.schema, l->line, line, false);
+		return l->failed = show_json(l->backend.schema, l->line, line, false);
 	while (pbuf_next(&r, &f))
 		if (f.number == 5 && f.wire == PBUF_LEN)
 			text = f.bytes;
 	show_text(stdout, (const char *)text.data, text.len);
 	putchar('\n');
-	if (l->conf->follow)
-		fflush(stdout);
-	return 0;
+	if (l->conf->follow || ferror(stdout))
+		l->failed = cli_flush();
+	return l->failed;
 }
 
 static uint64_t seq_of(struct bytes line)
@@ -88,7 +89,7 @@ static int on_line(const void *message, size_t len, void *arg)
 static int ask_for_lines(struct logs *l, bool follow)
 {
 	struct errand_call_options stream = {.timeout_ns = backend_time_left(&l->backend)};
-	struct errand_reply *reply;
+	struct errand_reply *reply = NULL;
 	AUTO_BUF in = BUF_INIT;
 	int r;
 
@@ -99,7 +100,10 @@ static int ask_for_lines(struct logs *l, bool follow)
 		pbuf_put_uint(&in, 3, 1);
 	r = stream.timeout_ns < 0 ? -ERRAND_DEADLINE_EXCEEDED :
 		backend_stream(&l->backend, TASKS_SERVICE, "GetLogs", &in, &stream, on_line, l, &reply);
-	fflush(stdout);
+	if (l->failed != CLI_OK) {
+		errand_reply_free(reply);
+		return l->failed;
+	}
 	if (r < 0)
 		return backend_failed(&l->backend, r);
 	r = reply->code == ERRAND_OK ? CLI_OK : backend_refused(&l->backend, NULL, reply);
@@ -117,7 +121,7 @@ static int show_tail(struct logs *l)
 
 	l->last = xcalloc(size, sizeof *l->last);
 	r = ask_for_lines(l, false);
-	for (size_t i = 0; r == CLI_OK && i < MIN(l->n, size); i++)
+	for (size_t i = 0; r == CLI_OK && l->failed == CLI_OK && i < MIN(l->n, size); i++)
 		show_line(l, buf_bytes(&l->last[(l->n > size ? l->n + i : i) % size]));
 	for (size_t i = 0; i < size; i++)
 		buf_deinit(&l->last[i]);
@@ -142,9 +146,9 @@ static int run(struct logs *l)
 		leave_begin(l->id);
 	if (l->conf->tail >= 0)
 		r = show_tail(l);
-	if (r == CLI_OK && (l->conf->tail < 0 || l->conf->follow))
+	if (r == CLI_OK && l->failed == CLI_OK && (l->conf->tail < 0 || l->conf->follow))
 		r = ask_for_lines(l, l->conf->follow);
-	return r;
+	return r == CLI_OK ? l->failed : r;
 }
 
 int logs_command(int argc, char **argv)

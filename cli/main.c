@@ -1,10 +1,13 @@
 /* main.c: the errand command: finds the subcommand and runs it. Options that
  * commands share may stand before it as well. */
 #define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "cli/cli.h"
 #include "cli/complete.h"
@@ -123,11 +126,29 @@ static int run(int first, int argc, char **argv)
 	return c->run(argc - 1, argv + 1);
 }
 
+/* What is opened later must not become stdin, stdout or stderr because the caller has closed them: using them is to
+ * fail, as it would. */
+static void keep_standard_closed(void)
+{
+	for (int fd = 0; fd <= STDERR_FILENO; fd++)
+		if (fcntl(fd, F_GETFD) < 0 && errno == EBADF)
+			(void)!open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY);
+}
+
+/* What has not been printed is an error, whatever else went well. */
+static void end(void)
+{
+	if (cli_flush() != CLI_OK)
+		_exit(CLI_FAILED);
+}
+
 int main(int argc, char **argv)
 {
 	struct main_conf conf;
 	int first;
 
+	keep_standard_closed();
+	atexit(end);
 	signal(SIGPIPE, SIG_DFL); /* `errand tasks | head` ends quietly */
 	if (argc < 2) {
 		help(stderr);

@@ -114,8 +114,7 @@ static int ping_once(struct ping *p)
 		r = CLI_OK;
 	}
 	errand_reply_free(reply);
-	fflush(stdout);
-	return r;
+	return r == CLI_OK ? cli_flush() : r;
 }
 
 /* --- all of them --- */

@@ -24,14 +24,6 @@ static int redirect(const char *output)
 	return CLI_FAILED;
 }
 
-static int finish(void)
-{
-	if (fflush(stdout) == 0 && !ferror(stdout))
-		return CLI_OK;
-	cli_error("the result could not be written: %s", strerror(errno));
-	return CLI_FAILED;
-}
-
 static int show_bytes_of(struct bytes body)
 {
 	struct pbuf_reader r = pbuf_reader(body.data, body.len);
@@ -47,7 +39,7 @@ static int show_bytes_of(struct bytes body)
 	}
 	if (data.len > 0)
 		fwrite(data.data, 1, data.len, stdout);
-	return finish();
+	return cli_flush();
 }
 
 int result_show(struct backend *b, const struct schema_message *m, struct bytes wire,
@@ -61,7 +53,7 @@ int result_show(struct backend *b, const struct schema_message *m, struct bytes 
 	if (!o->json && strcmp(m->name, HTTP_BODY) == 0)
 		return show_bytes_of(wire);
 	r = show_json(b->schema, m, wire, pretty);
-	return r == CLI_OK ? finish() : r;
+	return r == CLI_OK ? cli_flush() : r;
 }
 
 /* errand.v1.TaskResult: an Any. NULL: of a type that is not HttpBody, *valuep is not set. */
@@ -104,7 +96,7 @@ static int result_of_task(struct backend *b, const char *id, const struct result
 	if (r == CLI_OK && !o->json && is_http_body(wire, &value))
 		r = show_bytes_of(value);
 	else if (r == CLI_OK && (r = show_json_field(b->schema, f, wire, pretty && o->output == NULL)) == CLI_OK)
-		r = finish();
+		r = cli_flush();
 	errand_reply_free(reply);
 	return r;
 }

@@ -93,8 +93,7 @@ static int put_json(const struct buf *json, int r, const char *why)
 	}
 	fwrite(json->data, 1, json->len, stdout);
 	putchar('\n');
-	fflush(stdout);
-	return CLI_OK;
+	return cli_flush();
 }
 
 int show_json(const struct schema *s, const struct schema_message *m, struct bytes wire,

@@ -277,7 +277,8 @@ static int show_id(struct create *c, struct bytes task)
 		r = show_task(c, task);
 	else
 		printf("%s\n", v.id);
-	fflush(stdout);
+	if (r == CLI_OK)
+		r = cli_flush();
 	if (r == CLI_OK && c->conf->wait && (none = fopen("/dev/null", "we")) != NULL) {
 		r = watch_task(&c->backend, &v, &(struct watch_options){.out = none, .quiet = true});
 		fclose(none);

@@ -40,8 +40,7 @@ static int show_end(struct wait *w, const struct task_view *v, struct bytes wire
 
 	if (!w->conf->common.json) {
 		printf("%s %s\n", v->id, task_view_state_name(v->state));
-		fflush(stdout);
-		return CLI_OK;
+		return cli_flush();
 	}
 	r = backend_schema(&w->looks);
 	m = r == CLI_OK ? schema_message(w->looks.schema, "errand.v1.Task", 14) : NULL;
