@@ -36,3 +36,17 @@ def test_no_skips_for_want_of_a_tool(monkeypatch):
     with pytest.raises(pytest.fail.Exception):
         need(None, "a tool")
     need(True, "a tool")
+
+
+def test_deb_says_what_it_takes():
+    r = run("deb", "--install")
+    assert (r.returncode, r.stdout, r.stderr) == (1, "", "dev: usage: ./dev deb [--try]\n")
+
+
+def test_packages_are_tried_by_root_and_where_there_are_some(tmp_path):
+    program = os.path.join(TOP, "tests", "packages", "try.py")
+    r = subprocess.run([program, str(tmp_path)], capture_output=True, text=True, timeout=20)
+    if os.geteuid() != 0:
+        assert r.returncode == 77 and "run it as root" in r.stderr
+    else:
+        assert r.returncode in (1, 77) and ("has no packages: ./dev deb makes them" in r.stderr or r.returncode == 77)
