@@ -13,6 +13,7 @@
 #include "cli/cli.h"
 #include "cli/context.h"
 #include "cli/schema_arg.h"
+#include "cli/target.h"
 
 struct context_conf {
 	const char *url, *socket, *token_file, *ca, *cert, *key;
@@ -210,7 +211,7 @@ static int check_new(const struct contexts *all, const struct context_conf *c, c
 		cli_error("context add: a value with a line break or a semicolon");
 	else if (contexts_find(all, name) != NULL)
 		cli_error("there is a context '%s' already: `errand context remove %s` takes it away", name, name);
-	else
+	else if (c->url == NULL || target_url_good(c->url))
 		return CLI_OK;
 	return CLI_USAGE;
 }

@@ -103,24 +103,33 @@ static bool is_loopback(const char *url)
 	return (len == 9 && strncasecmp(host, "localhost", 9) == 0) || (strncmp(host, "[::1]", 5) == 0 && strchr(":/", host[5]) != NULL);
 }
 
+bool target_url_good(const char *url)
+{
+	size_t scheme = strncasecmp(url, "https://", 8) == 0 ? 8 : strncasecmp(url, "http://", 7) == 0 ? 7 : 0;
+	const char *host = url + scheme;
+
+	if (strncmp(url, "unix:", 5) == 0 && url[5] != '\0')
+		return true;
+	if (scheme == 0 || *host == '\0') {
+		cli_error("'%s' is no URL: it is http://HOST[:PORT], https://HOST[:PORT] or unix:PATH", url);
+		return false;
+	}
+	if (strpbrk(url, "?# \t\r\n") == NULL && memchr(host, '@', strcspn(host, "/")) == NULL)
+		return true;
+	cli_error("'%s': a URL here has neither query nor user: a token goes into a file, see ERRAND_TOKEN_FILE", url);
+	return false;
+}
+
 static int set_url(struct target *t, const char *url)
 {
 	size_t len = strlen(url);
 
-	if (strncmp(url, "unix:", 5) == 0 && url[5] != '\0') {
+	if (!target_url_good(url))
+		return CLI_USAGE;
+	if (strncmp(url, "unix:", 5) == 0) {
 		t->unix_path = xstrdup(url + 5 + (strncmp(url + 5, "///", 3) == 0 ? 2 : 0));
 		t->url = xstrdup("http://localhost");
 		return CLI_OK;
-	}
-	if ((strncasecmp(url, "http://", 7) != 0 || url[7] == '\0') &&
-	    (strncasecmp(url, "https://", 8) != 0 || url[8] == '\0')) {
-		cli_error("'%s' is no URL: it is http://HOST[:PORT], https://HOST[:PORT] or unix:PATH", url);
-		return CLI_USAGE;
-	}
-	if (strpbrk(url, "?# \t\r\n") != NULL || memchr(url + 8, '@', strcspn(url + 8, "/")) != NULL) {
-		cli_error("'%s': a URL here has neither query nor user: a token goes into a file, "
-			  "see ERRAND_TOKEN_FILE", url);
-		return CLI_USAGE;
 	}
 	while (url[len - 1] == '/')
 		len--;

@@ -18,6 +18,8 @@ struct target {
 	bool guessed;    /* nobody has named it: the standard socket */
 };
 
+/* Is it one that a target can have? False: it was said why not. */
+bool target_url_good(const char *url);
 /* CLI_OK, or what to exit with after the error was said. */
 int target_find(struct target *t, const struct cli_common *common);
 void target_deinit(struct target *t);

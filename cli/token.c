@@ -131,7 +131,7 @@ static int token_list(struct tokens *t, int n, char **operands)
 		{"CREATED", 16, 0}, {"EXPIRES", 16, 0}, {"REVOKED", 16, TABLE_MORE},
 	};
 	struct table *table;
-	int r = table_new(&table, columns, ARRAY_LEN(columns), &t->conf->view, "errand token list");
+	int r = table_new(&table, columns, ARRAY_LEN(columns), &t->conf->view, "tokens");
 
 	for (size_t i = 0; r == CLI_OK && i < t->file.n; i++) {
 		const struct token *k = &t->file.items[i];

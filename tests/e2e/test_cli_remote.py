@@ -287,6 +287,7 @@ def test_broken_contexts(tmp_path, text, words):
 def test_context_errors(tmp_path):
     home = {"XDG_CONFIG_HOME": tmp_path}
     for words, said in ((["add", "a"], "either --url"), (["add", "a b", "--url", "http://x"], "no name"), (["use"], "one NAME"),
+                        (["add", "a", "--url", "ftp://x"], "is no URL"), (["add", "a", "--url", "http://me@x"], "nor user"),
                         (["lits"], "did you mean 'list'"), (["show", "a", "b"], "too many")):
         r = errand("context", *words, **home)
         assert r.status == 64 and said in r.err, r

@@ -82,6 +82,7 @@ def test_its_owner_stays(token):
     (("create", "a b", "--scope", "read"), 64, "is no name for a token"),
     (("create",), 64, "it takes one name"),
     (("list", "x"), 64, "it takes no name"),
+    (("list", "--columns", "nope"), 64, "errand: tokens: there is no column 'nope'"),
     (("revoke", "nobody"), 4, "no token has the name or id nobody"),
     (("rotate", "nobody"), 4, "no token has the name or id nobody"),
     (("destroy", "x"), 64, "destroy"),
