@@ -12,6 +12,7 @@
 #include "base/util.h"
 
 #define STATUS_NS (10 * NS_PER_S)
+#define CHANGING_NS NS_PER_S /* while the service is not there for all threads */
 
 static bool all_live(const struct supervise *s)
 {
@@ -56,22 +57,25 @@ void supervise_start(struct supervise *s)
 }
 
 /* Four looks while the watchdog waits: one that comes just before a thread has answered is no harm. */
-static int64_t interval(void)
+static int64_t interval(const struct supervise *s)
 {
+	int64_t status_ns = s->up == s->n_workers ? STATUS_NS : CHANGING_NS;
 	int64_t watchdog_ns = notify_watchdog_ns();
 
-	return watchdog_ns > 0 ? MIN(watchdog_ns / 4, STATUS_NS) : STATUS_NS;
+	return watchdog_ns > 0 ? MIN(watchdog_ns / 4, status_ns) : status_ns;
 }
 
 int supervise_wait(struct supervise *s, const sigset_t *set)
 {
-	const int64_t ns = interval();
-	const struct timespec wait = {ns / NS_PER_S, ns % NS_PER_S};
-	int n;
-
 	if (!notify_wanted())
 		return sigwaitinfo(set, NULL);
-	while ((n = sigtimedwait(set, NULL, &wait)) < 0)
+	for (;;) {
+		int64_t ns = interval(s);
+		struct timespec wait = {ns / NS_PER_S, ns % NS_PER_S};
+		int n = sigtimedwait(set, NULL, &wait);
+
+		if (n >= 0)
+			return n;
 		look(s);
-	return n;
+	}
 }
