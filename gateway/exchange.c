@@ -133,8 +133,8 @@ static void on_done(struct http_request *r, int status, size_t sent, void *arg)
 void exchange_thread_init(struct gateway_thread *t)
 {
 	list_init(&t->streams);
-	t->metrics = metrics_new(t);
 	t->park = park_new(t->base, on_resume);
+	t->metrics = metrics_new(t); /* from now on other threads look at this one */
 	t->spare = NULL;
 	t->gzip = gzip_new();
 	request_id_init(t->ids);

@@ -14,6 +14,7 @@
 #include "base/map.h"
 #include "base/prom.h"
 #include "gateway/exchange.h"
+#include "gateway/park.h"
 #include "gateway/snapshot.h"
 
 enum {
@@ -56,7 +57,7 @@ enum number {
 	CONNS_ACCEPTED = N_COUNTED, CONNS_OPEN, TURNED_AWAY, PAUSES_LIMIT, PAUSES_FILES,
 	TIMEOUTS_IDLE, TIMEOUTS_HEAD, TIMEOUTS_BODY, TIMEOUTS_WRITE, BYTES_IN, BYTES_OUT,
 	HANDSHAKES, HANDSHAKES_FAILED,
-	CALLS_OPEN, STREAMS_OPEN, THREADS, UP, GENERATION, SCHEMAS_REFUSED, ONE,
+	CALLS_OPEN, STREAMS_OPEN, PARKED, THREADS, UP, GENERATION, SCHEMAS_REFUSED, ONE,
 	N_NUMBERS
 };
 
@@ -321,6 +322,7 @@ static void sum_up(struct totals *sum)
 		if (m->t->http != NULL)
 			add_http(sum->n, http_server_stats(m->t->http));
 		add_named(sum, m);
+		sum->n[PARKED] += park_count(m->t->park);
 		sum->n[THREADS]++;
 	}
 	pthread_mutex_unlock(&registry_lock);
@@ -371,6 +373,7 @@ static const struct line {
 	 "Streams, by who ended them: the service, a client that went away, the gateway."},
 	{STREAMS_ENDED + STREAM_GONE, P "streams_total", "{end=\"client\"}", "", ""},
 	{STREAMS_ENDED + STREAM_CUT, P "streams_total", "{end=\"gateway\"}", "", ""},
+	{PARKED, P "requests_parked", "", "gauge", "Requests that wait for a service being restarted."},
 	{UP, P "upstream_up", "", "gauge", "Threads with a connection to the service."},
 	{UPSTREAM_LOST, P "upstream_lost_total", "", "counter",
 	 "Times a thread lost the service, did not find it, or got no answer to PING."},

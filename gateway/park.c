@@ -7,12 +7,15 @@
 
 #include "gateway/park.h"
 
+#include <stdatomic.h>
+
 #include "base/clock.h"
 #include "base/util.h"
 
 struct park {
 	struct list waiting;
-	size_t n_waiting, n_bytes;
+	_Atomic size_t n_waiting; /* other threads look at it */
+	size_t n_bytes;
 	int64_t wake_at; /* when timer is due; INT64_MAX = not set */
 	struct event timer;
 	void (*resume)(struct parked *p, bool late);
@@ -88,6 +91,11 @@ struct park *park_free(struct park *k)
 	event_del(&k->timer);
 	free(k);
 	return NULL;
+}
+
+size_t park_count(const struct park *k)
+{
+	return k != NULL ? atomic_load_explicit(&k->n_waiting, memory_order_relaxed) : 0;
 }
 
 bool park_add(struct park *k, struct parked *p, size_t n_bytes, int64_t until_ns)

@@ -34,6 +34,8 @@ bool park_add(struct park *k, struct parked *p, size_t n_bytes, int64_t until_ns
 void park_remove(struct park *k, struct parked *p); /* also when it does not wait */
 /* The one that has waited longest: the service takes it. False: there is none. */
 bool park_resume_first(struct park *k);
+/* How many wait now; of NULL none. Any thread. */
+size_t park_count(const struct park *k);
 /* All of them are late: nobody is to wait any more. */
 void park_end(struct park *k);
 

@@ -117,6 +117,11 @@ void call_init(struct pool *sync)
 	sync_pool = sync;
 }
 
+struct pool *call_sync_pool(void)
+{
+	return sync_pool;
+}
+
 void call_deinit(void)
 {
 	for (size_t i = 0; i < N_GRAVES; i++)

@@ -196,6 +196,7 @@ size_t call_on_threads(void);
 
 /* sync is borrowed: where SYNC handlers run. */
 void call_init(struct pool *sync);
+struct pool *call_sync_pool(void); /* borrowed */
 void call_deinit(void);
 
 #endif

@@ -8,12 +8,16 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+#include <sys/statvfs.h>
 
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/log.h"
 #include "service/background.h"
 #include "service/call.h"
+#include "service/dispatch.h"
+#include "service/pool.h"
 #include "service/registry.h"
 #include "service/session.h"
 #include "service/store_thread.h"
@@ -145,6 +149,35 @@ static void put_loop(struct buf *b)
 	put(b, P "background_failed_total", "counter", "Of it, what failed or was dropped.", background_failed());
 }
 
+static uint64_t pool_threads(const struct pool_stat *s) { return s->threads; }
+static uint64_t pool_threads_max(const struct pool_stat *s) { return s->max_threads; }
+static uint64_t pool_running(const struct pool_stat *s) { return s->running; }
+static uint64_t pool_waiting(const struct pool_stat *s) { return s->waiting; }
+static uint64_t pool_waiting_max(const struct pool_stat *s) { return s->max_queue; }
+static uint64_t pool_refused(const struct pool_stat *s) { return s->refused; }
+
+/* The threads of SYNC methods; those of a queue are its slots. */
+static void put_pool(struct buf *b)
+{
+	static const struct {
+		const char *name, *type, *help;
+		uint64_t (*of)(const struct pool_stat *s);
+	} numbers[] = {
+		{P "sync_threads", "gauge", "Threads for SYNC handlers.", pool_threads},
+		{P "sync_threads_max", "gauge", "That there may be (--sync-threads, and one for each that is stuck).",
+		 pool_threads_max},
+		{P "sync_running", "gauge", "SYNC handlers that run on them.", pool_running},
+		{P "sync_waiting", "gauge", "SYNC calls that wait for a thread.", pool_waiting},
+		{P "sync_waiting_max", "gauge", "That may wait (--sync-queue).", pool_waiting_max},
+		{P "sync_refused_total", "counter", "SYNC calls refused, since all threads were busy and the queue full.",
+		 pool_refused},
+	};
+	const struct pool_stat s = pool_stat(call_sync_pool());
+
+	for (size_t i = 0; i < ARRAY_LEN(numbers); i++)
+		put(b, numbers[i].name, numbers[i].type, numbers[i].help, numbers[i].of(&s));
+}
+
 static uint64_t queue_waiting(const struct task_queue *q) { return q->n_queued; }
 static uint64_t queue_running(const struct task_queue *q) { return q->n_busy; }
 static uint64_t queue_slots(const struct task_queue *q) { return q->slots; }
@@ -197,8 +230,21 @@ static void put_tasks(struct buf *b)
 			     prom_read(&metrics.moves[i]));
 }
 
+/* Of the file system its file is on. */
+static void put_disk(struct buf *b)
+{
+	const char *file = strchr(engine.config.store, ':');
+	struct statvfs v;
+
+	if (file == NULL || statvfs(file + 1, &v) < 0)
+		return;
+	put(b, P "store_disk_free_bytes", "gauge", "Room on the disk that the store is on.",
+	    (uint64_t)v.f_bavail * v.f_frsize);
+}
+
 static void put_store(struct buf *b)
 {
+	put_disk(b);
 	put(b, P "store_up", "gauge", "1 while the store takes writes.", store_thread_ok());
 	put(b, P "store_errors_total", "counter", "Times the store failed to write.", prom_read(&metrics.store_errors));
 	put(b, P "store_operations_total", "counter", "Operations that were committed, many in one commit.",
@@ -222,8 +268,11 @@ static void put_others(struct buf *b)
 	put(b, P "programs_running", "gauge", "Child processes that run.",
 	    prom_read(&metrics.programs_begun) - ended);
 	put(b, P "workers", "gauge", "Workers that are connected.", worker_count());
+	put(b, P "worker_leases", "gauge", "Tasks and calls that workers have now.", worker_n_leases());
 	put(b, P "sessions", "gauge", "Connections to the socket.", session_count());
 	put(b, P "requests_in_flight", "gauge", "Requests on them that are not answered.", session_n_requests());
+	put(b, P "unsent_bytes", "gauge", "Answers that wait for clients to read them.", session_n_unsent());
+	put(b, P "call_memory_bytes", "gauge", "Memory that calls under way, and tasks being made, hold.", dispatch_memory());
 	put(b, P "log_lines_dropped_total", "counter", "Lines that did not get into the log, which was full.",
 	    log_dropped());
 }
@@ -238,6 +287,7 @@ void metrics_write(struct buf *b)
 	put_methods(b, P "method_slow_total", "Times it held the event loop for too long, by method.",
 		    offsetof(struct method, n_slow));
 	put_loop(b);
+	put_pool(b);
 	put_queues(b);
 	put_oldest(b);
 	put_tasks(b);

@@ -35,6 +35,7 @@ struct pool {
 	unsigned n_threads;    /* alive */
 	unsigned n_idle;       /* waiting for work, or just made and about to look for it */
 	unsigned serial;       /* names threads */
+	uint64_t n_refused;
 	bool stopping;
 };
 
@@ -142,6 +143,7 @@ int pool_submit(struct pool *p, struct pool_job *job)
 		if (p->n_idle > 0)
 			pthread_cond_signal(&p->work);
 	}
+	p->n_refused += r < 0;
 	pthread_mutex_unlock(&p->lock);
 	return r;
 }
@@ -160,6 +162,16 @@ void pool_resize(struct pool *p, int more)
 size_t pool_busy_all(void)
 {
 	return atomic_load(&n_busy);
+}
+
+struct pool_stat pool_stat(struct pool *p)
+{
+	struct pool_stat s;
+
+	pthread_mutex_lock(&p->lock);
+	s = (struct pool_stat){p->n_threads, p->max_threads, p->n_running, p->n_waiting, p->max_queue, p->n_refused};
+	pthread_mutex_unlock(&p->lock);
+	return s;
 }
 
 size_t pool_busy(struct pool *p)

@@ -24,6 +24,13 @@ int pool_submit(struct pool *p, struct pool_job *job);
 /* One thread more (a job is stuck and keeps its own) or fewer (it came back).
  * Any thread. */
 void pool_resize(struct pool *p, int more);
+/* As it is at one moment. Any thread. */
+struct pool_stat {
+	unsigned threads, max_threads;
+	size_t running, waiting, max_queue;
+	uint64_t refused; /* jobs, since it was made */
+};
+struct pool_stat pool_stat(struct pool *p);
 /* Running and waiting jobs. */
 size_t pool_busy(struct pool *p);
 size_t pool_busy_all(void); /* of all pools; a job counts until what it has posted is on the loop's list */

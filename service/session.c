@@ -558,6 +558,15 @@ size_t session_n_requests(void)
 	return n_requests;
 }
 
+size_t session_n_unsent(void)
+{
+	size_t n = 0;
+
+	LIST_FOREACH(node, &sessions)
+		n += conn_pending(LIST_ENTRY(node, struct session, node)->conn);
+	return n;
+}
+
 /* --- stopping --- */
 
 void session_goaway_all(void)

@@ -62,6 +62,7 @@ size_t session_count(void);
 size_t session_most(void); /* that there may be */
 const struct sock_peer *session_peer(const struct request *r);
 size_t session_n_requests(void); /* of all sessions */
+size_t session_n_unsent(void);   /* bytes of theirs that are not written yet */
 
 /* Ends the request: the response is queued (borrowed until the return). With
  * `delivered` (may be NULL), delivered(arg) is called once when it was written to

@@ -35,6 +35,16 @@ size_t worker_count(void)
 	return n;
 }
 
+size_t worker_n_leases(void)
+{
+	struct worker *w;
+	size_t n = 0;
+
+	for (size_t pos = 0; (w = map_next(&workers, &pos)) != NULL;)
+		n += w->n_live;
+	return n;
+}
+
 struct worker *worker_find(const char *id)
 {
 	return map_get_str(&workers, id);

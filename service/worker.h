@@ -23,6 +23,8 @@ int worker_load(const struct store_ops *ops, struct store *s);
 
 /* How many are connected. */
 size_t worker_count(void);
+/* Pieces of work they have. */
+size_t worker_n_leases(void);
 /* Is it a method that only workers run? */
 bool worker_has_method(const struct method *m);
 /* A task of such a method (m may be NULL, queue too) in a queue that is none of workers' is

@@ -1,6 +1,7 @@
 """/metrics: what a Prometheus parser reads in it, and that it counts."""
 
 import socket
+from concurrent.futures import ThreadPoolExecutor
 
 from conftest import wait_until
 from scrape import read_page
@@ -118,3 +119,15 @@ def test_routes_denials_and_the_way_to_the_service(make_pair, tmp_path):
     assert value(samples, G + "upstream_duration_seconds_count") == 4
     assert value(samples, G + "upstream_duration_seconds_bucket", le="+Inf") == 4
     assert not [k for k in samples if "no/such" in str(k)], "paths that clients make up are no series"
+
+
+def test_requests_that_wait_for_the_service(make_pair):
+    pair = make_pair(gateway_args=["--reconnect-wait", "20s"])
+    assert value(scrape(pair)[0], G + "requests_parked") == 0
+    pair.service.stop()
+    with ThreadPoolExecutor() as pool:
+        answers = [pool.submit(pair.get, "/search?q=x") for _ in range(3)]
+        wait_until(lambda: value(scrape(pair)[0], G + "requests_parked") == 3, what="three wait")
+        pair.start_service()
+        assert [a.result().status for a in answers] == [200] * 3
+    assert value(scrape(pair)[0], G + "requests_parked") == 0

@@ -7,7 +7,9 @@ import re
 import resource
 
 from conftest import TOP, wait_until
+from rawworker import Client, Worker, field
 from scrape import read_page
+from test_hard import Held
 
 S = "errand_service_"
 
@@ -45,6 +47,59 @@ def test_it_counts(make_pair):
     assert grown("store_commit_seconds_count") >= 3 and value(after, "store_up") == 1
     assert value(after, "queue_slots", queue="test") == 8
     assert value(after, "sessions") >= 1
+
+
+def test_threads_of_sync_methods(make_pair):
+    """Busy, waiting and refused, as the pool is filled and emptied."""
+    pair = make_pair(service_args=["--sync-threads", "2", "--sync-queue", "3"])
+
+    def pool():
+        samples = scrape(pair)
+        return {name: value(samples, "sync_" + name) for name in
+                ("threads", "threads_max", "running", "waiting", "waiting_max", "refused_total")}
+    assert pool() == {"threads": 0, "threads_max": 2, "running": 0, "waiting": 0, "waiting_max": 3, "refused_total": 0}
+    held = Held(pair, 4)
+    wait_until(lambda: pool()["waiting"] == 2, what="two on threads, two behind them")
+    assert pool() == {"threads": 2, "threads_max": 2, "running": 2, "waiting": 2, "waiting_max": 3, "refused_total": 0}
+    assert value(scrape(pair), "call_memory_bytes") > 0
+    one_more = Held(pair, 1)
+    assert pair.post("/test/sync-echo", {}).status == 503
+    assert pool()["refused_total"] == 1
+    assert held.let_go() == [200] * 4 and one_more.let_go() == [200]
+    wait_until(lambda: pool()["running"] == 0, what="nobody on a thread")
+    assert pool() == {"threads": 2, "threads_max": 2, "running": 0, "waiting": 0, "waiting_max": 3, "refused_total": 1}
+
+
+def test_leases_of_workers(make_pair):
+    pair = make_pair()
+    worker = Worker(pair.socket, queues=["away"])
+    assert value(scrape(pair), "worker_leases") == 0
+    task = pair.post("/v1/tasks", {"method": "errandtest.v1.Test/TaskEcho", "queue": "away"}).json()["id"]
+    work = worker.work()
+    assert value(scrape(pair), "worker_leases") == 1
+    worker.complete(work, b"")
+    pair.wait_task(task)
+    assert value(scrape(pair), "worker_leases") == 0
+    worker.close()
+
+
+def test_answers_that_nobody_reads(make_pair):
+    pair = make_pair()
+    client = Client(pair.socket, reading=False)
+    client.socket.settimeout(20)
+    text = field(14, "x" * 400000)
+    for _ in range(5):
+        client.start("errandtest.v1.Test/Echo", text)
+    wait_until(lambda: value(scrape(pair), "unsent_bytes") > 400000, what="answers wait")
+    client.close()
+    wait_until(lambda: value(scrape(pair), "unsent_bytes") < 400000, what="they are gone with their client")
+
+
+def test_room_on_the_disk(make_pair, tmp_path):
+    pair = make_pair()
+    v = os.statvfs(tmp_path)
+    assert abs(value(scrape(pair), "store_disk_free_bytes") - v.f_bavail * v.f_frsize) < 1 << 30
+    assert (S + "store_disk_free_bytes", ()) not in scrape(make_pair(store="memory"))
 
 
 def names_of(pair):
