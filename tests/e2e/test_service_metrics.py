@@ -5,6 +5,10 @@ import json
 import os
 import re
 import resource
+import shutil
+import subprocess
+
+import pytest
 
 from conftest import TOP, wait_until
 from rawworker import Client, Worker, field
@@ -128,6 +132,33 @@ def test_rules_and_dashboard_name_what_there_is(pair):
             assert json.loads(text)["panels"]
         named = set(re.findall(r"\b(?:errand_(?:service|gateway)|process)_[a-z_]+", text))
         assert named and named <= there | {"process_max_fds"}, (path, named - there)
+
+
+RULES = os.path.join(TOP, "packaging/prometheus/errand.rules.yml")
+
+
+def test_rules_match_vectors_with_vectors():
+    """Prometheus refuses a whole file for one expression like `0.1 * on(instance) x`."""
+    with open(RULES, encoding="utf-8") as f:
+        text = f.read()
+    assert not re.findall(r"\d\s*(?:[-+*/%^]|[<>=!]=?)\s*(?:on|ignoring)\s*\(", text)
+
+
+@pytest.mark.skipif(shutil.which("promtool") is None, reason="no promtool")
+def test_rules_as_prometheus_reads_them(tmp_path):
+    """It takes the file, and the alert that compares two figures fires when it should and not otherwise."""
+    subprocess.run(["promtool", "check", "rules", RULES], check=True)
+    moved = 'errand_service_tasks_moved_total{instance="i",job="j",state="%s"}'
+
+    def case(failed, alerts):
+        return {"interval": "1m", "input_series": [{"series": moved % "FAILED", "values": f"0+{failed}x30"},
+                                                   {"series": moved % "SUCCEEDED", "values": "0+20x30"}],
+                "alert_rule_test": [{"eval_time": "20m", "alertname": "ErrandTasksFail", "exp_alerts": alerts}]}
+    fires = {"exp_labels": {"severity": "warning", "instance": "i", "job": "j", "state": "FAILED"},
+             "exp_annotations": {"summary": "More than one task in ten fails."}}
+    cases = tmp_path / "cases.yml"
+    cases.write_text(json.dumps({"rule_files": [RULES], "tests": [case(5, [fires]), case(1, [])]}))
+    subprocess.run(["promtool", "test", "rules", cases], check=True)
 
 
 def test_counting_while_the_store_is_down(make_pair):
