@@ -206,6 +206,7 @@ static void unquote(const char *s, size_t len, struct buf *out)
 
 struct line {
 	struct buf text;
+	size_t n; /* pairs in it */
 	bool json, full;
 };
 
@@ -220,7 +221,7 @@ static void line_put(struct line *l, const char *key, size_t key_len, const char
 		buf_append_byte(&one, ':');
 		json_put_string(&one, value, MIN(len, VALUE_MAX));
 	} else {
-		if (l->text.len > 0 && l->text.data[l->text.len - 1] != '>')
+		if (l->n > 0)
 			buf_append_byte(&one, ' ');
 		buf_append(&one, key, key_len);
 		buf_append_byte(&one, '=');
@@ -230,8 +231,10 @@ static void line_put(struct line *l, const char *key, size_t key_len, const char
 			log_quote(&one, value, MIN(len, VALUE_MAX));
 	}
 	l->full = l->full || l->text.len + one.len > LINE_MAX_BYTES;
-	if (!l->full)
+	if (!l->full) {
 		buf_append(&l->text, one.data, one.len);
+		l->n++;
+	}
 }
 
 static void line_word(struct line *l, const char *key, const char *value)

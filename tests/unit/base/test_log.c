@@ -67,6 +67,8 @@ static void test_values_cannot_forge_pairs(void **state)
 	assert_string_equal(tail(), "msg=event a=\"x level=error\" why=\"say \\\"hi\\\" b=1\\n<3>x\" n=-3");
 	log_info("event", "why=\"%s\"", "");
 	assert_string_equal(tail(), "msg=event why=\"\"");
+	log_info("event>", "a=%s b=%s n=%d", "x>", "<4>", 1); /* a space stands between pairs, whatever they end in */
+	assert_string_equal(tail(), "msg=event> a=x> b=<4> n=1");
 	log_info("two words", NULL);
 	assert_string_equal(tail(), "msg=\"two words\"");
 }
