@@ -36,13 +36,19 @@ static const char *const program_ends[N_PROGRAM_ENDS] = {"ok", "failed", "oom", 
 
 /* --- the oldest task of each queue, as it was a moment ago --- */
 
+struct ages {
+	size_t n;
+	char *names[METRICS_QUEUES_MAX]; /* owned */
+	int64_t at_us[METRICS_QUEUES_MAX];
+};
+
+/* What is shown stays until the store has answered: a series that is away for one scrape
+ * has an alert on it begin anew. */
 static struct oldest {
 	struct store_op op;
 	bool asked;              /* op is under way */
 	int64_t asked_ns;
-	size_t n;
-	char *names[METRICS_QUEUES_MAX]; /* owned */
-	int64_t at_us[METRICS_QUEUES_MAX];
+	struct ages shown, next; /* next: op's while it is under way */
 } oldest;
 
 static int oldest_run(struct store_op *op, const struct store_ops *ops, struct store *s)
@@ -50,27 +56,38 @@ static int oldest_run(struct store_op *op, const struct store_ops *ops, struct s
 	struct oldest *o = CONTAINER_OF(op, struct oldest, op);
 	int r = 0;
 
-	for (size_t i = 0; i < o->n && r == 0; i++)
-		r = ops->oldest(s, o->names[i], &o->at_us[i]);
+	for (size_t i = 0; i < o->next.n && r == 0; i++)
+		r = ops->oldest(s, o->next.names[i], &o->next.at_us[i]);
 	return r;
+}
+
+static void ages_clear(struct ages *a)
+{
+	while (a->n > 0)
+		free(a->names[--a->n]);
 }
 
 static void oldest_done(struct store_op *op, int code)
 {
 	oldest.asked = false;
+	if (code < 0)
+		return;
+	ages_clear(&oldest.shown);
+	oldest.shown = oldest.next;
+	oldest.next.n = 0;
 }
 
 static void oldest_ask(void)
 {
+	struct ages *next = &oldest.next;
 	struct task_queue *q;
 
 	if (oldest.asked || clock_mono_ns() - oldest.asked_ns < OLDEST_NS || !store_thread_ok())
 		return;
-	while (oldest.n > 0)
-		free(oldest.names[--oldest.n]);
-	for (size_t pos = 0; oldest.n < METRICS_QUEUES_MAX && (q = map_next(&engine.queues, &pos)) != NULL; oldest.n++) {
-		oldest.names[oldest.n] = xstrdup(q->name);
-		oldest.at_us[oldest.n] = 0;
+	ages_clear(next);
+	for (size_t pos = 0; next->n < METRICS_QUEUES_MAX && (q = map_next(&engine.queues, &pos)) != NULL; next->n++) {
+		next->names[next->n] = xstrdup(q->name);
+		next->at_us[next->n] = 0;
 	}
 	oldest.asked = true;
 	oldest.asked_ns = clock_mono_ns();
@@ -207,13 +224,14 @@ static void put_queues(struct buf *b)
 
 static void put_oldest(struct buf *b)
 {
+	const struct ages *a = &oldest.shown;
 	int64_t now = task_clock_us();
 
 	prom_family(b, P "queue_oldest_seconds", "gauge",
 		    "How long the oldest waiting task of the queue has been due, as of a moment ago; 0: none waits.");
-	for (size_t i = 0; !oldest.asked && i < oldest.n; i++)
-		put_labelled(b, P "queue_oldest_seconds", "queue", oldest.names[i],
-			     oldest.at_us[i] == 0 ? 0 : (uint64_t)(MAX(now - oldest.at_us[i], 0) / US_PER_S));
+	for (size_t i = 0; i < a->n; i++)
+		put_labelled(b, P "queue_oldest_seconds", "queue", a->names[i],
+			     a->at_us[i] == 0 ? 0 : (uint64_t)(MAX(now - a->at_us[i], 0) / US_PER_S));
 	oldest_ask();
 }
 

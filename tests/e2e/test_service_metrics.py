@@ -7,6 +7,7 @@ import re
 import resource
 import shutil
 import subprocess
+import time
 
 import pytest
 
@@ -132,6 +133,19 @@ def test_rules_and_dashboard_name_what_there_is(pair):
             assert json.loads(text)["panels"]
         named = set(re.findall(r"\b(?:errand_(?:service|gateway)|process)_[a-z_]+", text))
         assert named and named <= there | {"process_max_fds"}, (path, named - there)
+
+
+def test_an_age_is_never_away(pair):
+    """Scrapes while the store is asked for the ages show those of before: an alert on a series that is away
+    for one scrape begins anew."""
+    pair.wait_task(pair.post("/v1/tasks", {"method": "errandtest.v1.Test/TaskEcho"}).json()["id"])
+    wait_until(lambda: S + "queue_oldest_seconds" in names_of(pair), what="the age of a queue")
+    client = Client(pair.socket)
+    end = time.monotonic() + 6  # asked for every five seconds at most
+    while time.monotonic() < end:
+        pages = [client.start("errand.v1.Servers/GetMetrics") for _ in range(8)]
+        assert all(b"\nerrand_service_queue_oldest_seconds{" in p.get(20) for p in pages)
+    client.close()
 
 
 RULES = os.path.join(TOP, "packaging/prometheus/errand.rules.yml")
