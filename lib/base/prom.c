@@ -27,7 +27,7 @@ void prom_observe(struct prom_histogram *h, int64_t ns)
 	while (b < PROM_BUCKETS && ns > buckets[b].ns)
 		b++;
 	prom_count(&h->n[b]);
-	atomic_fetch_add_explicit(&h->sum_us, (uint64_t)(ns > 0 ? ns : 0) / 1000, memory_order_relaxed);
+	atomic_fetch_add_explicit(&h->sum_ns, (uint64_t)(ns > 0 ? ns : 0), memory_order_relaxed);
 }
 
 void prom_family(struct buf *b, const char *name, const char *type, const char *help)
@@ -63,11 +63,11 @@ void prom_histogram(struct buf *b, const char *name, const char *labels, const s
 		buf_printf(b, "%s_bucket{%s%sle=\"%s\"} %llu\n", name, labels, comma,
 			   i < PROM_BUCKETS ? buckets[i].le : "+Inf", (unsigned long long)so_far);
 	}
-	buf_printf(b, "%s_sum%s%s%s %.6f\n%s_count%s%s%s %llu\n", name, open, labels, close,
-		   (double)prom_read(&h->sum_us) / 1e6, name, open, labels, close, (unsigned long long)so_far);
+	buf_printf(b, "%s_sum%s%s%s %.9f\n%s_count%s%s%s %llu\n", name, open, labels, close,
+		   (double)prom_read(&h->sum_ns) / 1e9, name, open, labels, close, (unsigned long long)so_far);
 }
 
-/* --- the process --- */
+/* --- the process; 0: not known, as without a file descriptor left --- */
 
 static uint64_t resident_bytes(void)
 {
@@ -115,15 +115,21 @@ static double start_time(void)
 	       (double)ticks / (double)sysconf(_SC_CLK_TCK);
 }
 
+static void put_known(struct buf *b, const char *name, const char *help, uint64_t n)
+{
+	if (n == 0)
+		return;
+	prom_family(b, name, "gauge", help);
+	prom_value(b, name, "", n);
+}
+
 void prom_process(struct buf *b)
 {
 	struct rusage u = {0};
 
 	getrusage(RUSAGE_SELF, &u);
-	prom_family(b, "process_resident_memory_bytes", "gauge", "Resident memory.");
-	prom_value(b, "process_resident_memory_bytes", "", resident_bytes());
-	prom_family(b, "process_open_fds", "gauge", "Open file descriptors.");
-	prom_value(b, "process_open_fds", "", open_files());
+	put_known(b, "process_resident_memory_bytes", "Resident memory.", resident_bytes());
+	put_known(b, "process_open_fds", "Open file descriptors.", open_files());
 	prom_family(b, "process_cpu_seconds_total", "counter", "User and system time.");
 	buf_printf(b, "process_cpu_seconds_total %.6f\n", (double)(u.ru_utime.tv_sec + u.ru_stime.tv_sec) +
 		   (double)(u.ru_utime.tv_usec + u.ru_stime.tv_usec) / 1e6);

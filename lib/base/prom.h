@@ -14,7 +14,7 @@ enum { PROM_BUCKETS = 18 };
  * written meanwhile may be one observation short. */
 struct prom_histogram {
 	_Atomic uint64_t n[PROM_BUCKETS + 1]; /* not cumulative; the last is +Inf's */
-	_Atomic uint64_t sum_us;
+	_Atomic uint64_t sum_ns;
 };
 void prom_observe(struct prom_histogram *h, int64_t ns);
 
@@ -36,7 +36,7 @@ void prom_value(struct buf *b, const char *name, const char *labels, uint64_t n)
 void prom_histogram(struct buf *b, const char *name, const char *labels, const struct prom_histogram *h);
 /* A label's value, escaped, without its quotes. */
 void prom_label(struct buf *b, const char *value);
-/* The families process_*: memory, files, time. */
+/* The families process_*: memory, files, time; without those that could not be read. */
 void prom_process(struct buf *b);
 
 #endif

@@ -7,6 +7,8 @@
 
 #include <fcntl.h>
 #include <stdio.h>
+#include <string.h>
+#include <sys/resource.h>
 
 #include "base/buf.h"
 #include "base/clock.h"
@@ -16,6 +18,7 @@
 #include "base/log.h"
 #include "base/map.h"
 #include "base/pbuf.h"
+#include "base/prom.h"
 #include "base/uuid.h"
 
 /* --- buf --- */
@@ -379,6 +382,40 @@ static void test_err(void **state)
 	assert_string_equal(err_http_reason(418), "Unknown");
 }
 
+/* Also of times much shorter than a microsecond, as handlers of the loop take. */
+static void test_prom_sum(void **state)
+{
+	struct prom_histogram h = {0};
+	AUTO_BUF b = BUF_INIT;
+
+	for (int i = 0; i < 1000; i++)
+		prom_observe(&h, 600);
+	prom_observe(&h, -5); /* a clock that went back takes nothing away */
+	prom_histogram(&b, "x", "", &h);
+	assert_non_null(strstr(buf_cstr(&b), "x_bucket{le=\"0.0001\"} 1001\n"));
+	assert_non_null(strstr(buf_cstr(&b), "x_sum 0.000600000\nx_count 1001\n"));
+}
+
+/* What cannot be read is left out: no open files, when there are too many, would be a lie. */
+static void test_prom_process(void **state)
+{
+	struct rlimit limit, none;
+	AUTO_BUF b = BUF_INIT;
+	AUTO_BUF with = BUF_INIT;
+
+	prom_process(&with);
+	assert_non_null(strstr(buf_cstr(&with), "\nprocess_open_fds "));
+	assert_non_null(strstr(buf_cstr(&with), "\nprocess_resident_memory_bytes "));
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &limit), 0);
+	none = (struct rlimit){0, limit.rlim_max};
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+	prom_process(&b);
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
+	assert_null(strstr(buf_cstr(&b), "process_open_fds"));
+	assert_null(strstr(buf_cstr(&b), "process_resident_memory_bytes"));
+	assert_non_null(strstr(buf_cstr(&b), "\nprocess_cpu_seconds_total "));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -396,6 +433,8 @@ int main(void)
 		cmocka_unit_test(test_uuid),
 		cmocka_unit_test(test_clock),
 		cmocka_unit_test(test_err),
+		cmocka_unit_test(test_prom_sum),
+		cmocka_unit_test(test_prom_process),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
