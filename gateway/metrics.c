@@ -274,7 +274,7 @@ static void add_http(uint64_t *n, const struct http_stats *s)
 	uint64_t closed = load(&s->closed); /* first: what is open is never negative */
 
 	n[CONNS_ACCEPTED] += load(&s->accepted);
-	n[CONNS_OPEN] += load(&s->accepted) - closed;
+	n[CONNS_OPEN] += prom_left(load(&s->accepted), closed);
 	n[TURNED_AWAY] += load(&s->turned_away);
 	n[PAUSES_LIMIT] += load(&s->pauses_limit);
 	n[PAUSES_FILES] += load(&s->pauses_files);
@@ -326,10 +326,10 @@ static void sum_up(struct totals *sum)
 		sum->n[THREADS]++;
 	}
 	pthread_mutex_unlock(&registry_lock);
-	sum->n[CALLS_OPEN] = sum->n[CALLS_BEGUN] - sum->n[CALLS_ENDED];
+	sum->n[CALLS_OPEN] = prom_left(sum->n[CALLS_BEGUN], sum->n[CALLS_ENDED]);
 	sum->n[STREAMS_OPEN] = sum->n[STREAMS_BEGUN];
 	for (size_t i = 0; i < N_STREAM_ENDS; i++)
-		sum->n[STREAMS_OPEN] -= sum->n[STREAMS_ENDED + i];
+		sum->n[STREAMS_OPEN] = prom_left(sum->n[STREAMS_OPEN], sum->n[STREAMS_ENDED + i]);
 }
 
 static void sum_process(struct totals *sum, const struct gateway_thread *t)

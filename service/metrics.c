@@ -284,7 +284,7 @@ static void put_others(struct buf *b)
 	put_table(b, P "programs_total", "Child processes that ended, by how.", "end", program_ends, metrics.programs,
 		  N_PROGRAM_ENDS);
 	put(b, P "programs_running", "gauge", "Child processes that run.",
-	    prom_read(&metrics.programs_begun) - ended);
+	    prom_left(prom_read(&metrics.programs_begun), ended));
 	put(b, P "workers", "gauge", "Workers that are connected.", worker_count());
 	put(b, P "worker_leases", "gauge", "Tasks and calls that workers have now.", worker_n_leases());
 	put(b, P "sessions", "gauge", "Connections to the socket.", session_count());

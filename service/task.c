@@ -1,7 +1,6 @@
 /* task.c: the engine's beginning and end, and what callers ask of it: each request
  * is one op of the store thread, answered on the loop after COMMIT. */
 #define _GNU_SOURCE
-#include "service/metrics.h"
 #include "service/task.h"
 
 #include <stdio.h>
@@ -13,6 +12,7 @@
 #include "service/hook_move.h"
 #include "service/if_match.h"
 #include "service/lease.h"
+#include "service/metrics.h"
 #include "service/task_after.h"
 #include "service/task_api.h"
 #include "service/task_clock.h"
@@ -454,6 +454,7 @@ static int recover(void)
 		engine.ops->rollback(engine.store);
 	else if (total > 0)
 		log_info("tasks of a service that died were taken back", "n=%zu", total);
+	prom_add(&metrics.attempts[OUTCOME_LEASE_LOST], r < 0 ? 0 : total);
 	return r;
 }
 

@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "errand/status.h"
 #include "service/lease.h"
+#include "service/metrics.h"
 #include "service/task_after.h"
 #include "service/task_api.h"
 #include "service/task_clock.h"
@@ -33,6 +34,7 @@ static struct tick {
 	bool busy, started;
 	struct task_changes changes;
 	bool more;                /* a batch was full */
+	size_t n_lost;            /* attempts whose service has died */
 	int64_t next_us, next_wall_us, next_forget_us; /* 0: nothing waits */
 } t;
 
@@ -183,6 +185,7 @@ static int end_leases(const struct store_ops *ops, struct store *s)
 		if (r == 0 && n_rows < WAKE_MAX)
 			r = lease_forget(ops, s, lost[i]);
 		t.more = t.more || n_rows == WAKE_MAX;
+		t.n_lost += n_rows;
 	}
 	return r;
 }
@@ -220,6 +223,7 @@ static int tick_run(struct store_op *op, const struct store_ops *ops, struct sto
 
 	task_changes_reset(&t.changes);
 	t.more = false;
+	t.n_lost = 0;
 	r = wake_all(ops, s, false);
 	if (r == 0)
 		r = wake_all(ops, s, true);
@@ -265,6 +269,7 @@ static void tick_done(struct store_op *op, int code)
 		timer_in(FAILED_NS);
 		return;
 	}
+	prom_add(&metrics.attempts[OUTCOME_LEASE_LOST], t.n_lost);
 	task_publish(&t.changes);
 	task_changes_reset(&t.changes);
 	if (t.more)

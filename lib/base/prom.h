@@ -18,14 +18,24 @@ struct prom_histogram {
 };
 void prom_observe(struct prom_histogram *h, int64_t ns);
 
+static inline void prom_add(_Atomic uint64_t *n, uint64_t more)
+{
+	atomic_fetch_add_explicit(n, more, memory_order_relaxed);
+}
 /* One more. */
 static inline void prom_count(_Atomic uint64_t *n)
 {
-	atomic_fetch_add_explicit(n, 1, memory_order_relaxed);
+	prom_add(n, 1);
 }
 static inline uint64_t prom_read(const _Atomic uint64_t *n)
 {
 	return atomic_load_explicit(n, memory_order_relaxed);
+}
+
+/* What has begun and not ended, of two counters that others write meanwhile. */
+static inline uint64_t prom_left(uint64_t begun, uint64_t ended)
+{
+	return begun > ended ? begun - ended : 0;
 }
 
 /* A family's head; its lines come next. */

@@ -88,6 +88,19 @@ def test_leases_of_workers(make_pair):
     worker.close()
 
 
+def test_attempts_of_a_service_that_died(make_pair):
+    pair = make_pair()
+    task = pair.submit("/test/task-hold", {"name": "let-go", "ms": 0})
+    wait_until(lambda: pair.get(f"/v1/tasks/{task}").json()["state"] == "RUNNING", what="it runs")
+    pair.service.kill()
+    with open(pair.path("let-go"), "w", encoding="utf-8"):
+        pass
+    pair.start_service()
+    pair.wait_ready()
+    assert value(scrape(pair), "attempts_total", outcome="LEASE_LOST") == 1
+    assert pair.wait_task(task)["state"] == "SUCCEEDED"
+
+
 def test_answers_that_nobody_reads(make_pair):
     pair = make_pair()
     client = Client(pair.socket, reading=False)
