@@ -12,6 +12,7 @@
  * wakes, what it forgets, and every task by state. */
 #include "service/store_sqlite.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "base/pbuf.h"
@@ -189,23 +190,28 @@ static int put_birth(struct store *s, const struct task_row *t)
 	return r == 0 && t->input.len > 0 ? put_part(s, t, PART_INPUT) : r;
 }
 
-static void split_joined(struct bytes joined, unsigned parts, struct task_row *t)
+/* A row that is not as put_joined has written it is no empty input. */
+static int split_joined(struct store *s, sqlite3_stmt *st, unsigned parts, struct task_row *t)
 {
-	struct pbuf_reader r = pbuf_reader(joined.data, joined.len);
+	const void *data = sqlite3_column_blob(st, 1);
+	struct pbuf_reader r = pbuf_reader(data, (size_t)sqlite3_column_bytes(st, 1));
 	uint64_t len = 0;
 
-	if (!pbuf_read_varint(&r, &len) || len > (uint64_t)(r.end - r.p))
-		return;
+	if (!pbuf_read_varint(&r, &len) || len > (uint64_t)(r.end - r.p)) {
+		snprintf(s->why, sizeof s->why, "store %s: the input of a task is damaged", s->file.path);
+		return -ERRAND_DATA_LOSS;
+	}
 	if (parts & PART_METADATA)
 		buf_append(&t->metadata, r.p, len);
 	if (parts & PART_INPUT)
 		buf_append(&t->input, r.p + len, (size_t)(r.end - r.p) - len);
+	return 0;
 }
 
 int sqlite_read_parts(struct store *s, unsigned parts, struct task_row *t)
 {
 	sqlite3_stmt *st;
-	int r;
+	int r, damaged = 0;
 
 	t->parts = parts;
 	if (parts == 0)
@@ -216,12 +222,11 @@ int sqlite_read_parts(struct store *s, unsigned parts, struct task_row *t)
 		unsigned part = (unsigned)sqlite3_column_int(st, 0);
 
 		if (part == PARTS_OF_BIRTH && parts & part)
-			split_joined((struct bytes){sqlite3_column_blob(st, 1), (size_t)sqlite3_column_bytes(st, 1)},
-				     parts, t);
+			damaged = split_joined(s, st, parts, t);
 		else if (parts & part && part_of(t, part) != NULL)
 			sqlite_column_buf(st, 1, part_of(t, part));
 	}
-	return r;
+	return r < 0 ? r : damaged;
 }
 
 /* --- tasks --- */

@@ -277,6 +277,35 @@ static void an_old_file_is_brought_up_to_date(void **state)
 		}
 }
 
+/* Else a task would run with an input that nobody gave. */
+static void a_damaged_input_is_told(void **state)
+{
+	static const char *const damaged[] = {"x''", "x'ff'", "x'7f6d'", "x'05696e7075'"};
+	struct fixture *f = *state;
+	struct uuid id = id_of(1);
+
+	for (size_t i = 0; i < ARRAY_LEN(damaged); i++) {
+		AUTO_FREE char *sql = xasprintf("UPDATE task_data SET data = %s WHERE part = %d", damaged[i],
+						PARTS_OF_BIRTH);
+		ROW t = {0};
+		sqlite3 *db;
+
+		open_store(f);
+		put_in(f, 1, "q", TASK_QUEUED, 0, 1);
+		close_store(f);
+		assert_int_equal(sqlite3_open(f->file, &db), SQLITE_OK);
+		run_sql(db, sql);
+		assert_int_equal(sqlite3_changes(db), 1);
+		sqlite3_close(db);
+		open_store(f);
+		assert_int_equal(f->ops->get(f->s, &id, PART_ALL, &t), -ERRAND_DATA_LOSS);
+		assert_non_null(strstr(f->ops->error(f->s), "damaged"));
+		assert_int_equal(f->ops->get(f->s, &id, PART_RESULT, &t), 0);
+		close_store(f);
+		remove_files(f);
+	}
+}
+
 /* --- on the way --- */
 
 static long writes_of_an_upgrade(struct fixture *f, int from)
@@ -399,6 +428,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		UPGRADE(an_old_file_is_brought_up_to_date),
+		UPGRADE(a_damaged_input_is_told),
 		UPGRADE(killed_at_every_write_it_is_old_or_new),
 		UPGRADE(failed_at_every_write_it_is_whole),
 	};
