@@ -166,33 +166,19 @@ static void put_loop(struct buf *b)
 	put(b, P "background_failed_total", "counter", "Of it, what failed or was dropped.", background_failed());
 }
 
-static uint64_t pool_threads(const struct pool_stat *s) { return s->threads; }
-static uint64_t pool_threads_max(const struct pool_stat *s) { return s->max_threads; }
-static uint64_t pool_running(const struct pool_stat *s) { return s->running; }
-static uint64_t pool_waiting(const struct pool_stat *s) { return s->waiting; }
-static uint64_t pool_waiting_max(const struct pool_stat *s) { return s->max_queue; }
-static uint64_t pool_refused(const struct pool_stat *s) { return s->refused; }
-
 /* The threads of SYNC methods; those of a queue are its slots. */
 static void put_pool(struct buf *b)
 {
-	static const struct {
-		const char *name, *type, *help;
-		uint64_t (*of)(const struct pool_stat *s);
-	} numbers[] = {
-		{P "sync_threads", "gauge", "Threads for SYNC handlers.", pool_threads},
-		{P "sync_threads_max", "gauge", "That there may be (--sync-threads, and one for each that is stuck).",
-		 pool_threads_max},
-		{P "sync_running", "gauge", "SYNC handlers that run on them.", pool_running},
-		{P "sync_waiting", "gauge", "SYNC calls that wait for a thread.", pool_waiting},
-		{P "sync_waiting_max", "gauge", "That may wait (--sync-queue).", pool_waiting_max},
-		{P "sync_refused_total", "counter", "SYNC calls refused, since all threads were busy and the queue full.",
-		 pool_refused},
-	};
 	const struct pool_stat s = pool_stat(call_sync_pool());
 
-	for (size_t i = 0; i < ARRAY_LEN(numbers); i++)
-		put(b, numbers[i].name, numbers[i].type, numbers[i].help, numbers[i].of(&s));
+	put(b, P "sync_threads", "gauge", "Threads for SYNC handlers.", s.threads);
+	put(b, P "sync_threads_max", "gauge", "That there may be (--sync-threads, and one for each that is stuck).",
+	    s.max_threads);
+	put(b, P "sync_running", "gauge", "SYNC handlers that run on them.", s.running);
+	put(b, P "sync_waiting", "gauge", "SYNC calls that wait for a thread.", s.waiting);
+	put(b, P "sync_waiting_max", "gauge", "That may wait (--sync-queue).", s.max_queue);
+	put(b, P "sync_refused_total", "counter", "SYNC calls refused, since all threads were busy and the queue full.",
+	    s.refused);
 }
 
 static uint64_t queue_waiting(const struct task_queue *q) { return q->n_queued; }
