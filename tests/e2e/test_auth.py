@@ -2,6 +2,7 @@
 secret gets out."""
 
 import base64
+import contextlib
 import glob
 import hashlib
 import json
@@ -69,13 +70,19 @@ def tokens(tmp_path_factory):
     return t
 
 
-@pytest.fixture(scope="module")
-def guarded(tokens):
+@contextlib.contextmanager
+def guarded_by(tokens):
     p = Pair(gateway_args=["--tokens", tokens.path, "--auth-failures", "off"])
     try:
         yield p.start()
     finally:
         p.close()
+
+
+@pytest.fixture(scope="module")
+def guarded(tokens):
+    with guarded_by(tokens) as p:
+        yield p
 
 
 @pytest.fixture(scope="module")

@@ -8,8 +8,8 @@ import time
 
 import pytest
 import rawworker
-from conftest import Pair, read_events, wait_until
-from test_auth import OTHER, Tokens, as_user, others
+from conftest import read_events, wait_until
+from test_auth import OTHER, Tokens, as_user, guarded_by, others
 
 OPERATE, ECHO = "errandtest.v1.Test/TaskOperate", "errandtest.v1.Test/TaskEcho"
 
@@ -21,11 +21,8 @@ def tokens(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def guarded(tokens):
-    p = Pair(gateway_args=["--tokens", tokens.path, "--auth-failures", "off"])
-    try:
-        yield p.start()
-    finally:
-        p.close()
+    with guarded_by(tokens) as p:
+        yield p
 
 
 def tasks_of(pair, tokens, method):
